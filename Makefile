@@ -1,0 +1,232 @@
+# fwsync - build, test, install. `make help` lists the targets.
+#
+#   make test SAN=address,undefined     another build in its own folder, with sanitizers
+#   make CC=clang WERROR=1              another compiler, likewise; warnings stop it
+#   make test TESTS=json                only the test programs whose path contains `json`
+
+VERSION := 0.1.0
+PREFIX  := /usr/local
+DESTDIR :=
+SAN     :=
+WERROR  :=
+TESTS   :=
+V       :=
+FUZZ_SECONDS := 30
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PYTHON := /usr/bin/python3# Debian's, which has python3-zmq; not the first one in PATH
+
+# --- what Debian 12 packages it takes ----------------------------------------------------------------
+
+PACKAGES_BUILD := gcc libc6-dev make pkg-config libzmq3-dev liblmdb-dev libcjson-dev libyaml-dev
+PACKAGES_CLANG := clang libclang-rt-dev
+PACKAGES_TEST  := libcmocka-dev libjansson-dev python3 python3-zmq iproute2
+PACKAGES_CHECK := cppcheck $(PACKAGES_CLANG)
+ifneq ($(findstring clang,$(CC)),)
+PACKAGES_BUILD += $(PACKAGES_CLANG)
+endif
+
+# --- one build folder per compiler and set of sanitizers ---------------------------------------------
+
+comma := ,
+B := build$(if $(filter gcc,$(CC)),,/$(notdir $(CC)))$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+
+# Empty until `make deps` has run; targets that install first call make again afterwards.
+PKGS := libzmq libcjson yaml-0.1
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+PKG_CFLAGS := $(subst -I/,-isystem /,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+    -Wold-style-definition -Wformat=2 -Wpointer-arith -Wwrite-strings -Wundef -Wvla
+HARDENING := $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
+SANITIZE  := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+
+# NDEBUG is never set: asserts stay on.
+CFLAGS  := -O2 -g
+COMPILE  = $(CC) -std=c11 -D_GNU_SOURCE -DFWSYNC_VERSION='"$(VERSION)"' -I. $(PKG_CFLAGS) \
+    $(WARNINGS) $(if $(WERROR),-Werror) $(HARDENING) $(SANITIZE) -pthread $(CFLAGS)
+LINK     = $(CC) $(SANITIZE) -pthread $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
+LDLIBS   = $(LIBS) -llmdb -lm
+
+# --- sources by folder -------------------------------------------------------------------------------
+
+CORE_C    := $(wildcard engine/base/*.c store/*.c rules/*.c rules/nodes/*.c)
+SERVICE_C := $(wildcard engine/service/*.c)
+CLIENT_C  := $(wildcard engine/client/*.c)
+TEST_C    := $(wildcard tests/unit/*.c tests/prop/*.c)
+BENCH_C   := $(wildcard tests/bench/*.c)
+FAULT_C   := $(wildcard tests/fault/*.c)
+FUZZ_C    := $(wildcard tests/fuzz/*.c)
+
+objects = $(patsubst %.c,$B/obj/%.o,$1)
+CORE    := $B/libfwsync-core.a
+SERVICE := $B/libfwsync-service.a# for tests: the daemon without its main.c
+CLIENT  := $B/libfwsync-client.a#  likewise
+
+TEST_PROGRAMS := $(TEST_C:%.c=$B/%)
+BENCH_PROGRAMS := $(BENCH_C:%.c=$B/%)
+FAULT_LIBRARIES := $(FAULT_C:%.c=$B/%.so)
+FUZZ_PROGRAMS := $(FUZZ_C:%.c=$B/%)
+
+# `make V=1` shows whole commands.
+say = $(if $V,,@echo ' ' $@;)
+
+# As many jobs as processors, unless asked otherwise.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+.PHONY: all help deps deps-test deps-check run test check bench fuzz install uninstall clean \
+    build-tests build-bench build-fuzz libraries FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $B/fwsyncd $B/fwsync
+
+help:
+	@echo 'make            build build/fwsyncd and build/fwsync'
+	@echo 'make run        install what is missing, build, and show a small fleet'
+	@echo 'make test       install what is missing, build, and run every test'
+	@echo 'make check      install what is missing, and look at the sources: layers, warnings, cppcheck'
+	@echo 'make bench      measure'
+	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make deps       install the Debian packages that a build needs and that are missing'
+	@echo 'make install    to PREFIX=$(PREFIX), below DESTDIR; make uninstall takes it away again'
+	@echo 'make clean      remove build/'
+	@echo 'Options: SAN=address,undefined | SAN=thread, CC=clang, WERROR=1, V=1, TESTS=part-of-a-path'
+
+# --- packages ----------------------------------------------------------------------------------------
+
+# Touches the network only when something is missing.
+define install-packages
+@missing=; for package in $1; do \
+    dpkg-query -W -f '$${db:Status-Status}\n' $$package 2>/dev/null | grep -qx installed \
+        || missing="$$missing $$package"; \
+done; \
+[ -z "$$missing" ] && exit 0; \
+sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+echo "installing:$$missing"; \
+{ $$sudo apt-get -q update \
+    && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $$missing; \
+} </dev/null || { echo "cannot install; as root: apt-get install$$missing" >&2; exit 1; }
+endef
+
+deps:
+	$(call install-packages,$(PACKAGES_BUILD))
+deps-test:
+	$(call install-packages,$(PACKAGES_BUILD) $(PACKAGES_TEST))
+deps-check:
+	$(call install-packages,$(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_CHECK))
+
+ifeq ($(LIBS),)
+$B/flags: no-libraries
+.PHONY: no-libraries
+no-libraries:
+	@echo 'libzmq, libcjson or libyaml is missing: run `make deps`' >&2; exit 1
+endif
+
+# --- building ----------------------------------------------------------------------------------------
+
+# Objects depend on this file; it changes when the command line of the compiler does.
+$B/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(COMPILE))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(COMPILE))' >$@
+
+$B/obj/%.o: %.c $B/flags
+	@mkdir -p $(@D)
+	$(say)$(COMPILE) -MMD -MP -c -o $@ $<
+
+# The shipped chains are assembled into the program.
+$B/obj/rules/shipped.o: $(wildcard rules/chains/*.yaml)
+
+$(CORE): $(call objects,$(CORE_C))
+$(SERVICE): $(call objects,$(filter-out %/main.c,$(SERVICE_C)))
+$(CLIENT): $(call objects,$(filter-out %/main.c,$(CLIENT_C)))
+%.a:
+	@rm -f $@
+	$(say)ar rcs $@ $^
+
+# Plugins find fwsync_* in the program that loads them, so all of the core is in it.
+$B/fwsyncd: $(call objects,$(SERVICE_C)) $(CORE)
+	$(say)$(LINK) -Wl,--export-dynamic-symbol='fwsync_*' -o $@ $(filter %.o,$^) \
+	    -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive $(LDLIBS)
+
+$B/fwsync: $(call objects,$(CLIENT_C)) $(CORE)
+	$(say)$(LINK) -o $@ $^ $(LDLIBS)
+
+# A test that includes a header of the daemon's or the tool's gets that library too.
+including = $(patsubst %.c,$B/%,$(shell grep -ls '"engine/$1/' $(TEST_C) $(BENCH_C) /dev/null))
+$(call including,service): $(SERVICE)
+$(call including,client): $(CLIENT)
+$(TEST_PROGRAMS) $(BENCH_PROGRAMS): $B/%: $B/obj/%.o $(CORE)
+	@mkdir -p $(@D)
+	$(say)$(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	    $(LDLIBS) -lcmocka -ljansson
+
+# Loaded with LD_PRELOAD: never with a sanitizer inside.
+$(FAULT_LIBRARIES): $B/%.so: %.c $B/flags
+	@mkdir -p $(@D)
+	$(say)$(filter-out -fsanitize=%,$(COMPILE)) -fPIC -shared -MMD -MP -o $@ $<
+
+$(FUZZ_PROGRAMS): $B/%: $B/obj/%.o $(CORE)
+	@mkdir -p $(@D)
+	$(say)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+libraries: $(CORE) $(SERVICE) $(CLIENT)
+build-tests: all $(TEST_PROGRAMS) $(FAULT_LIBRARIES)
+build-bench: all $(BENCH_PROGRAMS)
+build-fuzz: $(FUZZ_PROGRAMS)
+
+# --- running -----------------------------------------------------------------------------------------
+# Each installs first and then calls make again, because only then the libraries can be found.
+
+run: deps
+	@$(MAKE) all
+	@FWSYNC_BUILD=$B docs/demo/run.sh
+
+test: deps-test
+	@$(MAKE) build-tests
+	@FWSYNC_BUILD=$B FWSYNC_SAN=$(SAN) $(PYTHON) tests/run.py $(TESTS)
+
+check: deps-check
+	@MAKE='$(MAKE)' tests/check.sh
+
+bench: deps-test
+	@$(MAKE) build-bench
+	@tests/bench/run.sh $B
+
+# Every input that made a program fail is left in build/fuzz/, and stops the run.
+fuzz: deps-check
+	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined build-fuzz
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh build/clang/san-fuzzer-no-link-address-undefined/tests/fuzz
+
+# --- installing --------------------------------------------------------------------------------------
+
+BIN     := $(DESTDIR)$(PREFIX)/bin
+INCLUDE := $(DESTDIR)$(PREFIX)/include/fwsync
+PC      := $(DESTDIR)$(PREFIX)/lib/pkgconfig/fwsync.pc
+DOC     := $(DESTDIR)$(PREFIX)/share/doc/fwsync
+SHARE   := $(DESTDIR)$(PREFIX)/share/fwsync
+
+install: all
+	install -d $(BIN) $(INCLUDE) $(dir $(PC)) $(DOC) $(SHARE)/rules
+	install -m 755 $B/fwsyncd $B/fwsync $(BIN)
+	install -m 644 plugins/fwsync_plugin.h $(INCLUDE)
+	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DOC)
+	install -m 644 $(wildcard rules/chains/*.yaml) $(SHARE)/rules
+	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include/fwsync' '' 'Name: fwsync' \
+	    'Description: Firmware sync daemon; this is what a rule node plugin needs' \
+	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' >$(PC)
+
+uninstall:
+	rm -f $(BIN)/fwsyncd $(BIN)/fwsync $(PC)
+	rm -rf $(INCLUDE) $(DOC) $(SHARE)
+
+clean:
+	rm -rf build
+
+-include $(patsubst %.c,$B/obj/%.d,$(CORE_C) $(SERVICE_C) $(CLIENT_C) $(TEST_C) $(BENCH_C) $(FUZZ_C)) \
+    $(FAULT_C:%.c=$B/%.d)

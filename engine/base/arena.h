@@ -1,0 +1,40 @@
+/* arena.h - memory that is freed all at once.
+ *
+ * One arena per lifetime (process, rule set, batch, message). Allocation is a pointer bump; reset keeps
+ * the first chunk, so that a warm arena calls malloc no more. Running out of memory aborts: every input
+ * is bounded, so a failing malloc means that the machine, not the input, is at its end.
+ * One owner, one thread at a time. */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include "engine/base/text.h"
+
+struct arena_chunk;
+
+struct arena {
+    struct arena_chunk *chunks; /* newest first; the last one is kept over a reset */
+    char *next;
+    char *end;
+    size_t chunk_bytes;
+    size_t used_bytes; /* handed out since the last reset */
+};
+
+/* arena_init - chunk_bytes is the size of the kept chunk and the least size of further ones; the first
+ * is taken at the first allocation. */
+void arena_init(struct arena *arena, size_t chunk_bytes);
+void arena_fini(struct arena *arena);
+
+/* arena_reset - forget everything allocated; pointers into the arena die. */
+void arena_reset(struct arena *arena);
+
+/* arena_alloc - `bytes` bytes aligned to 16, uninitialised; never NULL. */
+void *arena_alloc(struct arena *arena, size_t bytes);
+void *arena_zero(struct arena *arena, size_t bytes);
+
+/* arena_copy - a copy of the bytes with a NUL behind it (not counted in len). */
+struct text arena_copy(struct arena *arena, struct text text);
+/* arena_format - printf into the arena; NUL-terminated. */
+struct text arena_format(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

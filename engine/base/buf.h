@@ -1,0 +1,50 @@
+/* buf.h - a growing byte buffer, and the JSON that we write into it.
+ *
+ * Replies, results and records are written straight into one buffer that is reused; no tree is built.
+ * The caller writes the commas through json_key()/json_comma(), which look at the last byte. */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include "engine/base/value.h"
+
+struct buf {
+    char *bytes; /* not NUL-terminated */
+    size_t len;
+    size_t capacity;
+    struct arena *arena; /* where it grows; NULL: malloc */
+};
+
+/* A zeroed struct buf is an empty one. buf_fini frees what malloc gave. */
+void buf_fini(struct buf *buf);
+static inline void buf_clear(struct buf *buf)
+{
+    buf->len = 0;
+}
+static inline struct text buf_text(const struct buf *buf)
+{
+    return (struct text){buf->bytes, buf->len};
+}
+
+/* buf_room - make room for `bytes` more and return where they go; len is the caller's to raise. */
+char *buf_room(struct buf *buf, size_t bytes);
+void buf_append(struct buf *buf, struct text text);
+void buf_byte(struct buf *buf, char byte);
+void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* JSON: json_string quotes and escapes; json_value writes any value; json_key writes `"key":` with a
+ * comma before it unless the buffer ends in '{' ; json_comma writes a comma unless it ends in '['/'{'.
+ * The text/integer/boolean members are json_key plus the value. */
+void json_string(struct buf *buf, struct text text);
+void json_value(struct buf *buf, const struct value *value);
+void json_comma(struct buf *buf);
+void json_key(struct buf *buf, const char *key);
+void json_key_text(struct buf *buf, struct text key);
+void json_member_text(struct buf *buf, const char *key, struct text text);
+void json_member_integer(struct buf *buf, const char *key, int64_t integer);
+void json_member_unsigned(struct buf *buf, const char *key, uint64_t integer);
+void json_member_boolean(struct buf *buf, const char *key, bool boolean);
+void json_member_double(struct buf *buf, const char *key, double number);
+/* json_member_raw - the value is JSON already. */
+void json_member_raw(struct buf *buf, const char *key, struct text json);
+
+#endif

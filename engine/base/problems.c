@@ -1,0 +1,59 @@
+#include "engine/base/problems.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void problems_init(struct problems *problems)
+{
+    enum { CHUNK_BYTES = 4096 };
+    *problems = (struct problems){.first = NULL};
+    arena_init(&problems->arena, CHUNK_BYTES);
+    problems->last = &problems->first;
+}
+
+void problems_fini(struct problems *problems)
+{
+    arena_fini(&problems->arena);
+    *problems = (struct problems){.first = NULL};
+}
+
+/* What is quoted from a file may hold line ends; a problem is one line. */
+static void flatten(char *line)
+{
+    for (; *line != '\0'; line++)
+        if ((unsigned char)*line < 0x20 || *line == 0x7F)
+            *line = ' ';
+}
+
+__attribute__((format(printf, 3, 0))) static const char *
+format_line(struct arena *arena, struct place place, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int text_bytes = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char spot[32] = "";
+    if (place.line > 0)
+        snprintf(spot, sizeof spot, ":%u:%u", place.line, place.column);
+    size_t head_bytes = strlen(place.file) + strlen(spot) + 2;
+    size_t bytes = head_bytes + (size_t)(text_bytes < 0 ? 0 : text_bytes) + 1;
+    char *line = arena_alloc(arena, bytes);
+    snprintf(line, bytes, "%s%s: ", place.file, spot);
+    vsnprintf(line + head_bytes, bytes - head_bytes, format, args);
+    flatten(line);
+    return line;
+}
+
+void problem_add(struct problems *problems, struct place place, const char *format, ...)
+{
+    problems->count++;
+    if (problems->count > PROBLEM_COUNT_MAX)
+        return;
+    va_list args;
+    va_start(args, format);
+    struct problem *problem = arena_alloc(&problems->arena, sizeof *problem);
+    *problem = (struct problem){format_line(&problems->arena, place, format, args), NULL};
+    va_end(args);
+    *problems->last = problem;
+    problems->last = &problem->next;
+}

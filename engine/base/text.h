@@ -1,0 +1,68 @@
+/* text.h - a borrowed run of bytes with its length. Never owns; may hold no NUL-terminator.
+ * Whoever hands out a text says how long it lives. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct text {
+    const char *bytes;
+    size_t len;
+};
+
+#define TEXT(literal)  ((struct text){"" literal, sizeof(literal) - 1})
+#define TEXT_FMT       "%.*s"
+#define TEXT_ARG(text) (int)(text).len, (text).bytes
+
+static inline struct text text_of(const char *string)
+{
+    return (struct text){string, strlen(string)};
+}
+
+static inline bool text_equal(struct text a, struct text b)
+{
+    return a.len == b.len && memcmp(a.bytes, b.bytes, a.len) == 0;
+}
+
+static inline bool text_is(struct text a, const char *string)
+{
+    return text_equal(a, text_of(string));
+}
+
+static inline bool text_starts(struct text whole, struct text prefix)
+{
+    return whole.len >= prefix.len && memcmp(whole.bytes, prefix.bytes, prefix.len) == 0;
+}
+
+/* FNV-1a: spreads names over partitions and hash tables; not a defence against chosen inputs. */
+static inline uint32_t text_fnv1a32(struct text text)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.bytes[i]) * 16777619u;
+    return hash;
+}
+
+static inline uint64_t text_fnv1a64(struct text text, uint64_t hash)
+{
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.bytes[i]) * 1099511628211u;
+    return hash;
+}
+#define FNV1A64_START UINT64_C(14695981039346656037)
+
+/* text_valid_utf8 - well-formed UTF-8 (no overlong forms, no surrogates, up to U+10FFFF) without NUL. */
+bool text_valid_utf8(struct text text);
+
+/* text_to_line - make an error text fit for one line and for JSON, in place: control characters become
+ * spaces, and what a bound on its length cut out of the middle of a UTF-8 character goes. */
+void text_to_line(char *string);
+
+/* text_nearest - the word of `words` (count of them) closest to `wrong` by edit distance, ignoring
+ * case, or NULL when none is near enough to be what was meant. Borrowed from `words`. */
+const char *text_nearest(struct text wrong, const char *const *words, size_t word_count);
+
+#endif

@@ -1,0 +1,72 @@
+/* client.h - a program's side of fwsyncd's three doors.
+ *
+ * Events and query are request and reply over a DEALER socket. Every request carries a number in a
+ * correlation frame, so that a late answer to a request given up long ago is never taken for the present
+ * one. The results door is a SUB socket. Nothing here prints, and nothing waits without a bound.
+ *
+ * A lost connection is rebuilt by ZeroMQ; a request lost with it shows as ERR_TIMEOUT. Then it isn't known
+ * whether events were taken: docs/protocol.md, "Resending". A socket's unsent requests die with it, so
+ * what was reported as unanswered is not sent behind the caller's back later.
+ *
+ * One thread per client. Sockets are opened at their first use. */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "engine/base/buf.h"
+#include "engine/base/err.h"
+
+#define CLIENT_EVENTS_DEFAULT  "tcp://127.0.0.1:7601"
+#define CLIENT_QUERY_DEFAULT   "tcp://127.0.0.1:7602"
+#define CLIENT_RESULTS_DEFAULT "tcp://127.0.0.1:7603"
+
+enum client_door { CLIENT_EVENTS, CLIENT_QUERY, CLIENT_DOOR_COUNT };
+
+/* All text is borrowed for the client's life. */
+struct client_options {
+    const char *events;
+    const char *query;
+    const char *results;
+    int64_t timeout_ms; /* how long client_request waits; 1 or more */
+    int stop_fd;        /* when this becomes readable, waiting ends at once; -1: none */
+};
+
+struct client;
+
+struct client *client_create(const struct client_options *options);
+void client_destroy(struct client *client);
+
+/* client_request - send `body` through the door and wait for its answer, at most the timeout. An answer
+ * "busy" is waited out and the request sent again, within the same timeout; the last one is returned.
+ *
+ * answer   out: the answer's JSON, ok or not; cleared first
+ * Errors   ERR_TIMEOUT no answer, or stopped through stop_fd; ERR_CONFIG a bad endpoint; ERR_IO. */
+bool client_request(struct client *client, enum client_door door, struct text body,
+                    struct buf *answer, struct err *err);
+
+/* client_busy - is this answer "busy: nothing taken, send it again"? *retry_ms is how long to wait. */
+bool client_busy(struct text answer, int64_t *retry_ms);
+
+/* --- several requests under way --- */
+
+/* client_post - hand a request to the connection. *id is what its answer will carry. */
+bool client_post(struct client *client, enum client_door door, struct text body, uint64_t *id,
+                 struct err *err);
+/* client_take - the next answer that has arrived, without waiting. *found is false if there is none. */
+bool client_take(struct client *client, enum client_door door, uint64_t *id, struct buf *answer,
+                 bool *found, struct err *err);
+/* client_wait - until an answer is there, `fd` (-1: none) is readable, stop_fd is, or the time is over.
+ * *fd_ready tells whether fd is readable. */
+bool client_wait(struct client *client, enum client_door door, int fd, int64_t wait_ms,
+                 bool *fd_ready, struct err *err);
+/* client_reset - drop the door's connection with all that is under way; the next use opens a new one. */
+void client_reset(struct client *client, enum client_door door);
+
+/* --- results --- */
+
+/* client_subscribe - to all topics that begin with `prefix`. May be called again for more. */
+bool client_subscribe(struct client *client, const char *prefix, struct err *err);
+/* client_next_result - wait for the next result; *found is false when the time is over or stop_fd spoke. */
+bool client_next_result(struct client *client, int64_t wait_ms, struct buf *topic,
+                        struct buf *payload, bool *found, struct err *err);
+
+#endif

@@ -1,0 +1,77 @@
+/* cmd_get.c - `fwsync get DEVICE`: all that is known of one device. */
+#include <stdio.h>
+
+#include "engine/client/command.h"
+#include "engine/client/session.h"
+#include "engine/client/table.h"
+#include "engine/client/when.h"
+
+static void add_row(struct table *table, const char *where, struct text key, struct text value,
+                    enum screen_style style)
+{
+    table_cell(table, text_of(where), STYLE_DIM);
+    table_cell(table, key, STYLE_PLAIN);
+    table_cell(table, value, style);
+}
+
+static enum screen_style value_style(struct text key, const struct value *value)
+{
+    if (!text_is(key, "fwStateIsSynced") || value->kind != VALUE_BOOLEAN)
+        return STYLE_PLAIN;
+    return value->boolean ? STYLE_GOOD : STYLE_BAD;
+}
+
+static void add_values(struct session *session, struct table *table, enum scope scope)
+{
+    struct fields values = field_object(session, &session->answer, scope_short(scope));
+    for (size_t i = 0; i < values.count; i++) {
+        const struct field *field = &values.items[i];
+        add_row(table, scope_short(scope), field->key,
+                screen_value(&session->setup->screen, &field->value, &session->arena),
+                value_style(field->key, &field->value));
+    }
+}
+
+static void print_device(struct session *session)
+{
+    static const struct table_column columns[] = {{"WHERE", false}, {"KEY", false}, {"VALUE", false}};
+    const struct screen *screen = &session->setup->screen;
+    const struct fields *answer = &session->answer;
+    struct table *table = table_create(columns, 3, screen);
+    add_row(table, "device", TEXT("name"), field_text(answer, "device"), STYLE_HEAD);
+    add_row(table, "device", TEXT("type"), field_text(answer, "deviceType"), STYLE_PLAIN);
+    add_row(table, "device", TEXT("created"),
+            when_text(screen, field_integer(answer, "created"), &session->arena), STYLE_PLAIN);
+    add_row(table, "device", TEXT("last seen"),
+            when_text(screen, field_integer(answer, "lastSeen"), &session->arena), STYLE_PLAIN);
+    for (enum scope scope = SCOPE_CLIENT; scope < SCOPE_COUNT; scope++)
+        add_values(session, table, scope);
+    table_print(table, stdout);
+    table_destroy(table);
+}
+
+static int run(const struct setup *setup, struct options *options)
+{
+    const char *words[1];
+    if (!options_only_words(options, "DEVICE", 1, 1, words))
+        return EXIT_USAGE;
+    struct session session;
+    session_open(&session, setup, "get");
+    json_member_text(session_question(&session, "device"), "device", text_of(words[0]));
+    if (session_ask(&session)) {
+        if (setup->json)
+            session_print_raw(&session);
+        else
+            print_device(&session);
+    }
+    return session_close(&session);
+}
+
+const struct command command_get = {
+    .name = "get",
+    .usage = "DEVICE",
+    .summary = "show one device: its attributes and latest telemetry",
+    .details = "  fwsync get ESP32\n"
+               "  fwsync get ESP32 | awk -F'\\t' '$2 == \"currentFwVer\" {print $3}'\n",
+    .run = run,
+};

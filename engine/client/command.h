@@ -1,0 +1,28 @@
+/* command.h - a command of `fwsync`. Adding one: its file, its line below, its line in main.c. */
+#ifndef CLIENT_COMMAND_H
+#define CLIENT_COMMAND_H
+
+#include "engine/client/options.h"
+
+struct command {
+    const char *name;
+    const char *usage;   /* what stands behind its name; lines after the first are further forms */
+    const char *summary; /* one line */
+    const char *details; /* paragraphs, with an example */
+    const struct option_spec *specs;
+    size_t spec_count;
+    /* Returns the exit code. options->setup is complete once options_next has returned OPTION_END. */
+    int (*run)(const struct setup *setup, struct options *options);
+};
+
+extern const struct command command_send;
+extern const struct command command_get;
+extern const struct command command_list;
+extern const struct command command_count;
+extern const struct command command_watch;
+extern const struct command command_stats;
+extern const struct command command_ping;
+extern const struct command command_deadletters;
+extern const struct command command_rules;
+
+#endif

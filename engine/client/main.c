@@ -1,0 +1,144 @@
+/* main.c - fwsync, the command line tool: find the command, or help to find it. */
+#include <stdio.h>
+
+#include "engine/client/command.h"
+#include "engine/client/interrupt.h"
+
+static const struct command *const commands[] = {
+    &command_send,  &command_get,         &command_list,  &command_count, &command_watch,
+    &command_stats, &command_deadletters, &command_rules, &command_ping,
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static void print_overview(void)
+{
+    printf("fwsync talks with fwsyncd, which knows of every device whether the firmware that runs\n"
+           "is the firmware that should run.\n\n"
+           "Usage: fwsync COMMAND ...\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
+    printf("\nMore about one: fwsync help COMMAND. Every command takes:\n");
+    options_print_common();
+    printf("\nExit code: 0 done, 1 the answer is an error or there is none, 2 bad usage.\n");
+}
+
+/* The usage may hold several forms, one a line. */
+static void print_usage(const struct command *command)
+{
+    const char *form = command->usage;
+    for (const char *lead = "Usage:"; form != NULL; lead = "      ") {
+        const char *end = strchr(form, '\n');
+        int len = end == NULL ? (int)strlen(form) : (int)(end - form);
+        printf("%s fwsync %s%s%.*s\n", lead, command->name, len > 0 ? " " : "", len, form);
+        form = end == NULL ? NULL : end + 1;
+    }
+}
+
+static void print_help(const struct command *command)
+{
+    printf("fwsync %s: %s\n\n", command->name, command->summary);
+    print_usage(command);
+    printf("\n%s\n", command->details);
+    options_print_specs(command->specs, command->spec_count);
+    options_print_common();
+}
+
+static int unknown_command(const struct options *options, const char *name)
+{
+    const char *names[COMMAND_COUNT + 1];
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        names[i] = commands[i]->name;
+    names[COMMAND_COUNT] = "help";
+    const char *nearest = text_nearest(text_of(name), names, COMMAND_COUNT + 1);
+    if (nearest == NULL)
+        return options_wrong(options, "there is no command '%s'", name);
+    return options_wrong(options, "there is no command '%s'; did you mean '%s'?", name, nearest);
+}
+
+static int help_about(const struct options *options, const char *name)
+{
+    const struct command *command = name == NULL ? NULL : find_command(name);
+    if (name != NULL && command == NULL && strcmp(name, "help") != 0)
+        return unknown_command(options, name);
+    if (command != NULL)
+        print_help(command);
+    else
+        print_overview();
+    return EXIT_DONE;
+}
+
+static bool asks_for_help(const struct options *options)
+{
+    for (int i = options->at; i < options->word_count; i++) {
+        if (strcmp(options->words[i], "--") == 0)
+            return false;
+        if (strcmp(options->words[i], "--help") == 0 || strcmp(options->words[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+static int run_command(struct options *options)
+{
+    const struct command *command = find_command(options->value);
+    if (command == NULL)
+        return unknown_command(options, options->value);
+    if (asks_for_help(options))
+        return help_about(options, command->name);
+    options->command = command->name;
+    options->specs = command->specs;
+    options->spec_count = command->spec_count;
+    return command->run(options->setup, options);
+}
+
+/* The options in front of the command, then the command. */
+static int run(struct options *options)
+{
+    static const struct option_spec specs[] = {
+        {1, "version", NULL, "print the version"},
+        {2, "help", NULL, "print the commands"},
+    };
+    options->specs = specs;
+    options->spec_count = sizeof specs / sizeof specs[0];
+    if (options->word_count > 1 && strcmp(options->words[1], "-h") == 0)
+        return help_about(options, NULL);
+    switch (options_next(options)) {
+    case 1:
+        printf("fwsync %s\n", FWSYNC_VERSION);
+        return EXIT_DONE;
+    case 2:
+        return help_about(options, NULL);
+    case OPTION_WORD:
+        if (strcmp(options->value, "help") != 0)
+            return run_command(options);
+        return help_about(options, options->words[options->at]); /* argv ends with NULL */
+    case OPTION_WRONG:
+        return EXIT_USAGE;
+    default:
+        print_overview();
+        return EXIT_USAGE;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct setup setup;
+    interrupt_install();
+    setup_init(&setup);
+    struct options options = {
+        .words = argv, .word_count = argc, .at = 1, .command = "", .setup = &setup};
+    int exit_code = run(&options);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "fwsync: cannot write to standard output\n");
+        return EXIT_ERROR;
+    }
+    return exit_code;
+}

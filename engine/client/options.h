@@ -1,0 +1,71 @@
+/* options.h - the words behind `fwsync COMMAND`, one after the other.
+ *
+ * getopt_long reorders its words, keeps its place in globals and takes `--unsync` for --unsynced today and
+ * for something else tomorrow; `send` needs the order. So this is a reader of its own: long options in
+ * full (`--name value`, `--name=value`), `--` ends them, everything else is a word. The options that every
+ * command has are taken here and land in `struct setup`. */
+#ifndef CLIENT_OPTIONS_H
+#define CLIENT_OPTIONS_H
+
+#include "engine/client/screen.h"
+
+enum { EXIT_DONE = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
+
+/* What every command works with. */
+struct setup {
+    const char *events; /* endpoints */
+    const char *query;
+    const char *results;
+    int64_t timeout_ms;
+    bool json;
+    struct screen screen; /* standard output */
+};
+
+/* setup_init - the defaults, and FWSYNC_EVENTS, FWSYNC_QUERY, FWSYNC_RESULTS over them. */
+void setup_init(struct setup *setup);
+
+/* One of a command's own options. */
+struct option_spec {
+    int id;            /* 1 and up: what options_next returns */
+    const char *name;  /* without dashes */
+    const char *value; /* what stands for its value in the help; NULL: it takes none */
+    const char *help;
+};
+
+enum { OPTION_END = 0, OPTION_WORD = -1, OPTION_WRONG = -2 };
+
+struct options {
+    char **words;
+    int word_count;
+    int at;
+    bool only_words;     /* `--` was there */
+    const char *command; /* for messages; "" before it is known */
+    const struct option_spec *specs;
+    size_t spec_count;
+    struct setup *setup;
+    const char *value; /* of the option or word just returned; NULL if the option takes none */
+};
+
+/* options_next - the id of the next option of the command's own, OPTION_WORD, OPTION_END, or
+ * OPTION_WRONG, after the user was told what is wrong: return EXIT_USAGE then. */
+int options_next(struct options *options);
+
+/* options_wrong - tell the user what is wrong with the command line; returns EXIT_USAGE. */
+int options_wrong(const struct options *options, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* options_number - the value just returned as a whole number, or false after telling. */
+bool options_number(const struct options *options, int64_t min, int64_t max, int64_t *number);
+/* options_seconds - as milliseconds; "0.5" is fine. */
+bool options_seconds(const struct options *options, int64_t *ms);
+
+/* options_only_words - for commands without options of their own: up to `word_max` words, missing ones
+ * NULL. False after telling. `what` names the words for the message: "DEVICE". */
+bool options_only_words(struct options *options, const char *what, size_t word_min, size_t word_max,
+                        const char *words[]);
+
+/* options_print_common - the help of the options that every command has. */
+void options_print_specs(const struct option_spec *specs, size_t spec_count);
+void options_print_common(void);
+
+#endif

@@ -1,0 +1,159 @@
+#include "engine/client/session.h"
+
+#include <stdio.h>
+
+#include "engine/client/interrupt.h"
+
+enum { CHUNK_BYTES = 65536 };
+
+void session_open(struct session *session, const struct setup *setup, const char *command)
+{
+    struct client_options options = {
+        .events = setup->events,
+        .query = setup->query,
+        .results = setup->results,
+        .timeout_ms = setup->timeout_ms,
+        .stop_fd = interrupt_fd(),
+    };
+    *session = (struct session){.setup = setup, .command = command};
+    session->client = client_create(&options);
+    arena_init(&session->arena, CHUNK_BYTES);
+    arena_init(&session->scratch, CHUNK_BYTES);
+}
+
+int session_close(struct session *session)
+{
+    client_destroy(session->client);
+    buf_fini(&session->question);
+    buf_fini(&session->raw);
+    arena_fini(&session->arena);
+    arena_fini(&session->scratch);
+    return interrupted() ? EXIT_INTERRUPTED : session->exit_code;
+}
+
+struct buf *session_question(struct session *session, const char *op)
+{
+    buf_clear(&session->question);
+    buf_byte(&session->question, '{');
+    json_member_text(&session->question, "op", text_of(op));
+    return &session->question;
+}
+
+bool session_read(struct session *session, struct text json)
+{
+    arena_reset(&session->scratch);
+    arena_reset(&session->arena);
+    session->answer = (struct fields){NULL, 0};
+    return json_parse_object(json, &session->scratch, &session->arena, &session->answer, NULL);
+}
+
+bool session_request(struct session *session, enum client_door door, struct text body, bool *ok)
+{
+    struct err err;
+    if (!client_request(session->client, door, body, &session->raw, &err))
+        return session_fail(session, &err);
+    if (!session_read(session, buf_text(&session->raw))) {
+        err_set(&err, ERR_BAD_JSON, "what answers at %s isn't fwsyncd: its answer isn't JSON",
+                door == CLIENT_EVENTS ? session->setup->events : session->setup->query);
+        return session_fail(session, &err);
+    }
+    *ok = field_boolean(&session->answer, "ok");
+    return true;
+}
+
+bool session_try(struct session *session, bool *ok)
+{
+    buf_byte(&session->question, '}');
+    return session_request(session, CLIENT_QUERY, buf_text(&session->question), ok);
+}
+
+bool session_ask(struct session *session)
+{
+    bool ok;
+    if (!session_try(session, &ok))
+        return false;
+    return ok ? true : session_complain(session);
+}
+
+bool session_complain(struct session *session)
+{
+    session->exit_code = EXIT_ERROR;
+    if (session->setup->json) {
+        session_print_raw(session);
+        return false;
+    }
+    struct text code = screen_clean(field_text(&session->answer, "code"), &session->arena);
+    struct text text = screen_clean(field_text(&session->answer, "error"), &session->arena);
+    if (text.len == 0)
+        text = code;
+    fprintf(stderr, "fwsync %s: " TEXT_FMT "\n", session->command, TEXT_ARG(text));
+    return false;
+}
+
+bool session_fail(struct session *session, const struct err *err)
+{
+    session->exit_code = err->code == ERR_CONFIG ? EXIT_USAGE : EXIT_ERROR;
+    if (interrupted())
+        return false;
+    if (session->setup->json) {
+        struct buf line = {.bytes = NULL};
+        buf_append(&line, TEXT("{\"ok\":false"));
+        json_member_text(&line, "code", text_of(err_code_name(err->code)));
+        json_member_text(&line, "error", text_of(err->text));
+        printf(TEXT_FMT "}\n", TEXT_ARG(line));
+        buf_fini(&line);
+        return false;
+    }
+    fprintf(stderr, "fwsync %s: %s\n", session->command, err->text);
+    return false;
+}
+
+void session_print_raw(const struct session *session)
+{
+    fwrite(session->raw.bytes, 1, session->raw.len, stdout);
+    fputc('\n', stdout);
+}
+
+struct text field_text(const struct fields *fields, const char *key)
+{
+    const struct value *value = fields_get(fields, text_of(key));
+    return value != NULL && value->kind == VALUE_STRING ? value->text : TEXT("");
+}
+
+int64_t field_integer(const struct fields *fields, const char *key)
+{
+    const struct value *value = fields_get(fields, text_of(key));
+    return value != NULL && value->kind == VALUE_INTEGER ? value->integer : 0;
+}
+
+bool field_boolean(const struct fields *fields, const char *key)
+{
+    const struct value *value = fields_get(fields, text_of(key));
+    return value != NULL && value->kind == VALUE_BOOLEAN && value->boolean;
+}
+
+struct fields value_object(struct session *session, const struct value *value)
+{
+    struct fields fields = {NULL, 0};
+    arena_reset(&session->scratch);
+    if (value != NULL && value->kind == VALUE_JSON && value->text.bytes[0] == '{')
+        json_parse_object(value->text, &session->scratch, &session->arena, &fields, NULL);
+    return fields;
+}
+
+struct fields field_object(struct session *session, const struct fields *fields, const char *key)
+{
+    return value_object(session, fields_get(fields, text_of(key)));
+}
+
+size_t field_array(struct session *session, const struct fields *fields, const char *key,
+                   struct value **values)
+{
+    const struct value *value = fields_get(fields, text_of(key));
+    size_t count = 0;
+    *values = NULL;
+    arena_reset(&session->scratch);
+    if (value != NULL && value->kind == VALUE_JSON && value->text.bytes[0] == '[')
+        json_parse_array(value->text, &session->scratch, &session->arena, values, &count, NULL);
+    return count;
+}

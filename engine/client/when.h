@@ -1,0 +1,22 @@
+/* when.h - moments for reading: milliseconds since 1970 as text. */
+#ifndef CLIENT_WHEN_H
+#define CLIENT_WHEN_H
+
+#include "engine/client/screen.h"
+
+enum { WHEN_BYTES = 48 };
+
+/* when_iso - "2026-11-21T05:13:00.123Z". when_local - "2026-11-21 06:13:00" in the local time zone.
+ * when_clock - "06:13:00", local. */
+void when_iso(int64_t ms, char out[WHEN_BYTES]);
+void when_local(int64_t ms, char out[WHEN_BYTES]);
+void when_clock(int64_t ms, char out[WHEN_BYTES]);
+
+/* when_ago - "just now", "42 s ago", "3 min ago", "5 h ago", "2 days ago"; what is more than two weeks
+ * back, or to come, as when_local. */
+void when_ago(int64_t ms, int64_t now_ms, char out[WHEN_BYTES]);
+
+/* when_text - when_ago for a person and when_iso for a program; 0 is "never" and "-". */
+struct text when_text(const struct screen *screen, int64_t ms, struct arena *arena);
+
+#endif

@@ -1,0 +1,487 @@
+#include "engine/service/applier.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/service/batch.h"
+#include "engine/service/publisher.h"
+#include "engine/service/query.h"
+#include "rules/apply.h"
+#include "store/state.h"
+
+enum {
+    MESSAGE_ARENA_BYTES = 256 * 1024,
+    REPLAY_RECORDS = 1000, /* read at once */
+    HEARTBEAT_MS = 1000,
+};
+
+struct applier {
+    struct partition *partition;
+    pthread_t thread;
+    sem_t ready;           /* the two below are set */
+    bool opened;
+    struct err open_err;   /* when it isn't */
+    const char *state_dir; /* borrowed until ready */
+    struct state *state;
+    struct ruleset *ruleset; /* owned; NULL until the first is active */
+    struct publisher *publisher;
+    struct arena message_arena;
+    struct arena scratch;
+    uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
+    int64_t checkpoint_at_ms; /* monotonic; when the next is due */
+    int64_t heartbeat_at_ms;
+    bool stopped;
+};
+
+static int64_t now_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
+
+/* --- the device as the rules see it --------------------------------------------------------------------- */
+
+static bool access_get(void *device, enum scope scope, struct text key, struct value *value,
+                       bool *found, struct err *err)
+{
+    struct attribute attribute;
+    if (!device_get(device, scope, key, &attribute, found, err))
+        return false;
+    if (*found)
+        *value = attribute.value;
+    return true;
+}
+
+static bool access_put(void *device, enum scope scope, struct text key, const struct value *value,
+                       int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
+{
+    return device_put(device, scope, key, value, ts_ms, seq, changed, err);
+}
+
+static bool access_remove(void *device, enum scope scope, struct text key, bool *existed,
+                          struct err *err)
+{
+    return device_delete(device, scope, key, existed, err);
+}
+
+static const struct device_access device_access = {access_get, access_put, access_remove};
+
+/* --- one event ------------------------------------------------------------------------------------------ */
+
+static void count_event(struct applier *applier, uint64_t seq, unsigned dead_letters)
+{
+    struct stats *stats = applier->partition->stats;
+    if (seq <= applier->counted_seq) {
+        stats_add(&stats->replayed, 1);
+        return;
+    }
+    applier->counted_seq = seq;
+    stats_add(dead_letters > 0 ? &stats->dead_lettered : &stats->applied, 1);
+}
+
+static bool apply_one(struct applier *applier, const struct event *event, struct text line,
+                      uint64_t seq, int64_t received_ms, struct err *err)
+{
+    assert(applier->ruleset != NULL); /* a rules record is the journal's first */
+    assert(seq > state_applied_seq(applier->state));
+    bool operators = event->has_scope;
+    struct device *device;
+    if (!state_device_open(applier->state, event->device, event->device_type, received_ms,
+                           operators ? 0 : received_ms, &device, err))
+        return false;
+    publisher_event(applier->publisher, seq, received_ms, event->device, device_type(device), line);
+    struct apply_input input = {
+        .event = event,
+        .seq = seq,
+        .received_ms = received_ms,
+        .device_type = device_type(device),
+        .device = device,
+        .access = &device_access,
+        .sink = publisher_sink(applier->publisher),
+        .arena = &applier->message_arena,
+    };
+    unsigned dead_letters = 0;
+    bool applied = apply_event(applier->ruleset, &input, &dead_letters, err) &&
+                   publisher_ok(applier->publisher, err) &&
+                   state_device_save(applier->state, device, err);
+    arena_reset(&applier->message_arena);
+    if (!applied)
+        return err_context(err, "event %" PRIu64 ": ", seq);
+    state_set_applied_seq(applier->state, seq);
+    count_event(applier, seq, dead_letters);
+    return true;
+}
+
+/* --- rules ---------------------------------------------------------------------------------------------- */
+
+/* Takes over `ruleset`. Too many classes leave the old rules active: that is the same at every replay. */
+static bool activate(struct applier *applier, struct ruleset *ruleset, uint64_t seq, int64_t since_ms,
+                     struct err *err)
+{
+    state_set_applied_seq(applier->state, seq);
+    struct err refused;
+    if (!publisher_rules(applier->publisher, ruleset, &refused)) {
+        log_line(LOG_ERROR, "rules-refused", "error=%s", log_quote(refused.text));
+        ruleset_destroy(ruleset);
+        return true;
+    }
+    if (!state_ruleset_activate(applier->state, ruleset_version(ruleset), ruleset_bundle(ruleset), seq,
+                                since_ms, err)) {
+        ruleset_destroy(ruleset);
+        return false;
+    }
+    ruleset_destroy(applier->ruleset);
+    applier->ruleset = ruleset;
+    log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu seq=%" PRIu64,
+             TEXT_ARG(ruleset_version(ruleset)), ruleset_chain_count(ruleset), seq);
+    return true;
+}
+
+static struct ruleset *compile_bundle(struct text bundle, struct err *err)
+{
+    struct problems problems;
+    problems_init(&problems);
+    struct ruleset *ruleset = ruleset_load_bundle(bundle, &problems);
+    if (ruleset == NULL)
+        err_set(err, ERR_RULE, "the rules kept in the data folder aren't understood by this version: %s",
+                problems.first->line);
+    problems_fini(&problems);
+    return ruleset;
+}
+
+/* The rule set that was active at the last checkpoint. */
+static bool load_active_rules(struct applier *applier, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena, MESSAGE_ARENA_BYTES);
+    struct text version, bundle;
+    uint64_t seq;
+    int64_t since_ms;
+    bool done = state_ruleset_active(applier->state, &arena, &version, &bundle, &seq, &since_ms, err);
+    struct ruleset *ruleset = NULL;
+    if (done && version.len > 0)
+        done = (ruleset = compile_bundle(bundle, err)) != NULL &&
+               publisher_rules(applier->publisher, ruleset, err);
+    arena_fini(&arena);
+    if (!done) {
+        ruleset_destroy(ruleset);
+        return false;
+    }
+    ruleset_destroy(applier->ruleset);
+    applier->ruleset = ruleset;
+    return true;
+}
+
+/* --- checkpoints and replay ------------------------------------------------------------------------------ */
+
+static bool replay(struct applier *applier, struct err *err);
+
+static void schedule_checkpoint(struct applier *applier)
+{
+    applier->checkpoint_at_ms = now_ms() + applier->partition->settings->checkpoint_ms;
+}
+
+static void disk_full(struct applier *applier, bool full, const char *why)
+{
+    if (atomic_exchange(&applier->partition->stats->disk_full, full) == full)
+        return;
+    if (full)
+        log_line(LOG_ERROR, "state-full", "error=%s", log_quote(why));
+    else
+        log_line(LOG_INFO, "state-has-space", "seq=%" PRIu64, state_applied_seq(applier->state));
+}
+
+static bool checkpoint(struct applier *applier, struct err *err)
+{
+    struct stats *stats = applier->partition->stats;
+    int64_t start_ms = now_ms();
+    bool lost = false;
+    schedule_checkpoint(applier);
+    if (!state_checkpoint(applier->state, &lost, err)) {
+        if (err->code != ERR_FULL)
+            return false;
+        disk_full(applier, true, err->text);
+        schedule_checkpoint(applier);
+        return !lost || (load_active_rules(applier, err) && replay(applier, err));
+    }
+    disk_full(applier, false, "");
+    atomic_store(&applier->partition->checkpoint_seq, state_checkpoint_seq(applier->state));
+    int64_t end_ms = now_ms();
+    atomic_store(&stats->checkpoint_ms, (uint64_t)(end_ms - start_ms));
+    stats_add(&stats->checkpoints, 1);
+    log_line(LOG_DEBUG, "checkpoint", "seq=%" PRIu64 " ms=%" PRId64,
+             state_checkpoint_seq(applier->state), end_ms - start_ms);
+    schedule_checkpoint(applier);
+    return true;
+}
+
+static bool checkpoint_if_due(struct applier *applier, struct err *err)
+{
+    if (state_applied_seq(applier->state) == state_checkpoint_seq(applier->state))
+        return true;
+    size_t pages_max = (size_t)applier->partition->settings->checkpoint_pages;
+    bool full = atomic_load(&applier->partition->stats->disk_full);
+    if (now_ms() < applier->checkpoint_at_ms &&
+        (full || state_dirty_pages(applier->state) < pages_max))
+        return true;
+    return checkpoint(applier, err);
+}
+
+static bool replay_record(struct applier *applier, const struct journal_record *record,
+                          struct err *err)
+{
+    switch (record->kind) {
+    case JOURNAL_EVENT: {
+        struct event event;
+        struct arena *arena = &applier->message_arena;
+        if (!event_parse(record->body, &applier->scratch, arena, &event, err))
+            return err_context(err, "journal record %" PRIu64 ": ", record->seq);
+        return apply_one(applier, &event, record->body, record->seq, record->received_ms, err);
+    }
+    case JOURNAL_RULES: {
+        struct ruleset *ruleset = compile_bundle(record->body, err);
+        return ruleset != NULL && activate(applier, ruleset, record->seq, record->received_ms, err);
+    }
+    case JOURNAL_TICK:
+        break;
+    }
+    return err_set(err, ERR_DAMAGED, "journal record %" PRIu64 " is of a kind that this version "
+                                     "doesn't know; run a newer fwsyncd", record->seq);
+}
+
+static void pass_results(struct applier *applier)
+{
+    struct results *results = publisher_take(applier->publisher);
+    if (results != NULL)
+        queue_push(applier->partition->door_queue, &results->work);
+}
+
+/* Everything the journal has and the state lacks. */
+static bool replay(struct applier *applier, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena, MESSAGE_ARENA_BYTES);
+    uint64_t published_seq = applier->counted_seq; /* up to here they went out before */
+    size_t count = 1;
+    bool done = true;
+    while (done && count > 0) {
+        struct journal_record *records;
+        arena_reset(&arena);
+        done = journal_read(applier->partition->journal, state_applied_seq(applier->state) + 1,
+                            REPLAY_RECORDS, &arena, &records, &count, err);
+        for (size_t i = 0; done && i < count; i++) {
+            done = replay_record(applier, &records[i], err);
+            if (records[i].seq <= published_seq)
+                results_destroy(publisher_take(applier->publisher));
+        }
+        pass_results(applier);
+        size_t pages_max = (size_t)applier->partition->settings->checkpoint_pages;
+        if (done && state_dirty_pages(applier->state) >= pages_max &&
+            !atomic_load(&applier->partition->stats->disk_full))
+            done = checkpoint(applier, err);
+    }
+    arena_fini(&arena);
+    return done;
+}
+
+static bool recover(struct applier *applier, struct err *err)
+{
+    struct journal *journal = applier->partition->journal;
+    uint64_t from = state_applied_seq(applier->state), last = journal_last_seq(journal);
+    applier->counted_seq = last;
+    if (from > last)
+        return err_set(err, ERR_DAMAGED,
+                       "the state knows event %" PRIu64 ", the journal ends at %" PRIu64
+                       ": journal/ and state/ don't belong together; restore both from one backup",
+                       from, last);
+    int64_t start_ms = now_ms();
+    if (!load_active_rules(applier, err) || !replay(applier, err))
+        return false;
+    if (last > from)
+        log_line(LOG_INFO, "replayed", "events=%" PRIu64 " ms=%" PRId64, last - from,
+                 now_ms() - start_ms);
+    return true;
+}
+
+/* --- the thread ------------------------------------------------------------------------------------------ */
+
+static bool apply_batch(struct applier *applier, struct batch *batch, struct err *err)
+{
+    for (size_t i = 0; i < batch->event_count; i++) {
+        const struct batch_event *event = &batch->events[i];
+        if (event->seq <= state_applied_seq(applier->state))
+            continue; /* a duplicate (0), or replayed already after a lost checkpoint */
+        if (!apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err))
+            return false;
+    }
+    return true;
+}
+
+static bool change_rules(struct applier *applier, struct rules_change *change, struct err *err)
+{
+    bool done = true;
+    if (change->seq > state_applied_seq(applier->state))
+        done = activate(applier, change->ruleset, change->seq, change->received_ms, err);
+    else
+        ruleset_destroy(change->ruleset);
+    free(change);
+    return done;
+}
+
+static bool answer(struct applier *applier, struct query *query, struct err *err)
+{
+    struct query_context context = {
+        .partition = applier->partition,
+        .state = applier->state,
+        .publisher = applier->publisher,
+        .ruleset = applier->ruleset,
+    };
+    return query_answer(&context, query, err);
+}
+
+static bool process(struct applier *applier, struct work *work, struct err *err)
+{
+    struct queue *door = applier->partition->door_queue;
+    switch (work->kind) {
+    case WORK_BATCH: {
+        bool done = apply_batch(applier, (struct batch *)work, err);
+        pass_results(applier);
+        queue_push(door, work);
+        return done;
+    }
+    case WORK_QUERY: {
+        bool done = answer(applier, (struct query *)work, err);
+        queue_push(door, work);
+        return done;
+    }
+    case WORK_RULES:
+        return change_rules(applier, (struct rules_change *)work, err);
+    case WORK_STOP: {
+        applier->stopped = true;
+        bool done = checkpoint(applier, err);
+        queue_push(door, work);
+        return done;
+    }
+    case WORK_ACKS:
+    case WORK_RESULTS:
+    case WORK_FAILED:
+        break;
+    }
+    abort();
+}
+
+static void heartbeat_if_due(struct applier *applier)
+{
+    if (now_ms() < applier->heartbeat_at_ms)
+        return;
+    applier->heartbeat_at_ms = now_ms() + HEARTBEAT_MS;
+    publisher_heartbeat(applier->publisher, clock_wall_ms(), state_applied_seq(applier->state));
+    pass_results(applier);
+}
+
+static int next_wait_ms(const struct applier *applier)
+{
+    int64_t at = applier->heartbeat_at_ms;
+    if (state_applied_seq(applier->state) != state_checkpoint_seq(applier->state) &&
+        applier->checkpoint_at_ms < at)
+        at = applier->checkpoint_at_ms;
+    int64_t wait = at - now_ms();
+    return wait < 0 ? 0 : (int)wait + 1;
+}
+
+static void serve(struct applier *applier)
+{
+    struct partition *partition = applier->partition;
+    struct err err;
+    bool going = true;
+    schedule_checkpoint(applier);
+    while (going && !applier->stopped) {
+        struct work *work = queue_take(partition->apply_queue, next_wait_ms(applier)), *next;
+        for (; going && work != NULL; work = next) {
+            next = work->next;
+            going = process(applier, work, &err) &&
+                    (applier->stopped || checkpoint_if_due(applier, &err));
+        }
+        going = going && (applier->stopped || checkpoint_if_due(applier, &err));
+        heartbeat_if_due(applier);
+    }
+    if (!going)
+        partition_fail(partition, &err);
+}
+
+static bool open_all(struct applier *applier, struct err *err)
+{
+    const struct settings *settings = applier->partition->settings;
+    struct state_options options = {
+        .map_bytes = (uint64_t)settings->state_map_gib << 30,
+        .indexes = settings->indexes,
+        .index_count = settings->index_count,
+    };
+    if (!state_open(applier->state_dir, &options, &applier->state, err))
+        return false;
+    applier->publisher = publisher_create(applier->state, applier->partition->subscriptions,
+                                          (uint64_t)settings->dead_letters);
+    return recover(applier, err);
+}
+
+static void close_all(struct applier *applier)
+{
+    publisher_destroy(applier->publisher);
+    ruleset_destroy(applier->ruleset);
+    state_close(applier->state);
+}
+
+static void *run(void *argument)
+{
+    struct applier *applier = argument;
+    bool opened = applier->opened = open_all(applier, &applier->open_err);
+    sem_post(&applier->ready);
+    if (opened)
+        serve(applier);
+    close_all(applier);
+    return NULL;
+}
+
+bool applier_start(struct partition *partition, const char *state_dir, struct applier **out,
+                   struct err *err)
+{
+    struct applier *applier = calloc(1, sizeof *applier);
+    if (applier == NULL)
+        abort();
+    applier->partition = partition;
+    applier->state_dir = state_dir;
+    arena_init(&applier->message_arena, MESSAGE_ARENA_BYTES);
+    arena_init(&applier->scratch, MESSAGE_ARENA_BYTES);
+    sem_init(&applier->ready, 0, 0);
+    int failed = pthread_create(&applier->thread, NULL, run, applier);
+    assert(failed == 0);
+    while (sem_wait(&applier->ready) != 0)
+        continue; /* a signal */
+    if (!applier->opened) {
+        *err = applier->open_err;
+        applier_finish(applier);
+        return false;
+    }
+    *out = applier;
+    return true;
+}
+
+void applier_finish(struct applier *applier)
+{
+    if (applier == NULL)
+        return;
+    pthread_join(applier->thread, NULL);
+    sem_destroy(&applier->ready);
+    arena_fini(&applier->message_arena);
+    arena_fini(&applier->scratch);
+    free(applier);
+}
+
+struct text applier_rules(const struct applier *applier)
+{
+    return applier->ruleset == NULL ? TEXT("") : ruleset_version(applier->ruleset);
+}

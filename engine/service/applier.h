@@ -1,0 +1,28 @@
+/* applier.h - the thread that folds the journal into the state.
+ *
+ * It takes batches in the order of their numbers, runs the rules on each event, makes a checkpoint about
+ * once a second at a batch boundary, answers queries between batches, and passes results to the door.
+ * After a start, and after a checkpoint that was lost to a full disk, it replays the journal from the last
+ * checkpoint: the same events through the same rules give the same state and the same results.
+ *
+ * The state is opened, used and closed on this thread alone: LMDB wants a write transaction to be ended by
+ * the thread that began it. */
+#ifndef SERVICE_APPLIER_H
+#define SERVICE_APPLIER_H
+
+#include "engine/service/partition.h"
+
+struct applier;
+
+/* applier_start - start the thread. It opens the state in `state_dir` and replays what that lacks, from the
+ * journal, which is open; then this returns. Errors as state_open; then no thread runs. */
+bool applier_start(struct partition *partition, const char *state_dir, struct applier **applier,
+                   struct err *err);
+/* applier_finish - wait until the thread has ended by a WORK_STOP, and free. */
+void applier_finish(struct applier *applier);
+
+/* applier_rules - the version of the active rule set, "" when there is none yet. Before any change of rules
+ * is sent. */
+struct text applier_rules(const struct applier *applier);
+
+#endif

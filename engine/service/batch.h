@@ -1,0 +1,91 @@
+/* batch.h - events on their way through the daemon, and the requests they came in.
+ *
+ * The door reads requests into a pair: `struct batch` holds the events, `struct acks` the requests to be
+ * answered. The committer numbers the events, fills in the answers, and parts the two: the batch goes on
+ * to the applier, the acks back to the door. Each has its own arena, so each can be the property of
+ * another thread. Both come back to the door in the end, which uses them again: a warm daemon calls
+ * malloc no more. */
+#ifndef SERVICE_BATCH_H
+#define SERVICE_BATCH_H
+
+#include <zmq.h>
+
+#include "engine/base/buf.h"
+#include "engine/service/work.h"
+#include "rules/event.h"
+
+enum {
+    ENVELOPE_FRAMES_MAX = 10, /* routing id, up to 8 of the client's, the empty frame */
+    LINE_ERRORS_MAX = 100,    /* named in one reply; the rest is counted */
+    BUSY_RETRY_MS = 50,
+};
+
+/* The frames that go back in front of the reply, the empty one included. */
+struct envelope {
+    struct text frames[ENVELOPE_FRAMES_MAX];
+    size_t frame_count;
+};
+
+/* One request to the events door. */
+struct request {
+    struct envelope envelope; /* in the acks' arena */
+    uint32_t accepted;
+    uint32_t duplicates;
+    uint32_t rejected;
+    uint64_t first_seq; /* 0: none accepted */
+    uint64_t last_seq;
+    struct buf line_errors; /* JSON objects with commas, in the acks' arena */
+    const char *refused;    /* not NULL: busy, and why; static text */
+    struct text failed;     /* len > 0: the whole request is wrong, this is the reply */
+};
+
+struct acks {
+    struct work work;
+    struct arena arena;
+    struct request *requests;
+    size_t request_count;
+    size_t request_capacity;
+};
+
+struct batch_event {
+    struct event event;    /* texts in the batch's arena */
+    struct text line;      /* as it came; borrowed from a body */
+    uint64_t seq;          /* 0 until committed, and for duplicates */
+    uint32_t request;      /* position in acks->requests */
+};
+
+struct batch {
+    struct work work;
+    struct arena arena;
+    struct acks *acks; /* NULL once parted */
+    const char *refuse; /* not NULL: take none of these, say busy, and why; static text */
+    int64_t received_ms;
+    struct batch_event *events;
+    size_t event_count;
+    size_t event_capacity;
+    zmq_msg_t *bodies;
+    size_t body_count;
+    size_t body_capacity;
+    size_t body_bytes;
+};
+
+/* batch_create - an empty batch with its empty acks. */
+struct batch *batch_create(void);
+void batch_destroy(struct batch *batch);
+void acks_destroy(struct acks *acks);
+
+/* batch_close_bodies - give the requests' memory back; the events' lines die with it. */
+void batch_close_bodies(struct batch *batch);
+
+/* batch_clear - ready for the next use, paired with `acks` (cleared too). */
+void batch_clear(struct batch *batch, struct acks *acks);
+
+/* batch_add - parse one request's body into the batch; takes the message over. The envelope's frames are
+ * in the acks' arena already. `scratch` is left with garbage in it. */
+void batch_add(struct batch *batch, const struct envelope *envelope, zmq_msg_t *body,
+               struct arena *scratch);
+
+/* request_reply - the reply's JSON. */
+void request_reply(const struct request *request, struct buf *reply);
+
+#endif

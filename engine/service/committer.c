@@ -1,0 +1,309 @@
+#include "engine/service/committer.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/service/batch.h"
+#include "engine/service/refusals.h"
+
+enum {
+    GROUP_EVENTS_MAX = 20000, /* in one commit: bounds its length and LMDB's dirty pages */
+    TRIM_LEAST = 16,          /* records that a commit trims at the least, where there are any to trim */
+    RETRY_MS = 1000,          /* for new rules that found the disk full */
+};
+
+static const char journal_full[] = "the disk is full: the journal cannot grow";
+static const char earlier_refused[] = "an earlier event of this source was refused; send that one first";
+
+struct committer {
+    struct partition *partition;
+    struct refusals refusals;
+    struct work *group;      /* taken and not yet passed on, oldest first */
+    struct work **group_end; /* where `next` of the group's last hangs */
+    struct work *held;       /* changes of rules that found the disk full, to be tried again */
+    size_t group_events;
+    bool full; /* the last commit failed for want of space: logged once */
+};
+
+/* --- one group in one transaction ------------------------------------------------------------------- */
+
+static void refuse_request(struct committer *committer, struct batch *batch, size_t first, size_t end,
+                           const char *why)
+{
+    batch->acks->requests[batch->events[first].request].refused = why;
+    for (size_t i = first; i < end; i++) {
+        struct batch_event *event = &batch->events[i];
+        event->seq = 0;
+        if (event->event.source.len > 0)
+            refusals_note(&committer->refusals, event->event.source, event->event.n,
+                          batch->received_ms);
+    }
+}
+
+/* Position behind the last event of the request that events[first] belongs to. */
+static size_t request_end(const struct batch *batch, size_t first)
+{
+    size_t end = first + 1;
+    while (end < batch->event_count && batch->events[end].request == batch->events[first].request)
+        end++;
+    return end;
+}
+
+/* Does an event of this request have to wait for one that was refused before it? */
+static bool request_blocked(struct committer *committer, const struct batch *batch, size_t first,
+                            size_t end)
+{
+    for (size_t i = first; i < end && committer->refusals.count > 0; i++) {
+        const struct event *event = &batch->events[i].event;
+        if (event->source.len == 0)
+            continue;
+        if (refusals_blocks(&committer->refusals, event->source, event->n, batch->received_ms))
+            return true;
+        refusals_clear(&committer->refusals, event->source, event->n);
+    }
+    return false;
+}
+
+static bool append_event(struct journal *journal, struct batch *batch, struct batch_event *event,
+                         struct err *err)
+{
+    struct request *request = &batch->acks->requests[event->request];
+    if (event->event.source.len > 0) {
+        bool duplicate;
+        if (!journal_source(journal, event->event.source, event->event.n, &duplicate, err))
+            return false;
+        if (duplicate) {
+            request->duplicates++;
+            return true;
+        }
+    }
+    if (!journal_append(journal, JOURNAL_EVENT, batch->received_ms, event->line, &event->seq, err))
+        return false;
+    if (request->first_seq == 0)
+        request->first_seq = event->seq;
+    request->last_seq = event->seq;
+    request->accepted++;
+    return true;
+}
+
+static bool append_batch(struct committer *committer, struct batch *batch, struct err *err)
+{
+    for (size_t first = 0, end; first < batch->event_count; first = end) {
+        end = request_end(batch, first);
+        const char *refused = batch->refuse != NULL ? batch->refuse
+                              : request_blocked(committer, batch, first, end) ? earlier_refused
+                                                                             : NULL;
+        if (refused != NULL) {
+            refuse_request(committer, batch, first, end, refused);
+            continue;
+        }
+        for (size_t i = first; i < end; i++)
+            if (!append_event(committer->partition->journal, batch, &batch->events[i], err))
+                return false;
+    }
+    return true;
+}
+
+static bool append_rules(struct committer *committer, struct rules_change *change, struct err *err)
+{
+    change->received_ms = clock_wall_ms();
+    return journal_append(committer->partition->journal, JOURNAL_RULES, change->received_ms,
+                          ruleset_bundle(change->ruleset), &change->seq, err);
+}
+
+static bool trim(struct committer *committer, struct err *err)
+{
+    struct partition *partition = committer->partition;
+    const struct settings *settings = partition->settings;
+    size_t trimmed;
+    if (!journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
+                      settings->journal_keep_hours * 3600 * 1000,
+                      (uint64_t)settings->journal_keep_mib << 20,
+                      committer->group_events * 2 + TRIM_LEAST, &trimmed, err))
+        return false;
+    stats_add(&partition->stats->trimmed, trimmed);
+    return true;
+}
+
+static bool append_work(struct committer *committer, struct work *work, struct err *err)
+{
+    switch (work->kind) {
+    case WORK_BATCH:
+        return append_batch(committer, (struct batch *)work, err);
+    case WORK_RULES:
+        return append_rules(committer, (struct rules_change *)work, err);
+    case WORK_STOP:
+        return true;
+    case WORK_ACKS:
+    case WORK_QUERY:
+    case WORK_RESULTS:
+    case WORK_FAILED:
+        break;
+    }
+    abort();
+}
+
+static bool group_commit(struct committer *committer, struct err *err)
+{
+    struct journal *journal = committer->partition->journal;
+    if (!journal_begin(journal, err))
+        return false;
+    for (struct work *work = committer->group; work != NULL; work = work->next)
+        if (!append_work(committer, work, err)) {
+            journal_abort(journal);
+            return false;
+        }
+    if (!trim(committer, err)) {
+        journal_abort(journal);
+        return false;
+    }
+    return journal_commit(journal, err);
+}
+
+/* --- what follows from it --------------------------------------------------------------------------- */
+
+/* Nothing of the group was written: every request is answered with busy. */
+static void group_undo(struct committer *committer, const char *why)
+{
+    for (struct work *work = committer->group; work != NULL; work = work->next) {
+        if (work->kind != WORK_BATCH)
+            continue;
+        struct batch *batch = (struct batch *)work;
+        for (size_t first = 0, end; first < batch->event_count; first = end) {
+            end = request_end(batch, first);
+            struct request *request = &batch->acks->requests[batch->events[first].request];
+            request->accepted = request->duplicates = 0; /* what append_event counted */
+            request->first_seq = request->last_seq = 0;
+            if (request->refused == NULL)
+                refuse_request(committer, batch, first, end, why);
+        }
+    }
+}
+
+static void count_answers(struct stats *stats, const struct acks *acks)
+{
+    uint64_t accepted = 0, duplicates = 0, rejected = 0, busy = 0;
+    for (size_t i = 0; i < acks->request_count; i++) {
+        const struct request *request = &acks->requests[i];
+        if (request->refused != NULL) {
+            busy++;
+            continue;
+        }
+        accepted += request->accepted;
+        duplicates += request->duplicates;
+        rejected += request->rejected;
+    }
+    stats_add(&stats->accepted, accepted);
+    stats_add(&stats->duplicates, duplicates);
+    stats_add(&stats->rejected, rejected);
+    stats_add(&stats->busy, busy);
+    stats_add(&stats->requests, acks->request_count);
+}
+
+/* The applier gets the batch before the door gets the answers: see committer.h. */
+static void pass_on(struct committer *committer)
+{
+    struct partition *partition = committer->partition;
+    for (struct work *work = committer->group, *next; work != NULL; work = next) {
+        next = work->next;
+        struct acks *acks = NULL;
+        if (work->kind == WORK_BATCH) {
+            acks = ((struct batch *)work)->acks;
+            ((struct batch *)work)->acks = NULL;
+            count_answers(partition->stats, acks);
+        }
+        queue_push(partition->apply_queue, work);
+        if (acks != NULL)
+            queue_push(partition->door_queue, &acks->work);
+    }
+    committer->group = NULL;
+}
+
+/* A change of rules has nobody to ask again, so it leaves the group and is held for the next one. */
+static void hold_rules(struct committer *committer)
+{
+    struct work **held_end = &committer->held;
+    for (struct work **link = &committer->group; *link != NULL;) {
+        struct work *work = *link;
+        if (work->kind != WORK_RULES) {
+            link = &work->next;
+            continue;
+        }
+        *link = work->next;
+        work->next = NULL;
+        *held_end = work;
+        held_end = &work->next;
+    }
+}
+
+/* After a commit that failed for want of space. */
+static void group_full(struct committer *committer, const struct err *err, bool stop)
+{
+    if (!committer->full)
+        log_line(LOG_ERROR, "journal-full", "error=%s", log_quote(err->text));
+    committer->full = true;
+    group_undo(committer, journal_full);
+    if (!stop)
+        hold_rules(committer);
+}
+
+/* Moves work from `taken` to the group until it is large enough; returns what is left. */
+static struct work *group_fill(struct committer *committer, struct work *taken, bool *stop)
+{
+    committer->group_events = 0;
+    committer->group = committer->held;
+    committer->held = NULL;
+    committer->group_end = &committer->group;
+    while (*committer->group_end != NULL)
+        committer->group_end = &(*committer->group_end)->next;
+    while (taken != NULL && committer->group_events < GROUP_EVENTS_MAX && !*stop) {
+        struct work *work = taken;
+        taken = taken->next;
+        *committer->group_end = work;
+        committer->group_end = &work->next;
+        work->next = NULL;
+        *stop = work->kind == WORK_STOP;
+        if (work->kind == WORK_BATCH)
+            committer->group_events += ((struct batch *)work)->event_count;
+    }
+    return taken;
+}
+
+static bool group_process(struct committer *committer, bool stop, struct err *err)
+{
+    struct partition *partition = committer->partition;
+    if (!group_commit(committer, err)) {
+        if (err->code != ERR_FULL)
+            return false;
+        group_full(committer, err, stop);
+    } else if (committer->full) {
+        committer->full = false;
+        log_line(LOG_INFO, "journal-has-space", "seq=%" PRIu64, journal_last_seq(partition->journal));
+    }
+    atomic_store(&partition->journal_seq, journal_last_seq(partition->journal));
+    stats_add(&partition->stats->commits, 1);
+    pass_on(committer);
+    return true;
+}
+
+void *committer_run(void *argument)
+{
+    struct committer committer = {.partition = argument};
+    struct work *taken = NULL;
+    for (bool stop = false; !stop;) {
+        if (taken == NULL)
+            taken = queue_take(committer.partition->commit_queue,
+                               committer.held == NULL ? -1 : RETRY_MS);
+        taken = group_fill(&committer, taken, &stop);
+        struct err err;
+        if (!group_process(&committer, stop, &err)) {
+            partition_fail(committer.partition, &err);
+            break; /* nothing more is written, answered or freed: the process ends */
+        }
+    }
+    refusals_fini(&committer.refusals);
+    return NULL;
+}

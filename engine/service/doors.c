@@ -1,0 +1,538 @@
+#include "engine/service/doors.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/service/batch.h"
+#include "engine/service/publisher.h"
+#include "engine/service/query.h"
+
+enum {
+    ENDPOINT_BYTES = 256,
+    BATCH_EVENTS = 2000,           /* a batch is handed on when it has this many */
+    BATCH_MESSAGES = 2000,         /* or came in this many messages, malformed ones included */
+    BATCH_BYTES = 512 * 1024,      /* or its requests have this many bytes */
+    QUERIES_AT_ONCE = 64,          /* then events get their turn again */
+    QUERIES_IN_FLIGHT_MAX = 4096,  /* more wait in the askers' queues */
+    SPARE_BATCHES_MAX = 64,        /* kept for the next use */
+    MESSAGE_BYTES_MAX = 8 << 20,   /* libzmq drops the connection above; below, we can say what is wrong */
+    HEARTBEAT_IVL_MS = 2000,
+    HEARTBEAT_TIMEOUT_MS = 6000,
+    LINGER_MS = 1000,
+    BACKLOG = 1024,
+    SCRATCH_BYTES = 64 * 1024,
+    NOTICE_MS = 10000, /* between two log lines about malformed messages */
+};
+
+static const char overloaded[] = "too many events are under way; send this again";
+static const char state_full[] = "the disk is full: the state cannot be saved";
+
+struct door {
+    void *socket;
+    char endpoint[ENDPOINT_BYTES];
+};
+
+struct doors {
+    const struct settings *settings;
+    struct stats *stats;
+    struct subscriptions *subscriptions;
+    void *context;
+    struct door events;
+    struct door query;
+    struct door results;
+    struct queue *queue;
+    struct arena scratch;
+    struct work *spare_batches;
+    size_t spare_batch_count;
+    struct work *spare_acks;
+    size_t spare_ack_count;
+    uint64_t events_in_flight;
+    uint64_t bytes_in_flight;
+    uint64_t queries_in_flight;
+    int64_t noticed_ms; /* when a malformed message was last logged */
+    struct err err;     /* why the partition failed; code ERR_NONE: it didn't */
+    bool stopped;
+};
+
+/* --- opening --------------------------------------------------------------------------------------------- */
+
+static void set_int(void *socket, int option, int value)
+{
+    int failed = zmq_setsockopt(socket, option, &value, sizeof value);
+    assert(failed == 0);
+}
+
+/* libzmq takes a port modulo 65536. */
+static bool port_is_too_high(const char *endpoint)
+{
+    enum { PORT_MAX = 65535 };
+    const char *colon = strrchr(endpoint, ':');
+    return strncmp(endpoint, "tcp://", 6) == 0 && colon != NULL &&
+           strtoull(colon + 1, NULL, 10) > PORT_MAX;
+}
+
+static bool bind_door(struct door *door, const char *name, const char *endpoint, struct err *err)
+{
+    if (port_is_too_high(endpoint))
+        return err_set(err, ERR_CONFIG, "%s: %s: a port is at most 65535", name, endpoint);
+    if (zmq_bind(door->socket, endpoint) != 0) {
+        int code = zmq_errno();
+        if (code == EADDRINUSE)
+            return err_set(err, ERR_IN_USE,
+                           "%s: %s is in use: is another fwsyncd running? (a port of * takes a free one)",
+                           name, endpoint);
+        return err_set(err, ERR_CONFIG, "%s: cannot bind %s: %s", name, endpoint, zmq_strerror(code));
+    }
+    size_t len = sizeof door->endpoint;
+    zmq_getsockopt(door->socket, ZMQ_LAST_ENDPOINT, door->endpoint, &len);
+    return true;
+}
+
+static bool open_door(struct doors *doors, struct door *door, int type, const char *name,
+                      const char *endpoint, int64_t send_queue, struct err *err)
+{
+    door->socket = zmq_socket(doors->context, type);
+    assert(door->socket != NULL);
+    set_int(door->socket, ZMQ_LINGER, LINGER_MS);
+    set_int(door->socket, ZMQ_BACKLOG, BACKLOG);
+    set_int(door->socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_IVL_MS);
+    set_int(door->socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
+    set_int(door->socket, ZMQ_SNDHWM, (int)send_queue);
+    int64_t bytes_max = MESSAGE_BYTES_MAX;
+    zmq_setsockopt(door->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    if (type == ZMQ_ROUTER)
+        set_int(door->socket, ZMQ_ROUTER_MANDATORY, 1);
+    return bind_door(door, name, endpoint, err);
+}
+
+bool doors_open(struct doors **out, const struct settings *settings, struct stats *stats,
+                struct subscriptions *subscriptions, struct err *err)
+{
+    struct doors *doors = calloc(1, sizeof *doors);
+    if (doors == NULL)
+        abort();
+    *doors = (struct doors){.settings = settings,
+                            .stats = stats,
+                            .subscriptions = subscriptions,
+                            .context = zmq_ctx_new(),
+                            .queue = queue_create()};
+    arena_init(&doors->scratch, SCRATCH_BYTES);
+    /* one client can't have more answers to come than there are events in flight */
+    if (!open_door(doors, &doors->events, ZMQ_ROUTER, "events", settings->events,
+                   settings->in_flight_events, err) ||
+        !open_door(doors, &doors->query, ZMQ_ROUTER, "query", settings->query,
+                   settings->in_flight_events, err) ||
+        !open_door(doors, &doors->results, ZMQ_XPUB, "results", settings->results,
+                   settings->results_queue, err)) {
+        doors_close(doors);
+        return false;
+    }
+    *out = doors;
+    return true;
+}
+
+static void close_socket(struct door *door)
+{
+    if (door->socket != NULL)
+        zmq_close(door->socket);
+}
+
+void doors_close(struct doors *doors)
+{
+    if (doors == NULL)
+        return;
+    close_socket(&doors->events);
+    close_socket(&doors->query);
+    close_socket(&doors->results);
+    zmq_ctx_term(doors->context);
+    for (struct work *work = doors->spare_batches, *next; work != NULL; work = next) {
+        next = work->next;
+        batch_destroy((struct batch *)work);
+    }
+    for (struct work *work = doors->spare_acks, *next; work != NULL; work = next) {
+        next = work->next;
+        acks_destroy((struct acks *)work);
+    }
+    queue_destroy(doors->queue);
+    arena_fini(&doors->scratch);
+    free(doors);
+}
+
+struct queue *doors_queue(const struct doors *doors)
+{
+    return doors->queue;
+}
+
+const char *doors_events(const struct doors *doors)
+{
+    return doors->events.endpoint;
+}
+
+const char *doors_query(const struct doors *doors)
+{
+    return doors->query.endpoint;
+}
+
+const char *doors_results(const struct doors *doors)
+{
+    return doors->results.endpoint;
+}
+
+/* --- sending --------------------------------------------------------------------------------------------- */
+
+/* The first frame is the routing id: there it shows whether the client is gone (EHOSTUNREACH) or doesn't
+ * read (EAGAIN). What follows the first frame is taken by libzmq in any case. */
+static void send_reply(struct doors *doors, struct door *door, const struct envelope *envelope,
+                       struct text reply)
+{
+    for (size_t i = 0; i < envelope->frame_count; i++) {
+        struct text frame = envelope->frames[i];
+        if (zmq_send(door->socket, frame.bytes, frame.len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+            stats_add(&doors->stats->replies_dropped, 1);
+            return;
+        }
+    }
+    zmq_send(door->socket, reply.bytes, reply.len, ZMQ_DONTWAIT);
+}
+
+static void send_acks(struct doors *doors, struct acks *acks)
+{
+    struct buf reply = {.arena = &acks->arena};
+    for (size_t i = 0; i < acks->request_count; i++) {
+        buf_clear(&reply);
+        request_reply(&acks->requests[i], &reply);
+        send_reply(doors, &doors->events, &acks->requests[i].envelope, buf_text(&reply));
+    }
+    if (doors->spare_ack_count == SPARE_BATCHES_MAX) {
+        acks_destroy(acks);
+        return;
+    }
+    acks->work.next = doors->spare_acks;
+    doors->spare_acks = &acks->work;
+    doors->spare_ack_count++;
+}
+
+static void send_results(struct doors *doors, struct results *results)
+{
+    struct text topic, payload;
+    uint64_t count = 0;
+    for (size_t at = 0; results_next(results, &at, &topic, &payload); count++) {
+        zmq_send(doors->results.socket, topic.bytes, topic.len, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+        zmq_send(doors->results.socket, payload.bytes, payload.len, ZMQ_DONTWAIT);
+    }
+    stats_add(&doors->stats->results, count);
+    results_destroy(results);
+}
+
+/* --- batches out and back -------------------------------------------------------------------------------- */
+
+static struct work *pop(struct work **list, size_t *count)
+{
+    struct work *work = *list;
+    if (work != NULL) {
+        *list = work->next;
+        --*count;
+    }
+    return work;
+}
+
+static struct batch *spare_batch(struct doors *doors)
+{
+    struct batch *batch = (struct batch *)pop(&doors->spare_batches, &doors->spare_batch_count);
+    if (batch == NULL)
+        return batch_create();
+    struct acks *acks = NULL;
+    if (batch->acks == NULL) /* else it came back without having been used */
+        acks = (struct acks *)pop(&doors->spare_acks, &doors->spare_ack_count);
+    batch_clear(batch, acks);
+    return batch;
+}
+
+static void batch_back(struct doors *doors, struct batch *batch)
+{
+    doors->events_in_flight -= batch->event_count;
+    doors->bytes_in_flight -= batch->body_bytes;
+    if (doors->spare_batch_count == SPARE_BATCHES_MAX) {
+        batch_destroy(batch);
+        return;
+    }
+    batch_close_bodies(batch);
+    batch->work.next = doors->spare_batches;
+    doors->spare_batches = &batch->work;
+    doors->spare_batch_count++;
+}
+
+static void hand_over(struct doors *doors, struct partition *partition, struct batch *batch)
+{
+    if (batch->acks->request_count == 0) {
+        batch_back(doors, batch);
+        return;
+    }
+    batch->received_ms = clock_wall_ms();
+    doors->events_in_flight += batch->event_count;
+    doors->bytes_in_flight += batch->body_bytes;
+    queue_push(partition->commit_queue, &batch->work);
+}
+
+/* Over how many times the bound is what is under way? 0, 1, or 2 for twice and more. */
+static int overload(const struct doors *doors)
+{
+    uint64_t events_max = (uint64_t)doors->settings->in_flight_events;
+    uint64_t bytes_max = (uint64_t)doors->settings->in_flight_kib << 10;
+    if (doors->events_in_flight < events_max && doors->bytes_in_flight < bytes_max)
+        return 0;
+    return doors->events_in_flight < 2 * events_max && doors->bytes_in_flight < 2 * bytes_max ? 1 : 2;
+}
+
+/* --- receiving ------------------------------------------------------------------------------------------- */
+
+enum received { RECEIVED_NOTHING, RECEIVED_REQUEST, RECEIVED_MALFORMED };
+
+static void drop_rest(void *socket, zmq_msg_t *frame)
+{
+    while (zmq_msg_more(frame)) {
+        zmq_msg_close(frame);
+        zmq_msg_init(frame);
+        if (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0)
+            break;
+    }
+}
+
+/* One message: the envelope up to its empty frame into `arena`, the body's frame into `body`. */
+static enum received receive(void *socket, struct arena *arena, struct envelope *envelope,
+                             zmq_msg_t *body)
+{
+    envelope->frame_count = 0;
+    bool envelope_ended = false;
+    for (;;) {
+        zmq_msg_init(body);
+        if (zmq_msg_recv(body, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(body);
+            return RECEIVED_NOTHING;
+        }
+        if (envelope_ended && !zmq_msg_more(body))
+            return RECEIVED_REQUEST;
+        if (envelope_ended || !zmq_msg_more(body) || envelope->frame_count == ENVELOPE_FRAMES_MAX)
+            break;
+        struct text frame = {zmq_msg_data(body), zmq_msg_size(body)};
+        envelope_ended = envelope->frame_count > 0 && frame.len == 0;
+        envelope->frames[envelope->frame_count++] = arena_copy(arena, frame);
+        zmq_msg_close(body);
+    }
+    drop_rest(socket, body);
+    zmq_msg_close(body);
+    return RECEIVED_MALFORMED;
+}
+
+/* Whoever sent it gets an answer that fits no request of theirs, but shows up in a first experiment. */
+static void malformed(struct doors *doors, struct door *door, struct envelope *envelope)
+{
+    stats_add(&doors->stats->malformed, 1);
+    int64_t now_ms = clock_monotonic_ns() / 1000000;
+    if (doors->noticed_ms == 0 || now_ms - doors->noticed_ms >= NOTICE_MS) {
+        doors->noticed_ms = now_ms;
+        log_line(LOG_WARN, "malformed-message",
+                 "door=%s help=\"a REQ sends [body], a DEALER sends [empty, body]\"", door->endpoint);
+    }
+    if (envelope->frame_count == 0)
+        return;
+    envelope->frame_count = 1;
+    envelope->frames[envelope->frame_count++] = TEXT("");
+    send_reply(doors, door, envelope,
+               TEXT("{\"ok\":false,\"code\":\"bad-query\",\"error\":\"malformed message: expected an empty "
+                    "frame, then one body frame\"}"));
+}
+
+/* What a message's envelope takes while it is under way. */
+static size_t envelope_bytes(const struct envelope *envelope)
+{
+    size_t bytes = sizeof *envelope;
+    for (size_t i = 0; i < envelope->frame_count; i++)
+        bytes += envelope->frames[i].len;
+    return bytes;
+}
+
+/* Fills one batch with what has arrived. False when nothing had. */
+static bool take_events(struct doors *doors, struct partition *partition)
+{
+    int overloaded_times = overload(doors);
+    if (overloaded_times == 2)
+        return false; /* the senders' queues fill up, then they wait */
+    struct batch *batch = spare_batch(doors);
+    if (overloaded_times == 1)
+        batch->refuse = overloaded;
+    else if (atomic_load_explicit(&doors->stats->disk_full, memory_order_relaxed))
+        batch->refuse = state_full;
+    size_t dropped_bytes = 0; /* of malformed messages, which fill the arena too */
+    for (int i = 0; i < BATCH_MESSAGES && batch->event_count < BATCH_EVENTS &&
+                    batch->body_bytes + dropped_bytes < BATCH_BYTES;
+         i++) {
+        struct envelope envelope;
+        zmq_msg_t body;
+        enum received received =
+            receive(doors->events.socket, &batch->acks->arena, &envelope, &body);
+        if (received == RECEIVED_NOTHING)
+            break;
+        if (received == RECEIVED_MALFORMED) {
+            dropped_bytes += envelope_bytes(&envelope);
+            malformed(doors, &doors->events, &envelope);
+        } else {
+            batch_add(batch, &envelope, &body, &doors->scratch);
+            batch->body_bytes += envelope_bytes(&envelope);
+        }
+    }
+    bool any = batch->acks->request_count > 0;
+    hand_over(doors, partition, batch);
+    return any;
+}
+
+static bool take_queries(struct doors *doors, struct partition *partition)
+{
+    for (int i = 0; i < QUERIES_AT_ONCE; i++) {
+        if (doors->queries_in_flight == QUERIES_IN_FLIGHT_MAX)
+            return i > 0;
+        struct query *query = query_create();
+        zmq_msg_t body;
+        enum received received =
+            receive(doors->query.socket, &query->arena, &query->envelope, &body);
+        if (received != RECEIVED_REQUEST) {
+            if (received == RECEIVED_MALFORMED)
+                malformed(doors, &doors->query, &query->envelope);
+            query_destroy(query);
+            if (received == RECEIVED_NOTHING)
+                return i > 0;
+            continue;
+        }
+        struct text text = {zmq_msg_data(&body), zmq_msg_size(&body)};
+        if (text.len > REQUEST_BYTES_MAX)
+            text.len = REQUEST_BYTES_MAX + 1; /* enough to see that it is too large */
+        query->body = arena_copy(&query->arena, text);
+        zmq_msg_close(&body);
+        doors->queries_in_flight++;
+        queue_push(partition->apply_queue, &query->work);
+    }
+    return true;
+}
+
+/* An XPUB is told what its subscribers want: one byte, 1 or 0, and the prefix. */
+static bool take_subscriptions(struct doors *doors)
+{
+    zmq_msg_t message;
+    zmq_msg_init(&message);
+    bool any = false;
+    while (zmq_msg_recv(&message, doors->results.socket, ZMQ_DONTWAIT) >= 0) {
+        any = true;
+        const char *bytes = zmq_msg_data(&message);
+        size_t len = zmq_msg_size(&message);
+        if (len >= 1 && (bytes[0] == 0 || bytes[0] == 1))
+            subscriptions_change(doors->subscriptions, (struct text){bytes + 1, len - 1},
+                                 bytes[0] == 1);
+    }
+    zmq_msg_close(&message);
+    return any;
+}
+
+/* --- finished work --------------------------------------------------------------------------------------- */
+
+static void finish(struct doors *doors, struct work *work)
+{
+    switch (work->kind) {
+    case WORK_BATCH:
+        batch_back(doors, (struct batch *)work);
+        return;
+    case WORK_ACKS:
+        send_acks(doors, (struct acks *)work);
+        return;
+    case WORK_QUERY: {
+        struct query *query = (struct query *)work;
+        doors->queries_in_flight--;
+        send_reply(doors, &doors->query, &query->envelope, buf_text(&query->reply));
+        query_destroy(query);
+        return;
+    }
+    case WORK_RESULTS:
+        send_results(doors, (struct results *)work);
+        return;
+    case WORK_STOP:
+        doors->stopped = true;
+        free(work);
+        return;
+    case WORK_FAILED:
+        doors->err = ((struct failure *)work)->err;
+        free(work);
+        return;
+    case WORK_RULES:
+        break;
+    }
+    abort();
+}
+
+static bool take_finished(struct doors *doors, int timeout_ms)
+{
+    struct work *work = queue_take(doors->queue, timeout_ms), *next;
+    bool any = work != NULL;
+    for (; work != NULL; work = next) {
+        next = work->next;
+        finish(doors, work);
+    }
+    return any;
+}
+
+/* --- the loop -------------------------------------------------------------------------------------------- */
+
+/* The signal that has arrived, or 0. */
+static int read_signal(int signal_fd)
+{
+    struct signalfd_siginfo info;
+    return read(signal_fd, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
+}
+
+/* Sleeps until something arrives. */
+static void wait_for_work(struct doors *doors, int signal_fd)
+{
+    enum { SIGNAL, QUEUE, QUERY, RESULTS, EVENTS, COUNT };
+    zmq_pollitem_t items[COUNT] = {
+        [SIGNAL] = {NULL, signal_fd, ZMQ_POLLIN, 0},
+        [QUEUE] = {NULL, queue_fd(doors->queue), ZMQ_POLLIN, 0},
+        [QUERY] = {doors->query.socket, 0,
+                   doors->queries_in_flight == QUERIES_IN_FLIGHT_MAX ? 0 : ZMQ_POLLIN, 0},
+        [RESULTS] = {doors->results.socket, 0, ZMQ_POLLIN, 0},
+        [EVENTS] = {doors->events.socket, 0, overload(doors) == 2 ? 0 : ZMQ_POLLIN, 0},
+    };
+    zmq_poll(items, COUNT, -1);
+}
+
+int doors_run(struct doors *doors, struct partition *partition, int signal_fd, struct err *err)
+{
+    for (;;) {
+        bool busy = take_finished(doors, 0);
+        if (doors->err.code != ERR_NONE) {
+            *err = doors->err;
+            return 0;
+        }
+        busy |= take_events(doors, partition);
+        busy |= take_queries(doors, partition);
+        busy |= take_subscriptions(doors);
+        int signal_number = read_signal(signal_fd); /* under load too */
+        if (signal_number != 0)
+            return signal_number;
+        if (!busy)
+            wait_for_work(doors, signal_fd);
+    }
+}
+
+bool doors_drain(struct doors *doors, struct err *err)
+{
+    while (!doors->stopped && doors->err.code == ERR_NONE)
+        take_finished(doors, -1);
+    if (doors->err.code != ERR_NONE)
+        *err = doors->err;
+    return doors->err.code == ERR_NONE;
+}

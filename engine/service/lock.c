@@ -1,0 +1,64 @@
+#include "engine/service/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, PID_BYTES = 24, FOLDER_MODE = 0750, LOCK_MODE = 0640 };
+
+static bool make_folders(const char *folder, struct err *err)
+{
+    char path[PATH_BYTES];
+    int len = snprintf(path, sizeof path, "%s", folder);
+    if (len <= 0 || len >= PATH_BYTES)
+        return err_set(err, ERR_IO, "data: the path is empty or too long");
+    for (char *slash = path + 1;; slash++) {
+        slash += strcspn(slash, "/");
+        char kept = *slash;
+        *slash = '\0';
+        if (mkdir(path, FOLDER_MODE) != 0 && errno != EEXIST)
+            return err_set(err, ERR_IO, "data: cannot make the folder %s: %s", path, strerror(errno));
+        if (kept == '\0')
+            return true;
+        *slash = kept;
+    }
+}
+
+static bool in_use(int fd, const char *folder, struct err *err)
+{
+    char pid[PID_BYTES] = "";
+    ssize_t len = pread(fd, pid, sizeof pid - 1, 0);
+    if (len > 0)
+        pid[strcspn(pid, "\n")] = '\0';
+    close(fd);
+    return err_set(err, ERR_IN_USE, "data: %s is in use by another fwsyncd%s%s; stop that one, or choose "
+                                    "another folder with --data",
+                   folder, len > 0 ? ", process " : "", pid);
+}
+
+bool lock_folder(const char *folder, int *out, struct err *err)
+{
+    if (!make_folders(folder, err))
+        return false;
+    char path[PATH_BYTES];
+    if (snprintf(path, sizeof path, "%s/lock", folder) >= PATH_BYTES)
+        return err_set(err, ERR_IO, "data: the path is too long");
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, LOCK_MODE);
+    if (fd < 0)
+        return err_set(err, ERR_IO, "data: cannot open %s: %s; check who owns the folder", path,
+                       strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return in_use(fd, folder, err);
+    /* the number is for in_use() only: on a full disk the lock holds without it */
+    char pid[PID_BYTES];
+    int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)len, 0) < 0)
+        errno = 0;
+    *out = fd;
+    return true;
+}

@@ -1,0 +1,295 @@
+/* main.c - fwsyncd: read the settings, open everything, say "ready", serve, stop cleanly.
+ *
+ * Exit status: 0 stopped by SIGTERM or SIGINT after a checkpoint; 2 wrong usage, settings or rules,
+ * nothing was started; 1 it could not open its data, or had to stop while running, and said why. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/service/applier.h"
+#include "engine/service/doors.h"
+#include "engine/service/lock.h"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, OPTIONS_MAX = 64 };
+
+static const char default_file[] = "fwsync.yaml";
+
+struct command {
+    struct settings settings;
+    const char *file; /* NULL: default_file when there is one */
+    bool check;
+};
+
+/* --- the command line ------------------------------------------------------------------------------------- */
+
+static void print_help(void)
+{
+    printf("usage: fwsyncd [options]\n\n"
+           "Takes events over ZeroMQ, runs rule chains, and knows for every device whether the firmware\n"
+           "that runs is the firmware that should run.\n\n"
+           "  --config FILE            settings; without it ./fwsync.yaml is read when it exists\n"
+           "  --check                  print all settings, check the rules, and exit\n"
+           "  --version                print the version and exit\n"
+           "  --help                   print this and exit\n\nsettings, also in FILE as `name: value`:\n");
+    for (size_t i = 0; settings_name(i) != NULL; i++)
+        printf("  --%-22s %s\n", settings_name(i), settings_help(i));
+    printf("\nexample:\n  fwsyncd --data /var/lib/fwsync --rules /etc/fwsync/rules\n");
+}
+
+static int usage_error(const char *problem)
+{
+    fprintf(stderr, "fwsyncd: %s\n(fwsyncd --help lists the options)\n", problem);
+    return EXIT_USAGE;
+}
+
+static void print_problems(const struct problems *problems)
+{
+    for (const struct problem *problem = problems->first; problem != NULL; problem = problem->next)
+        fprintf(stderr, "%s\n", problem->line);
+    if (problems->count > PROBLEM_COUNT_MAX)
+        fprintf(stderr, "... and %zu more\n", problems->count - PROBLEM_COUNT_MAX);
+}
+
+enum own_option { OPTION_CONFIG, OPTION_CHECK, OPTION_VERSION, OPTION_HELP, OPTION_SETTINGS };
+
+static void list_options(struct option options[OPTIONS_MAX])
+{
+    options[OPTION_CONFIG] = (struct option){"config", required_argument, NULL, OPTION_CONFIG};
+    options[OPTION_CHECK] = (struct option){"check", no_argument, NULL, OPTION_CHECK};
+    options[OPTION_VERSION] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
+    options[OPTION_HELP] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+    size_t i = 0;
+    for (; settings_name(i) != NULL && OPTION_SETTINGS + i < OPTIONS_MAX - 1; i++)
+        options[OPTION_SETTINGS + i] =
+            (struct option){settings_name(i), required_argument, NULL, (int)(OPTION_SETTINGS + i)};
+    options[OPTION_SETTINGS + i] = (struct option){NULL, 0, NULL, 0};
+}
+
+static int unknown_option(const char *given, const struct option *options)
+{
+    const char *names[OPTIONS_MAX];
+    size_t count = 0;
+    for (; options[count].name != NULL; count++)
+        names[count] = options[count].name;
+    struct text word = {given + strspn(given, "-"), 0};
+    word.len = strcspn(word.bytes, "=");
+    char problem[256];
+    const char *nearest = text_nearest(word, names, count);
+    for (size_t i = 0; i < count; i++)
+        if (text_is(word, names[i])) {
+            snprintf(problem, sizeof problem, "--%s %s", names[i],
+                     options[i].has_arg == required_argument ? "needs a value" : "takes no value");
+            return usage_error(problem);
+        }
+    snprintf(problem, sizeof problem, "unknown option %.80s%s%s%s", given,
+             nearest == NULL ? "" : "; did you mean --", nearest == NULL ? "" : nearest,
+             nearest == NULL ? "" : "?");
+    return usage_error(problem);
+}
+
+/* Two passes: the file first, so that an option beats it. Returns an exit status, or -1 to go on. */
+static int read_options(struct command *command, int argc, char **argv, bool file_pass)
+{
+    struct option options[OPTIONS_MAX];
+    list_options(options);
+    opterr = 0;
+    optind = 1;
+    for (int at = 1, option; (option = getopt_long(argc, argv, "+", options, NULL)) != -1; at = optind) {
+        struct err err;
+        switch (option) {
+        case OPTION_CONFIG:
+            command->file = optarg;
+            break;
+        case OPTION_CHECK:
+            command->check = true;
+            break;
+        case OPTION_VERSION:
+            printf("fwsyncd %s\n", FWSYNC_VERSION);
+            return EXIT_DONE;
+        case OPTION_HELP:
+            print_help();
+            return EXIT_DONE;
+        case '?':
+            return unknown_option(argv[at], options);
+        default:
+            if (!file_pass && !settings_set(&command->settings, options[option].name, optarg, &err))
+                return usage_error(err.text);
+        }
+    }
+    if (optind < argc) {
+        char problem[256];
+        snprintf(problem, sizeof problem, "unexpected argument \"%.80s\"", argv[optind]);
+        return usage_error(problem);
+    }
+    return -1;
+}
+
+static bool read_file(struct command *command)
+{
+    struct stat status;
+    if (command->file == NULL && stat(default_file, &status) != 0)
+        return true;
+    struct problems problems;
+    problems_init(&problems);
+    bool right = settings_read_file(&command->settings,
+                                    command->file != NULL ? command->file : default_file, &problems);
+    print_problems(&problems);
+    problems_fini(&problems);
+    return right;
+}
+
+/* --- rules -------------------------------------------------------------------------------------------------- */
+
+/* The rule set that the settings name; problems are printed. NULL when it has any. */
+static struct ruleset *load_rules(const struct settings *settings)
+{
+    struct problems problems;
+    problems_init(&problems);
+    struct ruleset *ruleset = settings->rules[0] == '\0'
+                                  ? ruleset_load_shipped(&problems)
+                                  : ruleset_load_dir(settings->rules, &problems);
+    print_problems(&problems);
+    problems_fini(&problems);
+    return ruleset;
+}
+
+/* A version that is active already isn't journaled again. `active` is the version asked for last. */
+static void change_rules(struct partition *partition, struct ruleset *ruleset, char active[64])
+{
+    struct text version = ruleset_version(ruleset);
+    if (text_is(version, active)) {
+        ruleset_destroy(ruleset);
+        return;
+    }
+    snprintf(active, 64, TEXT_FMT, TEXT_ARG(version));
+    partition_change_rules(partition, ruleset);
+}
+
+static void reload_rules(struct partition *partition, char active[64])
+{
+    struct ruleset *ruleset = load_rules(partition->settings);
+    if (ruleset == NULL)
+        log_line(LOG_ERROR, "rules-kept", "error=\"the new rules have errors; the old ones stay\"");
+    else
+        change_rules(partition, ruleset, active);
+}
+
+/* --- serving ------------------------------------------------------------------------------------------------ */
+
+/* Signals come through a descriptor, in the door's loop; threads started later inherit the mask. */
+static int open_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk, not a reason to die */
+    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int fail(const struct err *err)
+{
+    log_line(LOG_ERROR, "stopped", "code=%s error=%s", err_code_name(err->code), log_quote(err->text));
+    return err->code == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/* Returns false when the partition failed. */
+static bool serve(struct doors *doors, struct partition *partition, int signal_fd, char active[64],
+                  struct err *err)
+{
+    printf("ready events=%s query=%s results=%s\n", doors_events(doors), doors_query(doors),
+           doors_results(doors));
+    fflush(stdout);
+    for (;;) {
+        int signal_number = doors_run(doors, partition, signal_fd, err);
+        if (signal_number == 0)
+            return false;
+        if (signal_number == SIGHUP) {
+            reload_rules(partition, active);
+            continue;
+        }
+        log_line(LOG_INFO, "stopping", "signal=%s", strsignal(signal_number));
+        partition_stop_begin(partition);
+        return doors_drain(doors, err);
+    }
+}
+
+static int run(const struct settings *settings, struct ruleset *ruleset)
+{
+    struct err err;
+    struct stats stats = {.started_ms = clock_wall_ms()};
+    struct doors *doors;
+    int lock_fd, signal_fd = open_signals();
+    struct subscriptions *subscriptions = subscriptions_create();
+    if (!doors_open(&doors, settings, &stats, subscriptions, &err)) { /* first: it checks settings */
+        ruleset_destroy(ruleset);
+        subscriptions_destroy(subscriptions);
+        return fail(&err);
+    }
+    if (!lock_folder(settings->data, &lock_fd, &err)) {
+        ruleset_destroy(ruleset);
+        doors_close(doors);
+        subscriptions_destroy(subscriptions);
+        return fail(&err);
+    }
+    struct partition partition = {
+        .settings = settings,
+        .stats = &stats,
+        .subscriptions = subscriptions,
+        .door_queue = doors_queue(doors),
+    };
+    if (!partition_open(&partition, &err)) {
+        ruleset_destroy(ruleset);
+        doors_close(doors);
+        subscriptions_destroy(subscriptions);
+        return fail(&err);
+    }
+    char active[64];
+    snprintf(active, sizeof active, TEXT_FMT, TEXT_ARG(applier_rules(partition.applier)));
+    change_rules(&partition, ruleset, active);
+    if (!serve(doors, &partition, signal_fd, active, &err))
+        _exit(fail(&err)); /* its threads may hold anything: nothing here is safe to take down */
+    partition_close(&partition);
+    doors_close(doors);
+    subscriptions_destroy(subscriptions);
+    close(signal_fd);
+    close(lock_fd);
+    log_line(LOG_INFO, "stopped", "uptime_ms=%lld", (long long)(clock_wall_ms() - stats.started_ms));
+    return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    struct command command = {.file = NULL};
+    settings_init(&command.settings);
+    int status = read_options(&command, argc, argv, true);
+    if (status < 0 && !read_file(&command))
+        status = EXIT_USAGE;
+    if (status < 0)
+        status = read_options(&command, argc, argv, false);
+    if (status < 0) {
+        log_set_level((enum log_level)command.settings.log_level);
+        struct ruleset *ruleset = load_rules(&command.settings);
+        if (ruleset == NULL) {
+            status = EXIT_USAGE;
+        } else if (command.check) {
+            settings_print(&command.settings);
+            ruleset_destroy(ruleset);
+            status = EXIT_DONE;
+        } else {
+            status = run(&command.settings, ruleset);
+        }
+    }
+    settings_fini(&command.settings);
+    return status;
+}

@@ -1,0 +1,79 @@
+#include "engine/service/partition.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/service/applier.h"
+#include "engine/service/committer.h"
+
+enum { PATH_BYTES = 4096 };
+
+static bool below(char path[PATH_BYTES], const char *folder, const char *name, struct err *err)
+{
+    int len = snprintf(path, PATH_BYTES, "%s/%s", folder, name);
+    return (len > 0 && len < PATH_BYTES) ||
+           err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
+}
+
+static void close_stores(struct partition *partition)
+{
+    applier_finish(partition->applier);
+    journal_close(partition->journal);
+    queue_destroy(partition->apply_queue);
+    queue_destroy(partition->commit_queue);
+}
+
+bool partition_open(struct partition *partition, struct err *err)
+{
+    const struct settings *settings = partition->settings;
+    char journal_dir[PATH_BYTES], state_dir[PATH_BYTES];
+    if (!below(journal_dir, settings->data, "journal", err) ||
+        !below(state_dir, settings->data, "state", err))
+        return false;
+    partition->commit_queue = queue_create();
+    partition->apply_queue = queue_create();
+    if (!journal_open(journal_dir, (uint64_t)settings->journal_map_gib << 30, &partition->journal,
+                      err) ||
+        !applier_start(partition, state_dir, &partition->applier, err)) {
+        close_stores(partition);
+        return false;
+    }
+    atomic_store(&partition->journal_seq, journal_last_seq(partition->journal));
+    pthread_create(&partition->committer_thread, NULL, committer_run, partition);
+    return true;
+}
+
+void partition_stop_begin(struct partition *partition)
+{
+    struct work *stop = calloc(1, sizeof *stop);
+    if (stop == NULL)
+        abort();
+    stop->kind = WORK_STOP;
+    queue_push(partition->commit_queue, stop);
+}
+
+void partition_close(struct partition *partition)
+{
+    pthread_join(partition->committer_thread, NULL);
+    close_stores(partition);
+}
+
+void partition_change_rules(struct partition *partition, struct ruleset *ruleset)
+{
+    struct rules_change *change = calloc(1, sizeof *change);
+    if (change == NULL)
+        abort();
+    change->work.kind = WORK_RULES;
+    change->ruleset = ruleset;
+    queue_push(partition->commit_queue, &change->work);
+}
+
+void partition_fail(struct partition *partition, const struct err *err)
+{
+    struct failure *failure = calloc(1, sizeof *failure);
+    if (failure == NULL)
+        abort();
+    failure->work.kind = WORK_FAILED;
+    failure->err = *err;
+    queue_push(partition->door_queue, &failure->work);
+}

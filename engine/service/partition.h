@@ -1,0 +1,65 @@
+/* partition.h - the unit of order, of backup and of scale: one journal, one state, two threads.
+ *
+ * The committer's thread writes the journal and answers producers; the applier's runs the rules, keeps the
+ * state, answers queries and writes results. Batches travel committer -> applier -> door and nothing else
+ * is shared, except the counters below. */
+#ifndef SERVICE_PARTITION_H
+#define SERVICE_PARTITION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/service/settings.h"
+#include "engine/service/stats.h"
+#include "engine/service/subscriptions.h"
+#include "engine/service/work.h"
+#include "rules/ruleset.h"
+#include "store/journal.h"
+
+struct partition {
+    /* borrowed for the partition's life */
+    const struct settings *settings;
+    struct stats *stats;
+    struct subscriptions *subscriptions;
+    struct queue *door_queue; /* finished work goes here */
+
+    struct queue *commit_queue; /* the way in: batches, rules, stop */
+    struct queue *apply_queue;  /* and for queries */
+
+    struct journal *journal;
+    struct applier *applier;
+    atomic_uint_fast64_t checkpoint_seq; /* the journal may be trimmed up to here */
+    atomic_uint_fast64_t journal_seq;    /* last committed */
+    pthread_t committer_thread;
+};
+
+/* A new rule set on its way: journaled by the committer, made active by the applier. */
+struct rules_change {
+    struct work work;
+    struct ruleset *ruleset; /* owned */
+    uint64_t seq;
+    int64_t received_ms;
+};
+
+/* The process cannot go on; main() stops it with this error. */
+struct failure {
+    struct work work;
+    struct err err;
+};
+
+/* partition_open - open journal and state below the data folder, replay what the state lacks, start
+ * the threads. Errors as journal_open and state_open. */
+bool partition_open(struct partition *partition, struct err *err);
+
+/* partition_stop_begin - let the threads finish all work queued so far, make a checkpoint, and stop; the
+ * last thing that reaches door_queue is a WORK_STOP. partition_close - after that: wait and free. */
+void partition_stop_begin(struct partition *partition);
+void partition_close(struct partition *partition);
+
+/* partition_change_rules - take over `ruleset` and make it active, between two events. */
+void partition_change_rules(struct partition *partition, struct ruleset *ruleset);
+
+/* partition_fail - from a thread of the partition: the process has to stop, with this error. */
+void partition_fail(struct partition *partition, const struct err *err);
+
+#endif

@@ -1,0 +1,39 @@
+/* query.h - what can be asked: one row a question.
+ *
+ * Questions are answered on the applier's thread between two batches, in the open transaction, so an
+ * answer includes every event that was acknowledged before it was asked. */
+#ifndef SERVICE_QUERY_H
+#define SERVICE_QUERY_H
+
+#include "engine/service/batch.h"
+#include "engine/service/partition.h"
+#include "engine/service/publisher.h"
+
+/* A question on its way to the applier and, answered, back. */
+struct query {
+    struct work work;
+    struct arena arena; /* envelope, body, and what the answer needs */
+    struct envelope envelope;
+    struct text body;
+    struct buf reply; /* malloc'd: an answer can be large */
+};
+
+struct query *query_create(void);
+void query_destroy(struct query *query);
+
+/* What an answer is made from. */
+struct query_context {
+    struct partition *partition;
+    struct state *state;
+    const struct publisher *publisher;
+    const struct ruleset *ruleset; /* may be NULL before the first rules */
+};
+
+/* query_answer - fill the reply; whatever is wrong with the question is an answer too. False only when the
+ * store failed so that the process has to stop. */
+bool query_answer(const struct query_context *context, struct query *query, struct err *err);
+
+/* query_reply_error - the reply is this error. */
+void query_reply_error(struct query *query, const struct err *err);
+
+#endif

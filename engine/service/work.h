@@ -1,0 +1,40 @@
+/* work.h - what the threads hand each other.
+ *
+ * A thing that travels starts with a `struct work`. A queue takes things from any thread and gives all of
+ * them, in order, to the one thread that owns it; whoever takes a thing owns it from then on, so nothing
+ * else is shared. A push wakes the owner only when the queue was empty: under load there are no wake-ups.
+ *
+ * A queue's owner sleeps either in queue_take() or in its own poll loop, watching queue_fd(). */
+#ifndef SERVICE_WORK_H
+#define SERVICE_WORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum work_kind {
+    WORK_BATCH,   /* struct batch: door -> committer -> applier -> door */
+    WORK_ACKS,    /* struct acks: committer -> door */
+    WORK_QUERY,   /* struct query: door -> applier, answered -> door */
+    WORK_RULES,   /* struct rules_change: door -> committer -> applier */
+    WORK_RESULTS, /* struct results: applier -> door */
+    WORK_STOP,    /* struct stop: door -> committer -> applier -> door */
+    WORK_FAILED,  /* struct failure: any thread -> door */
+};
+
+struct work {
+    enum work_kind kind;
+    struct work *next;
+};
+
+struct queue;
+
+struct queue *queue_create(void);
+void queue_destroy(struct queue *queue); /* must be empty */
+void queue_push(struct queue *queue, struct work *work);
+/* queue_take - everything queued, oldest first; waits up to timeout_ms (-1: forever, 0: not at all).
+ * NULL after the timeout. */
+struct work *queue_take(struct queue *queue, int timeout_ms);
+/* A descriptor that is readable while there may be something to take. */
+int queue_fd(const struct queue *queue);
+
+#endif

@@ -1,0 +1,57 @@
+/* apply.h - one event changes the state: the fold's step.
+ *
+ * A pure function of (rules, device, event): an operator's write is saved first, then the root chain
+ * runs. It reaches the device through `struct device_access` and the outside through `struct sink`, so
+ * the same step runs on the real store, in a test against a model, and in a what-if. */
+#ifndef RULES_APPLY_H
+#define RULES_APPLY_H
+
+#include "rules/event.h"
+#include "rules/ruleset.h"
+
+/* The originator's stored values. `device` is passed back as it was given. On false `err` is filled; an
+ * ERR_TOO_LARGE or ERR_LIMIT fails the node only, any other code ends apply_event() with false. */
+struct device_access {
+    bool (*get)(void *device, enum scope scope, struct text key, struct value *value, bool *found,
+                struct err *err);
+    bool (*put)(void *device, enum scope scope, struct text key, const struct value *value,
+                int64_t ts_ms, uint64_t seq, bool *changed, struct err *err);
+    bool (*remove)(void *device, enum scope scope, struct text key, bool *existed, struct err *err);
+};
+
+/* One message as it stands when it is published; borrowed during the call. */
+struct message_view {
+    struct text type;
+    int64_t ts_ms;
+    const struct fields *metadata;
+    const struct fields *data;
+};
+
+/* Where results go. Calls come in the order in which things happen. */
+struct sink {
+    void *context;
+    /* a stored attribute (never telemetry) really changed; value NULL: deleted */
+    void (*attribute)(void *context, enum scope scope, struct text key, const struct value *value);
+    void (*publish)(void *context, struct text class_name, int class_index,
+                    const struct message_view *message);
+    /* a branch failed with no Failure link; chain and node are "" when the engine itself failed */
+    void (*dead_letter)(void *context, struct text chain, struct text node, const char *error);
+    void (*log)(void *context, struct text chain, struct text node, struct text line);
+};
+
+struct apply_input {
+    const struct event *event;
+    uint64_t seq;
+    int64_t received_ms;
+    struct text device_type; /* as stored now */
+    void *device;
+    const struct device_access *access;
+    const struct sink *sink;
+    struct arena *arena; /* the message's memory; reset by the caller afterwards */
+};
+
+/* apply_event - false only when the store failed; *dead_letter_count tells how many branches failed. */
+bool apply_event(const struct ruleset *ruleset, const struct apply_input *input,
+                 unsigned *dead_letter_count, struct err *err);
+
+#endif

@@ -1,0 +1,89 @@
+/* compare - are two texts the same, or which of two versions is the older?
+ *
+ * `as: exact` (the default) is what ThingsBoard's sample does in a script: true only when the left side
+ * is not empty and both sides are there and equal byte for byte. `as: version` orders them and leaves by
+ * a relation of its own for each order. */
+#include <string.h>
+
+#include "plugins/fwsync_plugin.h"
+
+static const char *const relations[] = {"Success", "Older", "Equal", "Newer", "Incomparable", NULL};
+enum { SUCCESS, OLDER, EQUAL, NEWER, INCOMPARABLE };
+
+/* In the order of enum fwsync_order. */
+static const struct {
+    int relation;
+    struct fwsync_text word;
+} orders[] = {
+    [FWSYNC_OLDER] = {OLDER, {"older", 5}},
+    [FWSYNC_EQUAL] = {EQUAL, {"equal", 5}},
+    [FWSYNC_NEWER] = {NEWER, {"newer", 5}},
+    [FWSYNC_INCOMPARABLE] = {INCOMPARABLE, {"incomparable", 12}},
+};
+
+static const char *const modes[] = {"exact", "version", NULL};
+enum { EXACT, VERSION };
+
+struct compare {
+    const struct fwsync_pattern *left;
+    const struct fwsync_pattern *right;
+    struct fwsync_text result; /* in version mode it may be empty: don't say */
+    int mode;
+};
+
+static void *create(struct fwsync_config *config)
+{
+    struct compare *self = fwsync_config_alloc(config, sizeof *self);
+    fwsync_config_pattern(config, "left", FWSYNC_REQUIRED, &self->left);
+    fwsync_config_pattern(config, "right", FWSYNC_REQUIRED, &self->right);
+    bool mode_known = fwsync_config_choice(config, "as", FWSYNC_OPTIONAL, modes, &self->mode) ||
+                      !fwsync_config_has(config, "as");
+    fwsync_config_text(config, "result",
+                       mode_known && self->mode == EXACT ? FWSYNC_REQUIRED : FWSYNC_OPTIONAL,
+                       &self->result);
+    if (self->result.bytes != NULL && (self->result.len == 0 || self->result.len > 255))
+        fwsync_config_problem(config, "result", "expected a key of 1 to 255 bytes");
+    return self;
+}
+
+static bool emits(const void *node, int relation)
+{
+    const struct compare *self = node;
+    return (relation == SUCCESS) == (self->mode == EXACT);
+}
+
+static bool put(struct fwsync_message *message, const struct compare *self,
+                const struct fwsync_value *value)
+{
+    return self->result.len == 0 || fwsync_data_put(message, self->result, value);
+}
+
+static int run(const void *node, struct fwsync_message *message)
+{
+    const struct compare *self = node;
+    struct fwsync_text left, right;
+    bool left_there, right_there;
+    if (!fwsync_pattern_expand(message, self->left, &left, &left_there) ||
+        !fwsync_pattern_expand(message, self->right, &right, &right_there))
+        return FWSYNC_FAILURE;
+    bool both = left_there && right_there;
+    if (self->mode == EXACT) {
+        bool same = both && left.len > 0 && left.len == right.len &&
+                    memcmp(left.bytes, right.bytes, left.len) == 0;
+        struct fwsync_value value = {.kind = FWSYNC_BOOLEAN, .boolean = same};
+        return put(message, self, &value) ? SUCCESS : FWSYNC_FAILURE;
+    }
+    enum fwsync_order order = both ? fwsync_version_compare(left, right) : FWSYNC_INCOMPARABLE;
+    struct fwsync_value value = {.kind = FWSYNC_STRING, .text = orders[order].word};
+    return put(message, self, &value) ? orders[order].relation : FWSYNC_FAILURE;
+}
+
+const struct fwsync_node_type node_compare = {
+    .abi = FWSYNC_ABI,
+    .name = "compare",
+    .help = "compare two texts exactly, or order two versions",
+    .relations = relations,
+    .create = create,
+    .emits = emits,
+    .run = run,
+};

@@ -1,0 +1,157 @@
+#include "store/idset.h"
+
+#include <assert.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bitmaps are read by words");
+
+/* Turning a bitmap into a list waits until it is clearly shorter, so that one device going to and fro
+ * doesn't turn it each time. */
+enum { LIST_AGAIN = IDSET_LIST_MAX * 3 / 4 };
+
+static bool is_bitmap(struct text set)
+{
+    return set.len == IDSET_BYTES_MAX;
+}
+
+static uint16_t list_get(struct text set, size_t i)
+{
+    uint16_t offset;
+    memcpy(&offset, set.bytes + 2 * i, sizeof offset);
+    return offset;
+}
+
+static void list_put(unsigned char *out, size_t i, unsigned offset)
+{
+    uint16_t stored = (uint16_t)offset;
+    memcpy(out + 2 * i, &stored, sizeof stored);
+}
+
+/* Where `offset` is in the list or belongs. */
+static size_t list_position(struct text set, unsigned offset)
+{
+    size_t low = 0, high = set.len / 2;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (list_get(set, middle) < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool list_has(struct text set, size_t position, unsigned offset)
+{
+    return position < set.len / 2 && list_get(set, position) == offset;
+}
+
+static void to_bitmap(struct text set, unsigned char *out)
+{
+    memset(out, 0, IDSET_BYTES_MAX);
+    for (size_t i = 0; i < set.len / 2; i++)
+        out[list_get(set, i) / 8] |= (unsigned char)(1u << list_get(set, i) % 8);
+}
+
+static size_t bitmap_count(struct text set)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < IDSET_BYTES_MAX; i += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, set.bytes + i, sizeof word);
+        count += (size_t)__builtin_popcountll(word);
+    }
+    return count;
+}
+
+/* The bitmap in `out` becomes a list, in place. */
+static size_t to_list(unsigned char *out)
+{
+    unsigned char bitmap[IDSET_BYTES_MAX];
+    memcpy(bitmap, out, sizeof bitmap);
+    struct text set = {(const char *)bitmap, sizeof bitmap};
+    size_t count = 0;
+    for (unsigned offset = idset_next(set, 0); offset < IDSET_SPAN;
+         offset = idset_next(set, offset + 1))
+        list_put(out, count++, offset);
+    return 2 * count;
+}
+
+size_t idset_add(struct text set, unsigned offset, unsigned char out[IDSET_BYTES_MAX],
+                 bool *changed)
+{
+    assert(offset < IDSET_SPAN && set.len <= IDSET_BYTES_MAX);
+    if (set.len > 0)
+        memcpy(out, set.bytes, set.len);
+    if (!is_bitmap(set)) {
+        size_t position = list_position(set, offset);
+        *changed = !list_has(set, position, offset);
+        if (!*changed)
+            return set.len;
+        if (set.len / 2 < IDSET_LIST_MAX) {
+            memmove(out + 2 * position + 2, out + 2 * position, set.len - 2 * position);
+            list_put(out, position, offset);
+            return set.len + 2;
+        }
+        to_bitmap(set, out);
+    }
+    unsigned char bit = (unsigned char)(1u << offset % 8);
+    *changed = (out[offset / 8] & bit) == 0;
+    out[offset / 8] |= bit;
+    return IDSET_BYTES_MAX;
+}
+
+static size_t remove_from_list(struct text set, unsigned offset, unsigned char *out, bool *changed)
+{
+    size_t position = list_position(set, offset);
+    *changed = list_has(set, position, offset);
+    if (!*changed)
+        return set.len;
+    memmove(out + 2 * position, out + 2 * position + 2, set.len - 2 * position - 2);
+    return set.len - 2;
+}
+
+size_t idset_remove(struct text set, unsigned offset, unsigned char out[IDSET_BYTES_MAX],
+                    bool *changed)
+{
+    assert(offset < IDSET_SPAN && set.len <= IDSET_BYTES_MAX);
+    if (set.len > 0)
+        memcpy(out, set.bytes, set.len);
+    if (!is_bitmap(set))
+        return remove_from_list(set, offset, out, changed);
+    unsigned char bit = (unsigned char)(1u << offset % 8);
+    *changed = (out[offset / 8] & bit) != 0;
+    out[offset / 8] &= (unsigned char)~bit;
+    if (out[offset / 8] != 0) /* count only now and then */
+        return IDSET_BYTES_MAX;
+    struct text rest = {(const char *)out, IDSET_BYTES_MAX};
+    return bitmap_count(rest) <= LIST_AGAIN ? to_list(out) : IDSET_BYTES_MAX;
+}
+
+unsigned idset_next(struct text set, unsigned from)
+{
+    if (!is_bitmap(set)) {
+        size_t position = list_position(set, from);
+        return position < set.len / 2 ? list_get(set, position) : IDSET_SPAN;
+    }
+    for (unsigned start = from / 64 * 64; start < IDSET_SPAN; start += 64) {
+        uint64_t word;
+        memcpy(&word, set.bytes + start / 8, sizeof word);
+        if (start < from)
+            word &= UINT64_MAX << (from - start);
+        if (word != 0)
+            return start + (unsigned)__builtin_ctzll(word);
+    }
+    return IDSET_SPAN;
+}
+
+bool idset_valid(struct text set)
+{
+    if (is_bitmap(set))
+        return true;
+    if (set.len % 2 != 0 || set.len > 2 * IDSET_LIST_MAX)
+        return false;
+    for (size_t i = 0; i < set.len / 2; i++)
+        if (list_get(set, i) >= IDSET_SPAN || (i > 0 && list_get(set, i) <= list_get(set, i - 1)))
+            return false;
+    return true;
+}

@@ -1,0 +1,220 @@
+/* state.h - what follows from the journal: devices, attributes, indexes, dead letters, rule sets.
+ *
+ * One LMDB environment. One write transaction stays open over many events and is committed by
+ * state_checkpoint(); whatever wasn't is lost in a crash and comes back by replaying the journal from
+ * state_applied_seq() + 1. All access, queries too, happens on one thread, inside that transaction.
+ *
+ * A device's attributes are one record (docs/decisions/0003-device-record.md): state_device_open() takes
+ * it into a working copy, device_put() and friends change the copy, state_device_save() writes it back
+ * once with its index entries. Names longer than a database key are impossible by limits.h.
+ *
+ * Indexes: a configured list of attributes plus the device type; each gives devices by value and an
+ * exact count by value. Counters are kept in memory and written at a checkpoint. */
+#ifndef STORE_STATE_H
+#define STORE_STATE_H
+
+#include "engine/base/arena.h"
+#include "engine/base/err.h"
+#include "engine/base/limits.h"
+#include "engine/base/value.h"
+
+struct state;
+struct device;
+
+/* An indexed attribute. */
+struct index_key {
+    enum scope scope; /* not SCOPE_TELEMETRY */
+    struct text key;
+};
+
+struct state_options {
+    uint64_t map_bytes;              /* address space to reserve */
+    const struct index_key *indexes; /* borrowed during state_open */
+    size_t index_count;              /* 0..INDEX_COUNT_MAX */
+};
+
+/* state_open - open or create the state in directory `dir`. An index that is new in the list is built
+ * from the devices there; one no longer listed is dropped.
+ * Errors  as journal_open. */
+bool state_open(const char *dir, const struct state_options *options, struct state **state,
+                struct err *err);
+/* state_close - without a checkpoint: what was not checkpointed is given up. */
+void state_close(struct state *state);
+
+/* --- the fold's bookkeeping --- */
+
+/* state_applied_seq - the last event that the open transaction contains. */
+uint64_t state_applied_seq(const struct state *state);
+uint64_t state_checkpoint_seq(const struct state *state);
+void state_set_applied_seq(struct state *state, uint64_t seq);
+
+/* state_dirty_pages - a bound, from above, on the pages that a checkpoint would write now; LMDB copes
+ * badly beyond 100,000. */
+size_t state_dirty_pages(const struct state *state);
+/* state_bytes - bytes of pages in use by the state. */
+uint64_t state_bytes(const struct state *state);
+
+/* state_checkpoint - commit the open transaction and open the next.
+ *
+ * When any function here failed with ERR_FULL, ERR_STORE or ERR_DAMAGED while writing, the transaction is
+ * spoiled: everything fails with the same error until state_checkpoint is called, which then tells what
+ * became of it.
+ * Errors  ERR_FULL: the space needed isn't there; when *lost is false nothing happened and the open
+ *         transaction is intact; when true the transaction is gone: the state is back at the last
+ *         checkpoint, an open device is gone, and the caller replays the journal from there.
+ *         ERR_STORE, ERR_DAMAGED: stop the process. */
+bool state_checkpoint(struct state *state, bool *lost, struct err *err);
+
+/* state_backup - a compact copy of the last checkpoint into the new or empty folder `dir`. Any thread;
+ * see journal_backup. */
+bool state_backup(const struct state *state, const char *dir, struct err *err);
+
+/* --- one device --- */
+
+/* state_device_open - the working copy of the named device, created if unknown (created_ms = now_ms).
+ * One device is open at a time; it stays valid until the next state_device_open/find.
+ * name      1..DEVICE_BYTES_MAX bytes of UTF-8
+ * type      a device type to set, or {NULL, 0} to leave it; an unknown device starts as "default"
+ * seen_ms   becomes its last-seen time; not above 0 leaves it
+ * Errors    ERR_DAMAGED, ERR_FULL, ERR_STORE. */
+bool state_device_open(struct state *state, struct text name, struct text type, int64_t now_ms,
+                       int64_t seen_ms, struct device **device, struct err *err);
+/* state_device_find - for reading: *device is NULL when there is none. */
+bool state_device_find(struct state *state, struct text name, struct device **device,
+                       struct err *err);
+/* state_device_save - write what changed since the open, with the index entries. */
+bool state_device_save(struct state *state, struct device *device, struct err *err);
+
+struct text device_name(const struct device *device);
+struct text device_type(const struct device *device);
+int64_t device_created_ms(const struct device *device);
+int64_t device_seen_ms(const struct device *device);
+
+/* A stored attribute or reading. Texts are borrowed until the device is changed or another opened. */
+struct attribute {
+    struct text key;
+    struct value value; /* never VALUE_NULL */
+    int64_t ts_ms;
+    uint64_t seq; /* of the event that wrote it */
+};
+
+/* device_get - false when the device has no such attribute. */
+bool device_get(struct device *device, enum scope scope, struct text key,
+                struct attribute *attribute, bool *found, struct err *err);
+
+/* device_put - save one value, replacing the old one.
+ * key      1..KEY_BYTES_MAX bytes
+ * value    not VALUE_NULL; texts up to VALUE_BYTES_MAX bytes; copied
+ * ts_ms    kept as given. For SCOPE_TELEMETRY a value older than the stored one is not taken
+ * seq      of the event
+ * changed  out: the stored value is another one now. An equal value is not written again: its ts and
+ *          seq stay those of the event that brought it (telemetry takes the newer ts)
+ * Errors   ERR_TOO_LARGE the device's record would pass DEVICE_RECORD_BYTES_MAX; device unchanged. */
+bool device_put(struct device *device, enum scope scope, struct text key, const struct value *value,
+                int64_t ts_ms, uint64_t seq, bool *changed, struct err *err);
+
+/* device_delete - *existed tells whether there was one. */
+bool device_delete(struct device *device, enum scope scope, struct text key, bool *existed,
+                   struct err *err);
+
+/* device_each - all attributes of a scope, sorted by key bytes. `visit` must not change the device. */
+bool device_each(struct device *device, enum scope scope,
+                 void (*visit)(void *context, const struct attribute *attribute), void *context,
+                 struct err *err);
+
+/* --- asking for many --- */
+
+uint64_t state_device_count(const struct state *state);
+size_t state_index_count(const struct state *state);
+/* state_index_find - position of the index on (scope, key) in the order given, or false. */
+bool state_index_find(const struct state *state, enum scope scope, struct text key, size_t *index);
+struct index_key state_index_key(const struct state *state, size_t index);
+
+/* state_index_devices - devices that have `value` in the index: exact, in constant time. 0 for null. */
+bool state_index_devices(struct state *state, size_t index, const struct value *value,
+                         uint64_t *count, struct err *err);
+/* state_type_devices - the same for a device type. */
+bool state_type_devices(struct state *state, struct text type, uint64_t *count, struct err *err);
+
+struct value_count {
+    struct value value; /* in the caller's arena */
+    uint64_t count;     /* above 0 */
+};
+/* state_index_values - the values of an index with their counts, in a stable order, at most `limit`
+ * from after `cursor` ("" to start). *next is "" at the end, else the next cursor. */
+bool state_index_values(struct state *state, size_t index, struct text cursor, size_t limit,
+                        struct arena *arena, struct value_count **values, size_t *value_count,
+                        struct text *next, struct err *err);
+/* state_type_values - the same for device types (values are strings). */
+bool state_type_values(struct state *state, struct text cursor, size_t limit, struct arena *arena,
+                       struct value_count **values, size_t *value_count, struct text *next,
+                       struct err *err);
+
+/* What a list of devices is restricted to; all given parts must hold. */
+struct device_filter {
+    bool by_index;            /* the index below has the value below */
+    size_t index;
+    struct value value;
+    struct text type;         /* {NULL,0}: any */
+    struct text prefix;       /* of the name; {NULL,0} or empty: any */
+};
+
+/* state_devices - names of matching devices, at most `limit` (1..LIST_COUNT_MAX), from after `cursor`
+ * ("" to start). Work per call is bounded: a page may be short, even empty, and still have a *next.
+ * *next is "" at the end. Names are in `arena`. By prefix or without a filter the order is by name;
+ * by index or type it is by age of the device. A cursor of another filter is ERR_BAD_QUERY. */
+bool state_devices(struct state *state, const struct device_filter *filter, struct text cursor,
+                   size_t limit, struct arena *arena, struct text **names, size_t *name_count,
+                   struct text *next, struct err *err);
+
+/* --- dead letters --- */
+
+/* state_dead_letter_add - keep `json` (one object); at most `keep_count` are kept, the oldest go and are
+ * counted. */
+bool state_dead_letter_add(struct state *state, struct text json, uint64_t keep_count,
+                           struct err *err);
+uint64_t state_dead_letter_count(const struct state *state);   /* kept now */
+uint64_t state_dead_letter_trimmed(const struct state *state); /* gone for keep_count */
+/* state_dead_letters - newest first; `before` 0 to start, else the *next of the page before; *next 0 at
+ * the end. */
+bool state_dead_letters(struct state *state, uint64_t before, size_t limit, struct arena *arena,
+                        struct text **letters, size_t *letter_count, uint64_t *next,
+                        struct err *err);
+
+/* --- rule sets --- */
+
+enum { VERSION_BYTES_MAX = 128 }; /* a rule set's version */
+
+/* state_ruleset_activate - keep the bundle under its version (1..VERSION_BYTES_MAX bytes) and make it the
+ * active one. `seq` is the event's that says so; each has one activation at most. */
+bool state_ruleset_activate(struct state *state, struct text version, struct text bundle,
+                            uint64_t seq, int64_t now_ms, struct err *err);
+/* state_ruleset_active - version and bundle in `arena`; version.len 0 when none ever was. */
+bool state_ruleset_active(struct state *state, struct arena *arena, struct text *version,
+                          struct text *bundle, uint64_t *seq, int64_t *since_ms, struct err *err);
+
+/* One activation of a rule set. */
+struct ruleset {
+    struct text version; /* in the caller's arena */
+    uint64_t seq;        /* of the event that activated it */
+    int64_t since_ms;
+};
+/* state_rulesets - the activations, newest first: [0] is the active one, [1] what a rollback goes to. */
+bool state_rulesets(struct state *state, size_t limit, struct arena *arena,
+                    struct ruleset **rulesets, size_t *ruleset_count, struct err *err);
+/* state_ruleset_bundle - the bundle kept under a version, in `arena`. */
+bool state_ruleset_bundle(struct state *state, struct text version, struct arena *arena,
+                          struct text *bundle, bool *found, struct err *err);
+
+/* --- numbers that live with the state: the n of each result class, totals --- */
+
+/* state_counter - a named number, 0 when new; the pointer stays valid until state_close, and the number
+ * is written at each checkpoint (after a lost one it is back at its value). At most 256 names of
+ * 1..64 bytes; NULL when there is no room. */
+uint64_t *state_counter(struct state *state, struct text name);
+/* state_counter_each - visit all whose name starts with `prefix`, in no order. */
+void state_counter_each(struct state *state, struct text prefix,
+                        void (*visit)(void *context, struct text name, uint64_t number),
+                        void *context);
+
+#endif

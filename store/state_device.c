@@ -1,0 +1,453 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "engine/base/crc32c.h"
+#include "store/state_db.h"
+
+/* A name's id on disk. */
+struct name_record {
+    uint32_t id;
+    uint32_t crc;
+};
+
+static uint32_t name_crc(struct text name, uint32_t id)
+{
+    return crc32c(crc32c(0, name.bytes, name.len), &id, sizeof id);
+}
+
+static enum part part_of(enum scope scope)
+{
+    return scope == SCOPE_TELEMETRY ? PART_TELEMETRY : PART_ATTRIBUTES;
+}
+
+/* --- names --- */
+
+static bool add_name(struct state *state, const MDB_val *key, const MDB_val *value, struct err *err)
+{
+    struct text name = {key->mv_data, key->mv_size};
+    struct name_record record = {0};
+    if (value->mv_size == sizeof record)
+        memcpy(&record, value->mv_data, sizeof record);
+    if (value->mv_size != sizeof record || record.crc != name_crc(name, record.id) ||
+        record.id >= state->totals.device_count)
+        return lmdb_env_damaged(&state->env, err, "the name of a device fails its checksum");
+    names_add(&state->names, name_hash(name), record.id);
+    return true;
+}
+
+bool state_names_load(struct state *state, struct err *err)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    bool found;
+    names_fini(&state->names);
+    names_init(&state->names);
+    if (!state_db_cursor(state, DB_NAMES, &cursor, err))
+        return false;
+    bool done = state_db_move(state, cursor, &key, &value, MDB_FIRST, &found, err);
+    while (done && found)
+        done = add_name(state, &key, &value, err) &&
+               state_db_move(state, cursor, &key, &value, MDB_NEXT, &found, err);
+    mdb_cursor_close(cursor);
+    return done;
+}
+
+/* --- in --- */
+
+static bool damaged(struct state *state, uint32_t id, struct err *err)
+{
+    return lmdb_env_damaged(&state->env, err, "device number %u is missing or fails its checksum",
+                            (unsigned)id);
+}
+
+static bool get_record(struct state *state, enum db db, uint32_t id, struct text *record,
+                       bool *found, struct err *err)
+{
+    MDB_val value;
+    if (!state_db_get(state, db, lmdb_val(&id, sizeof id), &value, found, err))
+        return false;
+    if (*found)
+        *record = (struct text){value.mv_data, value.mv_size};
+    return true;
+}
+
+static void reset_device(struct device *device, uint32_t id)
+{
+    arena_reset(&device->arena);
+    device->id = id;
+    device->touched = 0;
+    for (enum part part = 0; part < PART_COUNT; part++) {
+        device->parts[part].count = device->parts[part].bytes = 0;
+        device->loaded[part] = device->changed[part] = device->copied[part] = false;
+    }
+}
+
+bool state_device_load(struct state *state, uint32_t id, struct err *err)
+{
+    struct device *device = &state->device;
+    struct text record;
+    bool found;
+    reset_device(device, id);
+    if (!get_record(state, DB_DEVICES, id, &record, &found, err))
+        return false;
+    if (!found)
+        return damaged(state, id, err);
+    device->copied[PART_ATTRIBUTES] = lmdb_env_is_copied(&state->env, record.bytes);
+    record = arena_copy(&device->arena, record);
+    if (!record_read(&state->words, record, id, &device->head, &device->parts[PART_ATTRIBUTES]))
+        return damaged(state, id, err);
+    device->loaded[PART_ATTRIBUTES] = true;
+    return true;
+}
+
+bool state_device_look(struct state *state, uint32_t id, struct record_head *head, struct err *err)
+{
+    struct text record;
+    bool found;
+    if (!get_record(state, DB_DEVICES, id, &record, &found, err))
+        return false;
+    if (!found || !record_read(&state->words, record, id, head, &state->scratch))
+        return damaged(state, id, err);
+    return true;
+}
+
+/* The part that holds a scope; telemetry is read when it is first asked for. */
+static bool load_part(struct device *device, enum scope scope, struct entries **entries,
+                      struct err *err)
+{
+    enum part part = part_of(scope);
+    *entries = &device->parts[part];
+    if (device->loaded[part])
+        return true;
+    assert(part == PART_TELEMETRY);
+    struct text record;
+    bool found;
+    if (!get_record(device->state, DB_TELEMETRY, device->id, &record, &found, err))
+        return false;
+    if (found)
+        device->copied[part] = lmdb_env_is_copied(&device->state->env, record.bytes);
+    if (found && !record_read(&device->state->words, arena_copy(&device->arena, record), device->id,
+                              NULL, *entries))
+        return damaged(device->state, device->id, err);
+    device->loaded[part] = true;
+    return true;
+}
+
+/* --- finding and creating --- */
+
+static bool find(struct state *state, struct text name, uint32_t hash, bool *found, struct err *err)
+{
+    uint32_t id;
+    struct name_probe probe = names_start(&state->names, hash);
+    while (names_next(&state->names, &probe, &id)) {
+        if (!state_device_load(state, id, err))
+            return false;
+        if (text_equal(state->device.head.name, name)) {
+            *found = true;
+            return true;
+        }
+    }
+    *found = false;
+    return true;
+}
+
+/* The attribute of indexes[place] is about to change: remember the value_key that is on disk. */
+static void touch(struct device *device, size_t place, const struct value *old)
+{
+    uint64_t bit = UINT64_C(1) << place;
+    if (device->touched & bit)
+        return;
+    device->touched |= bit;
+    device->old_keys[place] = (struct text){NULL, 0};
+    if (old == NULL)
+        return;
+    unsigned char key[VALUE_KEY_BYTES_MAX];
+    size_t len = value_key_encode(old, key);
+    device->old_keys[place] = arena_copy(&device->arena, (struct text){(const char *)key, len});
+}
+
+static bool create(struct state *state, struct text name, struct text type, uint32_t hash,
+                   int64_t now_ms, struct err *err)
+{
+    if (state->totals.device_count >= UINT32_MAX - 1)
+        return err_set(err, ERR_LIMIT, "there are %u devices: no more fit", UINT32_MAX - 1);
+    struct device *device = &state->device;
+    uint32_t id = (uint32_t)state->totals.device_count;
+    reset_device(device, id);
+    device->head = (struct record_head){
+        .name = arena_copy(&device->arena, name),
+        .type = arena_copy(&device->arena, type.len > 0 ? type : TEXT("default")),
+        .created_ms = now_ms,
+    };
+    device->loaded[PART_ATTRIBUTES] = device->loaded[PART_TELEMETRY] = true;
+    device->changed[PART_ATTRIBUTES] = true;
+    touch(device, TYPE_INDEX, NULL);
+
+    struct name_record record = {id, name_crc(name, id)};
+    if (!state_db_put(state, DB_NAMES, lmdb_val(name.bytes, name.len),
+                      lmdb_val(&record, sizeof record), err) ||
+        !state_device_save(state, device, err))
+        return false;
+    state->totals.device_count++;
+    seen_grow(&state->seen, state->totals.device_count);
+    names_add(&state->names, hash, id);
+    return true;
+}
+
+static void set_type(struct device *device, struct text type)
+{
+    if (type.len == 0 || text_equal(type, device->head.type))
+        return;
+    struct value old = value_string(device->head.type);
+    touch(device, TYPE_INDEX, &old);
+    device->head.type = arena_copy(&device->arena, type);
+    device->changed[PART_ATTRIBUTES] = true;
+}
+
+bool state_device_open(struct state *state, struct text name, struct text type, int64_t now_ms,
+                       int64_t seen_ms, struct device **device, struct err *err)
+{
+    assert(name.len >= 1 && name.len <= DEVICE_BYTES_MAX && type.len <= TYPE_BYTES_MAX);
+    uint32_t hash = name_hash(name);
+    bool found;
+    if (!find(state, name, hash, &found, err))
+        return false;
+    if (found)
+        set_type(&state->device, type);
+    else if (!create(state, name, type, hash, now_ms, err))
+        return false;
+    if (seen_ms > 0)
+        seen_set(&state->seen, state->device.id, seen_ms);
+    *device = &state->device;
+    return true;
+}
+
+bool state_device_find(struct state *state, struct text name, struct device **device,
+                       struct err *err)
+{
+    assert(name.len >= 1 && name.len <= DEVICE_BYTES_MAX);
+    bool found;
+    if (!find(state, name, name_hash(name), &found, err))
+        return false;
+    *device = found ? &state->device : NULL;
+    return true;
+}
+
+/* --- out --- */
+
+static bool write_part(struct state *state, struct device *device, enum part part,
+                       struct err *err)
+{
+    const struct record_head *head = part == PART_ATTRIBUTES ? &device->head : NULL;
+    enum db db = part == PART_ATTRIBUTES ? DB_DEVICES : DB_TELEMETRY;
+    const struct entries *entries = &device->parts[part];
+    /* A new device has the highest id: telling LMDB so fills its pages instead of splitting them. */
+    bool is_new = part == PART_ATTRIBUTES && device->id == state->totals.device_count;
+    const struct words *words = &state->words;
+    uint32_t number;
+    char *bytes;
+    if (head != NULL)
+        words_intern(&state->words, head->type, &number);
+    if (!state_words_save(state, err) ||
+        !state_db_reserve(state, db, lmdb_val(&device->id, sizeof device->id),
+                          record_bytes(words, head, entries), is_new ? MDB_APPEND : 0, &bytes, err))
+        return false;
+    record_write(bytes, words, device->id, head, entries);
+    if (device->copied[part])
+        state_db_not_counted(state, db);
+    device->copied[part] = true;
+    return true;
+}
+
+/* The value_key that an index should now hold for the device. */
+static struct text current_key(const struct device *device, size_t place,
+                               unsigned char key[VALUE_KEY_BYTES_MAX])
+{
+    const struct index *index = &device->state->indexes[place];
+    const struct entries *entries = &device->parts[PART_ATTRIBUTES];
+    size_t position;
+    struct value value = value_string(device->head.type);
+    if (place != TYPE_INDEX) {
+        if (!entries_find(entries, index->scope, index->key, &position))
+            return (struct text){NULL, 0};
+        value = entry_decode(&entries->items[position]).value;
+    }
+    return (struct text){(const char *)key, value_key_encode(&value, key)};
+}
+
+static bool move_in_indexes(struct state *state, const struct device *device, struct err *err)
+{
+    for (size_t place = 0; device->touched >> place != 0; place++) {
+        unsigned char key[VALUE_KEY_BYTES_MAX];
+        if ((device->touched >> place & 1) == 0)
+            continue;
+        struct text new_key = current_key(device, place, key);
+        if (!text_equal(device->old_keys[place], new_key) &&
+            !state_index_move(state, place, device->id, device->old_keys[place], new_key, err))
+            return false;
+    }
+    return true;
+}
+
+static bool save(struct state *state, struct device *device, struct err *err)
+{
+    for (enum part part = 0; part < PART_COUNT; part++)
+        if (device->changed[part] && !write_part(state, device, part, err))
+            return false;
+    if (!move_in_indexes(state, device, err))
+        return false;
+    device->changed[PART_ATTRIBUTES] = device->changed[PART_TELEMETRY] = false;
+    device->touched = 0;
+    return true;
+}
+
+/* A device that is half written must not be committed. */
+bool state_device_save(struct state *state, struct device *device, struct err *err)
+{
+    assert(device == &state->device);
+    struct err failure;
+    return save(state, device, &failure) || state_db_spoil(state, &failure, err);
+}
+
+/* --- reading a device --- */
+
+struct text device_name(const struct device *device)
+{
+    return device->head.name;
+}
+
+struct text device_type(const struct device *device)
+{
+    return device->head.type;
+}
+
+int64_t device_created_ms(const struct device *device)
+{
+    return device->head.created_ms;
+}
+
+int64_t device_seen_ms(const struct device *device)
+{
+    return device->state->seen.ms[device->id];
+}
+
+bool device_get(struct device *device, enum scope scope, struct text key,
+                struct attribute *attribute, bool *found, struct err *err)
+{
+    struct entries *entries;
+    size_t position;
+    if (!load_part(device, scope, &entries, err))
+        return false;
+    *found = entries_find(entries, scope, key, &position);
+    if (*found)
+        *attribute = entry_decode(&entries->items[position]);
+    return true;
+}
+
+bool device_each(struct device *device, enum scope scope,
+                 void (*visit)(void *context, const struct attribute *attribute), void *context,
+                 struct err *err)
+{
+    struct entries *entries;
+    size_t position;
+    if (!load_part(device, scope, &entries, err))
+        return false;
+    entries_find(entries, scope, (struct text){"", 0}, &position);
+    for (; position < entries->count && entries->items[position].scope == scope; position++) {
+        struct attribute attribute = entry_decode(&entries->items[position]);
+        visit(context, &attribute);
+    }
+    return true;
+}
+
+/* --- changing a device --- */
+
+static void touch_attribute(struct device *device, enum scope scope, struct text key,
+                            const struct value *old)
+{
+    size_t place = state_index_place(device->state, scope, key);
+    if (place != 0)
+        touch(device, place, old);
+}
+
+static bool fits(const struct device *device, enum part part, size_t removed, size_t added)
+{
+    const struct record_head *head = part == PART_ATTRIBUTES ? &device->head : NULL;
+    return record_bytes(&device->state->words, head, &device->parts[part]) - removed + added <= DEVICE_RECORD_BYTES_MAX;
+}
+
+/* Put `attribute` in at `position`, in place of `old` if there is one. */
+static bool place_entry(struct device *device, enum scope scope, size_t position,
+                        const struct attribute *old, const struct attribute *attribute,
+                        struct err *err)
+{
+    struct entries *entries = &device->parts[part_of(scope)];
+    struct entry entry = entry_encode(&device->arena, &device->state->words, scope, attribute);
+    if (!fits(device, part_of(scope), old != NULL ? entries->items[position].len : 0, entry.len))
+        return err_set(err, ERR_TOO_LARGE,
+                       "device '" TEXT_FMT "': all its %s together would pass %d bytes",
+                       TEXT_ARG(device->head.name),
+                       scope == SCOPE_TELEMETRY ? "telemetry" : "attributes",
+                       DEVICE_RECORD_BYTES_MAX);
+    touch_attribute(device, scope, attribute->key, old != NULL ? &old->value : NULL);
+    if (old != NULL)
+        entries_replace(entries, position, entry);
+    else
+        entries_insert(entries, position, entry);
+    device->changed[part_of(scope)] = true;
+    return true;
+}
+
+static bool is_too_long(const struct value *value)
+{
+    return (value->kind == VALUE_STRING || value->kind == VALUE_JSON) &&
+           value->text.len > VALUE_BYTES_MAX;
+}
+
+bool device_put(struct device *device, enum scope scope, struct text key, const struct value *value,
+                int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
+{
+    assert(key.len >= 1 && key.len <= KEY_BYTES_MAX && value->kind != VALUE_NULL);
+    struct entries *entries;
+    struct attribute old, attribute = {key, *value, ts_ms, seq};
+    size_t position;
+    if (is_too_long(value))
+        return err_set(err, ERR_TOO_LARGE, "the value of '" TEXT_FMT "' is over %d bytes",
+                       TEXT_ARG(key), VALUE_BYTES_MAX);
+    if (!load_part(device, scope, &entries, err))
+        return false;
+    bool equal = false, found = entries_find(entries, scope, key, &position);
+    if (found) {
+        old = entry_decode(&entries->items[position]);
+        equal = value_equal(&old.value, value);
+        bool newer = scope == SCOPE_TELEMETRY && ts_ms > old.ts_ms;
+        bool older = scope == SCOPE_TELEMETRY && ts_ms < old.ts_ms;
+        if (older || (equal && !newer)) {
+            *changed = false;
+            return true;
+        }
+        if (equal)
+            attribute.seq = old.seq;
+    }
+    if (!place_entry(device, scope, position, found ? &old : NULL, &attribute, err))
+        return false;
+    *changed = !equal;
+    return true;
+}
+
+bool device_delete(struct device *device, enum scope scope, struct text key, bool *existed,
+                   struct err *err)
+{
+    struct entries *entries;
+    size_t position;
+    if (!load_part(device, scope, &entries, err))
+        return false;
+    *existed = entries_find(entries, scope, key, &position);
+    if (!*existed)
+        return true;
+    struct value old = entry_decode(&entries->items[position]).value;
+    touch_attribute(device, scope, key, &old);
+    entries_remove(entries, position);
+    device->changed[part_of(scope)] = true;
+    return true;
+}

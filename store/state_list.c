@@ -1,0 +1,356 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/state_db.h"
+
+/* Devices looked at per call: with the record of each read, a few milliseconds. */
+enum { LOOK_COUNT_MAX = 5000, IDS_AT_ONCE = 256 };
+
+/* A page of names in the making. */
+struct page {
+    struct state *state;
+    const struct device_filter *filter;
+    struct arena *arena;
+    struct text *names;
+    size_t count;
+    size_t limit;
+    size_t look_count;
+};
+
+static bool is_full(const struct page *page)
+{
+    return page->count == page->limit || page->look_count == LOOK_COUNT_MAX;
+}
+
+static void add_name(struct page *page, struct text name)
+{
+    page->names[page->count++] = arena_copy(page->arena, name);
+}
+
+/* --- cursors: the filter's hash, a colon, and how far the list went --- */
+
+enum { CURSOR_HASH_LEN = 16 };
+
+static uint64_t filter_hash(const struct device_filter *filter)
+{
+    unsigned char key[VALUE_KEY_BYTES_MAX];
+    uint64_t hash = FNV1A64_START;
+    if (filter->by_index) {
+        size_t len = value_key_encode(&filter->value, key);
+        hash = text_fnv1a64((struct text){(const char *)&filter->index, sizeof filter->index}, hash);
+        hash = text_fnv1a64((struct text){(const char *)key, len}, hash);
+    }
+    hash = text_fnv1a64(TEXT("|"), hash);
+    hash = text_fnv1a64(filter->type, hash);
+    hash = text_fnv1a64(TEXT("|"), hash);
+    return text_fnv1a64(filter->prefix, hash);
+}
+
+static bool read_cursor(const struct device_filter *filter, struct text cursor, struct text *rest,
+                        struct err *err)
+{
+    char start[CURSOR_HASH_LEN + 2];
+    *rest = (struct text){"", 0};
+    if (cursor.len == 0)
+        return true;
+    snprintf(start, sizeof start, "%016" PRIx64 ":", filter_hash(filter));
+    if (cursor.len <= CURSOR_HASH_LEN + 1 || !text_starts(cursor, text_of(start)))
+        return err_set(err, ERR_BAD_QUERY,
+                       "the cursor is not one of this list: give 'next' of the page before, with "
+                       "the same filter");
+    *rest = (struct text){cursor.bytes + CURSOR_HASH_LEN + 1, cursor.len - CURSOR_HASH_LEN - 1};
+    return true;
+}
+
+static struct text write_cursor(const struct page *page, struct text rest)
+{
+    return arena_format(page->arena, "%016" PRIx64 ":" TEXT_FMT, filter_hash(page->filter),
+                        TEXT_ARG(rest));
+}
+
+/* --- by name --- */
+
+static bool list_by_name(struct page *page, MDB_cursor *cursor, struct text after,
+                         struct text *next, struct err *err)
+{
+    struct text prefix = page->filter->prefix, name = prefix;
+    bool found;
+    if (after.len > 0 && text_starts(after, prefix))
+        name = after;
+    MDB_val key = lmdb_val(name.bytes, name.len), value;
+    MDB_cursor_op op = name.len > 0 ? MDB_SET_RANGE : MDB_FIRST;
+    if (!state_db_move(page->state, cursor, &key, &value, op, &found, err))
+        return false;
+    while (found) {
+        name = (struct text){key.mv_data, key.mv_size};
+        if (!text_starts(name, prefix))
+            break;
+        if (!text_equal(name, after)) {
+            if (is_full(page)) {
+                *next = write_cursor(page, page->names[page->count - 1]);
+                return true;
+            }
+            page->look_count++;
+            add_name(page, name);
+        }
+        if (!state_db_move(page->state, cursor, &key, &value, MDB_NEXT, &found, err))
+            return false;
+    }
+    return true;
+}
+
+/* --- by an index --- */
+
+/* Does the device, just looked at, hold what its index entry says? */
+static bool has_value(const struct page *page, const struct record_head *head)
+{
+    const struct device_filter *filter = page->filter;
+    if (!filter->by_index)
+        return text_equal(head->type, filter->type);
+    const struct index *index = &page->state->indexes[FIRST_INDEX + filter->index];
+    const struct entries *entries = &page->state->scratch;
+    size_t position;
+    if (!entries_find(entries, index->scope, index->key, &position))
+        return false;
+    struct value value = entry_decode(&entries->items[position]).value;
+    return value_equal(&value, &filter->value);
+}
+
+static bool look_at(struct page *page, uint32_t id, struct err *err)
+{
+    const struct device_filter *filter = page->filter;
+    struct record_head head;
+    if (!state_device_look(page->state, id, &head, err))
+        return false;
+    if (!has_value(page, &head))
+        return lmdb_env_damaged(&page->state->env, err,
+                                "an index has device '" TEXT_FMT "' in the wrong place",
+                                TEXT_ARG(head.name));
+    if (text_starts(head.name, filter->prefix) &&
+        (filter->type.len == 0 || text_equal(head.type, filter->type)))
+        add_name(page, head.name);
+    return true;
+}
+
+/* Look at devices of the index from `from_id` on until the page is full; the cursor is the last id. */
+static bool list_by_index(struct page *page, size_t place, struct text value_key, uint32_t from_id,
+                          struct text *next, struct err *err)
+{
+    uint32_t ids[IDS_AT_ONCE];
+    for (size_t count = IDS_AT_ONCE; count == IDS_AT_ONCE;) {
+        if (!state_index_ids(page->state, place, value_key, from_id, ids, IDS_AT_ONCE, &count, err))
+            return false;
+        for (size_t i = 0; i < count; i++) {
+            if (is_full(page)) {
+                char rest[16];
+                snprintf(rest, sizeof rest, "%08" PRIx32, from_id);
+                *next = write_cursor(page, text_of(rest));
+                return true;
+            }
+            page->look_count++;
+            from_id = ids[i] + 1;
+            if (!look_at(page, ids[i], err))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* The id that the cursor says to go on with. */
+static bool read_id(struct text rest, uint32_t *from_id, struct err *err)
+{
+    char digits[9] = "", *end = digits;
+    *from_id = 0;
+    if (rest.len == 0)
+        return true;
+    if (rest.len == 8) {
+        memcpy(digits, rest.bytes, rest.len);
+        *from_id = (uint32_t)strtoul(digits, &end, 16);
+    }
+    if (end != digits + 8)
+        return err_set(err, ERR_BAD_QUERY, "the cursor is not one of this list");
+    return true;
+}
+
+static bool list(struct page *page, struct text rest, struct text *next, struct err *err)
+{
+    const struct device_filter *filter = page->filter;
+    if (filter->by_index || filter->type.len > 0) {
+        struct value value = filter->by_index ? filter->value : value_string(filter->type);
+        size_t place = filter->by_index ? FIRST_INDEX + filter->index : TYPE_INDEX;
+        unsigned char key[VALUE_KEY_BYTES_MAX];
+        struct text value_key = {(const char *)key, value_key_encode(&value, key)};
+        uint32_t from_id;
+        return read_id(rest, &from_id, err) &&
+               list_by_index(page, place, value_key, from_id, next, err);
+    }
+    MDB_cursor *cursor;
+    if (!state_db_cursor(page->state, DB_NAMES, &cursor, err))
+        return false;
+    bool done = list_by_name(page, cursor, rest, next, err);
+    mdb_cursor_close(cursor);
+    return done;
+}
+
+bool state_devices(struct state *state, const struct device_filter *filter, struct text cursor,
+                   size_t limit, struct arena *arena, struct text **names, size_t *name_count,
+                   struct text *next, struct err *err)
+{
+    assert(limit >= 1 && limit <= LIST_COUNT_MAX);
+    assert(!filter->by_index || filter->index < state_index_count(state));
+    struct text rest, following = {"", 0};
+    struct page page = {.state = state, .filter = filter, .arena = arena, .limit = limit};
+    if (filter->by_index && filter->value.kind == VALUE_NULL) { /* nothing holds it */
+        *names = NULL;
+        *name_count = 0;
+        *next = following;
+        return true;
+    }
+    if (!read_cursor(filter, cursor, &rest, err))
+        return false;
+    page.names = arena_alloc(arena, limit * sizeof *page.names);
+    if (!list(&page, rest, &following, err))
+        return false;
+    *names = page.names;
+    *name_count = page.count;
+    *next = following;
+    return true;
+}
+
+/* --- the values of an index; a cursor is the last value_key in hex --- */
+
+static struct text write_hex(struct arena *arena, struct text bytes)
+{
+    char *out = arena_alloc(arena, 2 * bytes.len + 1);
+    for (size_t i = 0; i < bytes.len; i++)
+        snprintf(out + 2 * i, 3, "%02x", (unsigned char)bytes.bytes[i]);
+    return (struct text){out, 2 * bytes.len};
+}
+
+/* Length of what the hex says, or 0 when it is none. */
+static size_t read_hex(struct text hex, unsigned char out[VALUE_KEY_BYTES_MAX])
+{
+    if (hex.len % 2 != 0 || hex.len / 2 > VALUE_KEY_BYTES_MAX)
+        return 0;
+    for (size_t i = 0; i < hex.len / 2; i++) {
+        char digits[3] = {hex.bytes[2 * i], hex.bytes[2 * i + 1], '\0'}, *end;
+        out[i] = (unsigned char)strtoul(digits, &end, 16);
+        if (end != digits + 2 || digits[0] == '+' || digits[0] == '-' || digits[0] == ' ')
+            return 0;
+    }
+    return hex.len / 2;
+}
+
+/* A long text isn't in its key: a device that has it knows. */
+static bool find_long_value(struct state *state, size_t place, struct text value_key,
+                            struct value *value, struct err *err)
+{
+    struct record_head head;
+    uint32_t id;
+    size_t count, position;
+    if (!state_index_ids(state, place, value_key, 0, &id, 1, &count, err))
+        return false;
+    if (count == 0)
+        return lmdb_env_damaged(&state->env, err, "a counted value has no device in the index");
+    if (!state_device_look(state, id, &head, err))
+        return false;
+    *value = value_string(head.type);
+    if (place == TYPE_INDEX)
+        return true;
+    const struct index *index = &state->indexes[place];
+    if (!entries_find(&state->scratch, index->scope, index->key, &position))
+        return lmdb_env_damaged(&state->env, err, "an index has a device in the wrong place");
+    *value = entry_decode(&state->scratch.items[position]).value;
+    return true;
+}
+
+static bool add_value(struct state *state, size_t place, struct text count_key, struct arena *arena,
+                      struct value_count *out, struct err *err)
+{
+    struct text value_key = {count_key.bytes + 1, count_key.len - 1};
+    bool found;
+    if (!state_db_get_number(state, DB_COUNTS, count_key, &out->count, &found, err) ||
+        (!value_key_decode(value_key, &out->value) &&
+         !find_long_value(state, place, value_key, &out->value, err)))
+        return false;
+    if (out->value.kind == VALUE_STRING || out->value.kind == VALUE_JSON)
+        out->value.text = arena_copy(arena, out->value.text);
+    return true;
+}
+
+struct value_page {
+    struct value_count *items;
+    size_t count;
+    size_t limit;
+    struct text next;
+};
+
+static bool list_values(struct state *state, size_t place, MDB_cursor *cursor, MDB_val key,
+                        struct arena *arena, struct value_page *page, struct err *err)
+{
+    struct text after = {key.mv_data, key.mv_size}, last = {"", 0};
+    unsigned char number = state->indexes[place].number;
+    MDB_val value;
+    bool found;
+    if (!state_db_move(state, cursor, &key, &value, MDB_SET_RANGE, &found, err))
+        return false;
+    while (found && *(const unsigned char *)key.mv_data == number && key.mv_size > 1) {
+        struct text count_key = {key.mv_data, key.mv_size};
+        if (!text_equal(count_key, after)) {
+            if (page->count == page->limit) {
+                page->next = write_hex(arena, last);
+                return true;
+            }
+            if (!add_value(state, place, count_key, arena, &page->items[page->count++], err))
+                return false;
+            last = (struct text){count_key.bytes + 1, count_key.len - 1};
+        }
+        if (!state_db_move(state, cursor, &key, &value, MDB_NEXT, &found, err))
+            return false;
+    }
+    return true;
+}
+
+static bool values_of(struct state *state, size_t place, struct text cursor, size_t limit,
+                      struct arena *arena, struct value_count **values, size_t *value_count,
+                      struct text *next, struct err *err)
+{
+    assert(limit >= 1 && limit <= LIST_COUNT_MAX);
+    unsigned char start[1 + VALUE_KEY_BYTES_MAX] = {state->indexes[place].number};
+    size_t len = read_hex(cursor, start + 1);
+    MDB_cursor *lmdb_cursor;
+    if (cursor.len > 0 && len == 0)
+        return err_set(err, ERR_BAD_QUERY,
+                       "the cursor is not one of this list: give 'next' of the page before");
+    struct value_page page = {.items = arena_alloc(arena, limit * sizeof *page.items),
+                              .limit = limit,
+                              .next = {"", 0}};
+    if (!state_counts_flush(state, err) || !state_db_cursor(state, DB_COUNTS, &lmdb_cursor, err))
+        return false;
+    bool done = list_values(state, place, lmdb_cursor, lmdb_val(start, 1 + len), arena, &page, err);
+    mdb_cursor_close(lmdb_cursor);
+    if (!done)
+        return false;
+    *values = page.items;
+    *value_count = page.count;
+    *next = page.next;
+    return true;
+}
+
+bool state_index_values(struct state *state, size_t index, struct text cursor, size_t limit,
+                        struct arena *arena, struct value_count **values, size_t *value_count,
+                        struct text *next, struct err *err)
+{
+    assert(index < state_index_count(state));
+    return values_of(state, FIRST_INDEX + index, cursor, limit, arena, values, value_count, next,
+                     err);
+}
+
+bool state_type_values(struct state *state, struct text cursor, size_t limit, struct arena *arena,
+                       struct value_count **values, size_t *value_count, struct text *next,
+                       struct err *err)
+{
+    return values_of(state, TYPE_INDEX, cursor, limit, arena, values, value_count, next, err);
+}

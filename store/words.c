@@ -1,0 +1,64 @@
+#include "store/words.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "engine/base/crc32c.h"
+
+enum { SLOT_COUNT = 2 * WORD_COUNT_MAX, CHUNK_BYTES = 4096 };
+_Static_assert(WORD_COUNT_MAX < UINT16_MAX, "a slot holds a number plus one");
+
+void words_init(struct words *words)
+{
+    *words = (struct words){.items = calloc(WORD_COUNT_MAX, sizeof(struct text)),
+                            .slots = calloc(SLOT_COUNT, sizeof(uint16_t))};
+    if (words->items == NULL || words->slots == NULL)
+        abort();
+    arena_init(&words->bytes, CHUNK_BYTES);
+}
+
+void words_fini(struct words *words)
+{
+    free(words->items);
+    free(words->slots);
+    arena_fini(&words->bytes);
+}
+
+void words_clear(struct words *words)
+{
+    memset(words->slots, 0, SLOT_COUNT * sizeof *words->slots);
+    words->count = words->saved_count = 0;
+    arena_reset(&words->bytes);
+}
+
+static uint16_t *slot_of(const struct words *words, struct text word)
+{
+    size_t i = crc32c(0, word.bytes, word.len) % SLOT_COUNT;
+    while (words->slots[i] != 0 && !text_equal(words->items[words->slots[i] - 1], word))
+        i = (i + 1) % SLOT_COUNT;
+    return &words->slots[i];
+}
+
+bool words_find(const struct words *words, struct text word, uint32_t *number)
+{
+    uint16_t slot = *slot_of(words, word);
+    if (slot == 0)
+        return false;
+    *number = slot - 1u;
+    return true;
+}
+
+bool words_intern(struct words *words, struct text word, uint32_t *number)
+{
+    assert(word.len >= 1 && word.len <= WORD_BYTES_MAX);
+    uint16_t *slot = slot_of(words, word);
+    if (*slot == 0) {
+        if (words->count == WORD_COUNT_MAX || words->bytes.used_bytes >= WORDS_BYTES_MAX)
+            return false;
+        words->items[words->count] = arena_copy(&words->bytes, word);
+        words->count++;
+        *slot = (uint16_t)words->count;
+    }
+    *number = *slot - 1u;
+    return true;
+}

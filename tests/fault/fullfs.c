@@ -1,0 +1,113 @@
+/* fullfs - a full disk for the daemon under test.
+ *
+ *     LD_PRELOAD=build/tests/fault/fullfs.so FWSYNC_FULL_FLAG=/tmp/x/full fwsyncd ...
+ *
+ * While the file named by FWSYNC_FULL_FLAG exists, writes to files whose name ends in data.mdb fail with
+ * ENOSPC, as does making them longer. When that file is not empty, statvfs says that no bytes are left,
+ * so that fwsync's own look at the free space is tested too. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t offset);
+ssize_t pwritev64(int fd, const struct iovec *parts, int part_count, off_t offset);
+int ftruncate64(int fd, off_t len);
+int fallocate64(int fd, int mode, off_t offset, off_t len);
+
+static bool flag(struct stat *st)
+{
+    const char *path = getenv("FWSYNC_FULL_FLAG");
+    return path != NULL && stat(path, st) == 0;
+}
+
+static bool is_full(int fd)
+{
+    static const char ending[] = "data.mdb";
+    char link[64], path[4096];
+    struct stat st;
+    if (!flag(&st))
+        return false;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path);
+    if (len < (ssize_t)strlen(ending) ||
+        memcmp(path + len - strlen(ending), ending, strlen(ending)) != 0)
+        return false;
+    errno = ENOSPC;
+    return true;
+}
+
+ssize_t write(int fd, const void *bytes, size_t len)
+{
+    return is_full(fd) ? -1 : syscall(SYS_write, fd, bytes, len);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int part_count)
+{
+    return is_full(fd) ? -1 : syscall(SYS_writev, fd, parts, part_count);
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
+{
+    return is_full(fd) ? -1 : syscall(SYS_pwrite64, fd, bytes, len, offset);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t offset)
+{
+    return pwrite(fd, bytes, len, offset);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int part_count, off_t offset)
+{
+    return is_full(fd) ? -1 : syscall(SYS_pwritev, fd, parts, part_count, offset, 0L);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int part_count, off_t offset)
+{
+    return pwritev(fd, parts, part_count, offset);
+}
+
+int ftruncate(int fd, off_t len)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0 && len > st.st_size && is_full(fd))
+        return -1;
+    return (int)syscall(SYS_ftruncate, fd, len);
+}
+
+int ftruncate64(int fd, off_t len)
+{
+    return ftruncate(fd, len);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+    return is_full(fd) ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, len);
+}
+
+int fallocate64(int fd, int mode, off_t offset, off_t len)
+{
+    return fallocate(fd, mode, offset, len);
+}
+
+int statvfs(const char *restrict path, struct statvfs *restrict fs)
+{
+    static int (*real)(const char *, struct statvfs *);
+    struct stat st;
+    if (real == NULL) {
+        void *symbol = dlsym(RTLD_NEXT, "statvfs");
+        memcpy(&real, &symbol, sizeof real);
+    }
+    int rc = real(path, fs);
+    if (rc == 0 && flag(&st) && st.st_size > 0)
+        fs->f_bavail = fs->f_bfree = 0;
+    return rc;
+}

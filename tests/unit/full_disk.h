@@ -1,0 +1,73 @@
+/* full_disk.h - for tests: a disk that fails on demand. Include it in one file of the program: it takes
+ * the place of the C library's functions with which LMDB writes (see tests/fault/fullfs.c for the daemon). */
+#ifndef TEST_FULL_DISK_H
+#define TEST_FULL_DISK_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static struct {
+    int error;           /* what each write fails with; 0: it works */
+    bool short_writes;   /* writes take half of what they are given */
+    bool only_meta;      /* only writes to LMDB's first two pages fail */
+    bool no_bytes_left;  /* statvfs says so */
+    size_t written_bytes; /* by pwrite and writev */
+} full_disk;
+
+ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset);
+ssize_t writev(int fd, const struct iovec *parts, int part_count);
+ssize_t write(int fd, const void *bytes, size_t len);
+int statvfs(const char *restrict path, struct statvfs *restrict fs);
+
+static bool full_disk_fails(int fd, off_t offset)
+{
+    struct stat st;
+    if (full_disk.error == 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || fd <= 2)
+        return false;
+    if (full_disk.only_meta && offset >= 8192)
+        return false;
+    errno = full_disk.error;
+    return true;
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
+{
+    if (full_disk_fails(fd, offset))
+        return -1;
+    if (full_disk.short_writes)
+        len /= 2;
+    full_disk.written_bytes += len;
+    return syscall(SYS_pwrite64, fd, bytes, len, offset);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int part_count)
+{
+    if (!full_disk.only_meta && full_disk_fails(fd, 0))
+        return -1;
+    if (full_disk.short_writes)
+        part_count /= 2;
+    for (int i = 0; i < part_count; i++)
+        full_disk.written_bytes += parts[i].iov_len;
+    return syscall(SYS_writev, fd, parts, part_count);
+}
+
+ssize_t write(int fd, const void *bytes, size_t len)
+{
+    if (!full_disk.only_meta && full_disk_fails(fd, 0))
+        return -1;
+    return syscall(SYS_write, fd, bytes, len);
+}
+
+int statvfs(const char *restrict path, struct statvfs *restrict fs)
+{
+    (void)path;
+    *fs = (struct statvfs){.f_frsize = 4096, .f_bavail = full_disk.no_bytes_left ? 0 : 1 << 20};
+    return 0;
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* A set of ids holds what was put in and nothing else, in both of its forms. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "store/idset.h"
+
+struct set {
+    unsigned char bytes[IDSET_BYTES_MAX];
+    size_t len;
+};
+
+static struct text text_of_set(const struct set *set)
+{
+    return (struct text){(const char *)set->bytes, set->len};
+}
+
+static bool change(struct set *set, unsigned offset, bool add)
+{
+    struct set changed;
+    bool did;
+    changed.len = add ? idset_add(text_of_set(set), offset, changed.bytes, &did)
+                      : idset_remove(text_of_set(set), offset, changed.bytes, &did);
+    *set = changed;
+    assert_true(idset_valid(text_of_set(set)));
+    return did;
+}
+
+static void same(const struct set *set, const bool *model)
+{
+    unsigned next = 0;
+    for (unsigned i = 0; i < IDSET_SPAN; i++) {
+        if (!model[i])
+            continue;
+        assert_int_equal(idset_next(text_of_set(set), next), i);
+        next = i + 1;
+    }
+    assert_int_equal(idset_next(text_of_set(set), next), IDSET_SPAN);
+}
+
+static void test_set_is_what_was_put_in(void **unused)
+{
+    (void)unused;
+    srand(1);
+    for (int round = 0; round < 20; round++) {
+        struct set set = {.len = 0};
+        static bool model[IDSET_SPAN];
+        size_t count = 0;
+        memset(model, 0, sizeof model);
+        /* fill up to a random height, then empty, so that both forms are passed both ways */
+        for (int step = 0; step < 6000; step++) {
+            unsigned offset = (unsigned)rand() % (round % 2 ? IDSET_SPAN : 300);
+            bool add = step < 3000 ? rand() % 4 != 0 : rand() % 4 == 0;
+            assert_int_equal(change(&set, offset, add), model[offset] != add);
+            count += (size_t)(add && !model[offset]);
+            count -= (size_t)(!add && model[offset]);
+            model[offset] = add;
+            if (count <= IDSET_LIST_MAX / 4)
+                assert_true(count == 0 ? set.len == 0 : set.len > 0);
+            if (step % 100 == 0)
+                same(&set, model);
+        }
+        same(&set, model);
+        for (unsigned i = 0; i < IDSET_SPAN; i++)
+            assert_int_equal(change(&set, i, false), model[i]);
+        assert_int_equal(set.len, 0);
+    }
+}
+
+static void test_bytes_that_are_no_set(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *bytes;
+        size_t len;
+        bool valid;
+    } rows[] = {
+        {"", 0, true},
+        {"\1", 1, false},
+        {"\1\0", 2, true},
+        {"\377\7", 2, true},      /* 2047 */
+        {"\0\10", 2, false},      /* 2048 */
+        {"\1\0\2\0", 4, true},
+        {"\2\0\1\0", 4, false},   /* not rising */
+        {"\1\0\1\0", 4, false},
+    };
+    static const char zeros[1000];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(idset_valid((struct text){rows[i].bytes, rows[i].len}), rows[i].valid);
+    assert_true(idset_valid((struct text){zeros, IDSET_BYTES_MAX}));
+    assert_false(idset_valid((struct text){zeros, IDSET_BYTES_MAX + 2}));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_set_is_what_was_put_in),
+        cmocka_unit_test(test_bytes_that_are_no_set),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1017 @@
+/* The state is what the last checkpoint and the changes since say, and every question about many devices
+ * is answered as if each had been looked at. */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "store/journal.h"
+#include "store/state.h"
+#include "tests/unit/full_disk.h"
+#include "tests/unit/temp_dir.h"
+
+enum { MAP_BYTES = 256 << 20 };
+
+static char *dir;
+static struct arena arena;
+static struct err err;
+static struct state *state;
+
+static const struct index_key default_indexes[] = {
+    {SCOPE_SERVER, {"fwStateIsSynced", 15}},
+    {SCOPE_CLIENT, {"currentFwVer", 12}},
+    {SCOPE_SERVER, {"lastTargetFwVer", 15}},
+};
+enum { SYNCED, VERSION, TARGET };
+
+static void done(bool ok)
+{
+    if (!ok)
+        fail_msg("%s: %s", err_code_name(err.code), err.text);
+}
+
+static void fails(bool ok, enum err_code code, const char *words)
+{
+    assert_false(ok);
+    if (err.code != code || strstr(err.text, words) == NULL)
+        fail_msg("expected %s with '%s', got %s: %s", err_code_name(code), words,
+                 err_code_name(err.code), err.text);
+}
+
+static void open_with(const struct index_key *indexes, size_t count)
+{
+    struct state_options options = {MAP_BYTES, indexes, count};
+    done(state_open(dir, &options, &state, &err));
+}
+
+static void open_state(void)
+{
+    open_with(default_indexes, 3);
+}
+
+static void reopen(void)
+{
+    state_close(state);
+    open_state();
+}
+
+static void checkpoint(void)
+{
+    bool lost;
+    done(state_checkpoint(state, &lost, &err));
+    assert_false(lost);
+}
+
+static int setup(void **unused)
+{
+    (void)unused;
+    dir = temp_dir_make();
+    arena_init(&arena, 65536);
+    memset(&full_disk, 0, sizeof full_disk);
+    err = (struct err){0};
+    open_state();
+    return 0;
+}
+
+static int teardown(void **unused)
+{
+    (void)unused;
+    memset(&full_disk, 0, sizeof full_disk);
+    state_close(state);
+    arena_fini(&arena);
+    temp_dir_remove(dir);
+    return 0;
+}
+
+static struct device *device_open(const char *name)
+{
+    struct device *device;
+    done(state_device_open(state, text_of(name), (struct text){NULL, 0}, 1000, 0, &device, &err));
+    return device;
+}
+
+static struct device *device_find(const char *name)
+{
+    struct device *device;
+    done(state_device_find(state, text_of(name), &device, &err));
+    return device;
+}
+
+static bool put(struct device *device, enum scope scope, const char *key, struct value value,
+                int64_t ts_ms, uint64_t seq)
+{
+    bool changed;
+    done(device_put(device, scope, text_of(key), &value, ts_ms, seq, &changed, &err));
+    return changed;
+}
+
+static bool get(struct device *device, enum scope scope, const char *key,
+                struct attribute *attribute)
+{
+    bool found;
+    done(device_get(device, scope, text_of(key), attribute, &found, &err));
+    return found;
+}
+
+static void save(struct device *device)
+{
+    done(state_device_save(state, device, &err));
+}
+
+/* One attribute of one device, written at once. */
+static void set(const char *name, enum scope scope, const char *key, struct value value)
+{
+    struct device *device = device_open(name);
+    put(device, scope, key, value, 1, 1);
+    save(device);
+}
+
+static struct value text_value(const char *text)
+{
+    return value_string(text_of(text));
+}
+
+static struct value integer(int64_t number)
+{
+    return (struct value){.kind = VALUE_INTEGER, .integer = number};
+}
+
+static uint64_t count_of(size_t index, struct value value)
+{
+    uint64_t count;
+    done(state_index_devices(state, index, &value, &count, &err));
+    return count;
+}
+
+static uint64_t count_of_type(const char *type)
+{
+    uint64_t count;
+    done(state_type_devices(state, text_of(type), &count, &err));
+    return count;
+}
+
+/* All names of a list, separated by blanks, taken in pages of `limit`. */
+static const char *list(struct device_filter filter, size_t limit)
+{
+    struct text *names, cursor = {"", 0};
+    struct text all = {"", 0};
+    size_t count;
+    do {
+        done(state_devices(state, &filter, cursor, limit, &arena, &names, &count, &cursor, &err));
+        assert_in_range(count, 0, limit);
+        for (size_t i = 0; i < count; i++)
+            all = arena_format(&arena, TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(all), all.len ? " " : "",
+                               TEXT_ARG(names[i]));
+    } while (cursor.len > 0);
+    return all.len == 0 ? "" : all.bytes;
+}
+
+/* --- one device --- */
+
+static void test_unknown_device_is_created_once(void **unused)
+{
+    (void)unused;
+    assert_null(device_find("a"));
+    assert_int_equal(state_device_count(state), 0);
+    struct device *device = device_open("a");
+    assert_true(text_is(device_name(device), "a"));
+    assert_true(text_is(device_type(device), "default"));
+    assert_int_equal(device_created_ms(device), 1000);
+    assert_int_equal(device_seen_ms(device), 0);
+    done(state_device_open(state, TEXT("a"), (struct text){NULL, 0}, 2000, 3000, &device, &err));
+    assert_int_equal(device_created_ms(device), 1000);
+    assert_int_equal(device_seen_ms(device), 3000);
+    assert_int_equal(state_device_count(state), 1);
+    checkpoint();
+    reopen();
+    assert_int_equal(state_device_count(state), 1);
+    device = device_find("a");
+    assert_int_equal(device_created_ms(device), 1000);
+    assert_int_equal(device_seen_ms(device), 3000);
+    assert_null(device_find("b"));
+}
+
+static void test_type_stays_until_another_is_given(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *given, *expected;
+    } rows[] = {{"A", "A"}, {"", "A"}, {"B", "B"}, {"B", "B"}};
+    for (size_t i = 0; i < 4; i++) {
+        struct device *device;
+        done(state_device_open(state, TEXT("x"), text_of(rows[i].given), 1, 1, &device, &err));
+        assert_true(text_is(device_type(device), rows[i].expected));
+        save(device);
+    }
+    assert_int_equal(count_of_type("A"), 0);
+    assert_int_equal(count_of_type("B"), 1);
+    assert_int_equal(count_of_type("default"), 0);
+    checkpoint();
+    reopen();
+    assert_true(text_is(device_type(device_find("x")), "B"));
+    assert_int_equal(count_of_type("B"), 1);
+}
+
+static void test_every_kind_of_value_comes_back(void **unused)
+{
+    (void)unused;
+    static char large[VALUE_BYTES_MAX];
+    memset(large, 'x', sizeof large);
+    const struct value values[] = {
+        value_boolean(true), value_boolean(false), integer(-5), integer(9007199254740992),
+        {.kind = VALUE_DOUBLE, .number = 1.0}, text_value(""), text_value("1"),
+        value_string((struct text){large, sizeof large}), {.kind = VALUE_JSON, .text = TEXT("{}")},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        for (enum scope scope = SCOPE_CLIENT; scope < SCOPE_COUNT; scope++) {
+            struct attribute found;
+            struct device *device = device_open("d");
+            put(device, scope, "key", values[i], 100 + (int64_t)i, 7 + i);
+            save(device);
+            if (i % 3 == 0) {
+                checkpoint();
+                reopen();
+            }
+            assert_true(get(device_find("d"), scope, "key", &found));
+            assert_true(value_equal(&found.value, &values[i]));
+            assert_int_equal(found.ts_ms, 100 + i);
+            assert_int_equal(found.seq, 7 + i);
+        }
+}
+
+static void test_unsaved_changes_are_forgotten(void **unused)
+{
+    (void)unused;
+    struct attribute found;
+    set("a", SCOPE_CLIENT, "key", integer(1));
+    put(device_open("a"), SCOPE_CLIENT, "key", integer(2), 1, 2);
+    put(device_open("b"), SCOPE_CLIENT, "key", integer(2), 1, 2);
+    assert_true(get(device_find("a"), SCOPE_CLIENT, "key", &found));
+    assert_int_equal(found.value.integer, 1);
+    assert_false(get(device_find("b"), SCOPE_CLIENT, "key", &found));
+}
+
+static void test_equal_value_keeps_its_time(void **unused)
+{
+    (void)unused;
+    struct attribute found;
+    struct device *device = device_open("a");
+    assert_true(put(device, SCOPE_CLIENT, "key", text_value("v1"), 100, 1));
+    assert_false(put(device, SCOPE_CLIENT, "key", text_value("v1"), 200, 2));
+    save(device);
+    assert_true(get(device, SCOPE_CLIENT, "key", &found));
+    assert_int_equal(found.ts_ms, 100);
+    assert_int_equal(found.seq, 1);
+    assert_true(put(device, SCOPE_CLIENT, "key", text_value("v2"), 50, 3)); /* attributes: as given */
+    assert_true(get(device, SCOPE_CLIENT, "key", &found));
+    assert_int_equal(found.ts_ms, 50);
+    assert_int_equal(found.seq, 3);
+    assert_true(put(device, SCOPE_CLIENT, "n", integer(1), 1, 4));
+    assert_true(put(device, SCOPE_CLIENT, "n", (struct value){.kind = VALUE_DOUBLE, .number = 1}, 1, 5));
+    assert_true(put(device, SCOPE_CLIENT, "n", text_value("1"), 1, 6));
+}
+
+static void test_telemetry_takes_only_newer(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int64_t ts_ms;
+        int64_t number;
+        bool changed;
+        int64_t ts_then, number_then;
+        uint64_t seq_then;
+    } rows[] = {
+        {100, 1, true, 100, 1, 1},  {99, 2, false, 100, 1, 1},  {100, 2, true, 100, 2, 3},
+        {200, 2, false, 200, 2, 3}, {150, 3, false, 200, 2, 3}, {201, 3, true, 201, 3, 6},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct attribute found;
+        struct device *device = device_open("a");
+        assert_int_equal(put(device, SCOPE_TELEMETRY, "t", integer(rows[i].number), rows[i].ts_ms, i + 1),
+                         rows[i].changed);
+        save(device);
+        checkpoint();
+        reopen();
+        assert_true(get(device_find("a"), SCOPE_TELEMETRY, "t", &found));
+        assert_int_equal(found.ts_ms, rows[i].ts_then);
+        assert_int_equal(found.value.integer, rows[i].number_then);
+        assert_int_equal(found.seq, rows[i].seq_then);
+    }
+}
+
+/* Otherwise a fleet that reports what it reported before would write all the time. */
+static void test_unchanged_report_writes_nothing_but_last_seen(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 2000; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i);
+        set(name, SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+    }
+    checkpoint();
+    size_t at_rest = state_dirty_pages(state);
+    for (int i = 0; i < 2000; i++) {
+        char name[16];
+        struct device *device;
+        snprintf(name, sizeof name, "d%d", i);
+        done(state_device_open(state, text_of(name), TEXT("default"), 1, 5000, &device, &err));
+        assert_false(put(device, SCOPE_CLIENT, "currentFwVer", text_value("v1"), 9, 9));
+        save(device);
+    }
+    assert_in_range(state_dirty_pages(state), at_rest, at_rest + 24); /* 4 blocks of times */
+    checkpoint();
+    reopen();
+    assert_int_equal(device_seen_ms(device_find("d1999")), 5000);
+}
+
+static void test_delete(void **unused)
+{
+    (void)unused;
+    bool existed;
+    struct attribute found;
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+    struct device *device = device_open("a");
+    done(device_delete(device, SCOPE_SERVER, TEXT("currentFwVer"), &existed, &err));
+    assert_false(existed);
+    done(device_delete(device, SCOPE_CLIENT, TEXT("currentFwVer"), &existed, &err));
+    assert_true(existed);
+    save(device);
+    assert_int_equal(count_of(VERSION, text_value("v1")), 0);
+    checkpoint();
+    reopen();
+    assert_false(get(device_find("a"), SCOPE_CLIENT, "currentFwVer", &found));
+}
+
+struct visited {
+    char keys[64];
+};
+
+static void visit(void *context, const struct attribute *attribute)
+{
+    struct visited *visited = context;
+    size_t len = strlen(visited->keys);
+    snprintf(visited->keys + len, sizeof visited->keys - len, TEXT_FMT " ", TEXT_ARG(attribute->key));
+}
+
+static void test_each_visits_one_scope_in_order(void **unused)
+{
+    (void)unused;
+    static const char *const keys[] = {"b", "a", "ab", "B", "\303\244"};
+    struct device *device = device_open("a");
+    for (size_t i = 0; i < 5; i++) {
+        put(device, SCOPE_SHARED, keys[i], integer(1), 1, 1);
+        put(device, SCOPE_TELEMETRY, keys[i], integer(1), 1, 1);
+    }
+    put(device, SCOPE_CLIENT, "c", integer(1), 1, 1);
+    save(device);
+    device = device_find("a");
+    static const char *const expected[SCOPE_COUNT] = {"c ", "B a ab b \303\244 ", "",
+                                                      "B a ab b \303\244 "};
+    for (enum scope scope = SCOPE_CLIENT; scope < SCOPE_COUNT; scope++) {
+        struct visited visited = {""};
+        done(device_each(device, scope, visit, &visited, &err));
+        assert_string_equal(visited.keys, expected[scope]);
+    }
+}
+
+static void test_device_over_its_bound_is_refused_unchanged(void **unused)
+{
+    (void)unused;
+    static char large[VALUE_BYTES_MAX + 1];
+    memset(large, 'x', sizeof large);
+    struct value value = value_string((struct text){large, VALUE_BYTES_MAX + 1});
+    struct attribute found;
+    bool changed, ok = true;
+    struct device *device = device_open("a");
+    fails(device_put(device, SCOPE_CLIENT, TEXT("k"), &value, 1, 1, &changed, &err), ERR_TOO_LARGE, "'k'");
+    value.text.len = VALUE_BYTES_MAX;
+    int count = 0;
+    for (; ok && count < 100; count++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", count);
+        ok = device_put(device, SCOPE_CLIENT, text_of(key), &value, 1, 1, &changed, &err);
+    }
+    fails(ok, ERR_TOO_LARGE, "device 'a'");
+    assert_int_equal(count, 16); /* 15 fit 1 MiB with their keys, the 16th doesn't */
+    assert_false(get(device, SCOPE_CLIENT, "k15", &found));
+    put(device, SCOPE_TELEMETRY, "k0", value, 1, 1); /* telemetry has a bound of its own */
+    put(device, SCOPE_CLIENT, "k0", text_value("short"), 1, 1);
+    save(device);
+    checkpoint();
+    reopen();
+    assert_true(get(device_find("a"), SCOPE_CLIENT, "k14", &found));
+    assert_int_equal(found.value.text.len, VALUE_BYTES_MAX);
+}
+
+/* --- many devices --- */
+
+static void test_counts_follow_every_change(void **unused)
+{
+    (void)unused;
+    static char large[2][1000];
+    memset(large, 'x', sizeof large);
+    large[1][999] = 'y';
+    struct value long_a = value_string((struct text){large[0], 1000});
+    struct value long_b = value_string((struct text){large[1], 1000});
+    for (int round = 0; round < 2; round++) {
+        set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+        set("b", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+        set("b", SCOPE_SERVER, "currentFwVer", text_value("v1")); /* another attribute */
+        assert_int_equal(count_of(VERSION, text_value("v1")), 2);
+        set("b", SCOPE_CLIENT, "currentFwVer", integer(1));
+        assert_int_equal(count_of(VERSION, text_value("v1")), 1);
+        assert_int_equal(count_of(VERSION, integer(1)), 1);
+        assert_int_equal(count_of(VERSION, text_value("1")), 0);
+        set("a", SCOPE_CLIENT, "currentFwVer", long_a);
+        set("b", SCOPE_CLIENT, "currentFwVer", long_b);
+        assert_int_equal(count_of(VERSION, long_a), 1);
+        assert_int_equal(count_of(VERSION, long_b), 1);
+        assert_int_equal(count_of(VERSION, integer(1)), 0);
+        assert_int_equal(count_of(VERSION, (struct value){.kind = VALUE_NULL}), 0);
+        checkpoint();
+        reopen();
+        assert_int_equal(count_of(VERSION, long_a), 1);
+        assert_int_equal(count_of(VERSION, long_b), 1);
+    }
+    assert_int_equal(count_of_type("default"), 2);
+}
+
+/* More values than the table of counts holds. */
+static void test_counts_stay_exact_beyond_memory(void **unused)
+{
+    (void)unused;
+    enum { DEVICE_COUNT = 40000 };
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < DEVICE_COUNT; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "d%d", i);
+            set(name, SCOPE_CLIENT, "currentFwVer", integer(round == 0 ? i : i / 2));
+        }
+    for (int reopened = 0; reopened < 2; reopened++) {
+        for (int i = 0; i < DEVICE_COUNT; i += 7)
+            assert_int_equal(count_of(VERSION, integer(i)), i < DEVICE_COUNT / 2 ? 2 : 0);
+        checkpoint();
+        reopen();
+    }
+}
+
+static void fill_fleet(void)
+{
+    for (int i = 0; i < 12; i++) {
+        char name[16];
+        struct device *device;
+        snprintf(name, sizeof name, "%c%d", i % 2 ? 'x' : 'y', 11 - i);
+        done(state_device_open(state, text_of(name), i % 3 ? TEXT("A") : TEXT("B"), 1, 1, &device, &err));
+        put(device, SCOPE_SERVER, "fwStateIsSynced", value_boolean(i % 4 == 0), 1, 1);
+        save(device);
+    }
+}
+
+static void test_lists_restrict_and_page(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int synced; /* -1: any */
+        const char *type, *prefix;
+        const char *expected;
+    } rows[] = {
+        {-1, "", "", "x0 x10 x2 x4 x6 x8 y1 y11 y3 y5 y7 y9"},
+        {-1, "", "x", "x0 x10 x2 x4 x6 x8"},
+        {-1, "", "y1", "y1 y11"},
+        {-1, "", "y11", "y11"},
+        {-1, "", "z", ""},
+        {-1, "B", "", "y11 x8 y5 x2"},
+        {-1, "B", "x", "x8 x2"},
+        {-1, "C", "", ""},
+        {1, "", "", "y11 y7 y3"},
+        {1, "B", "", "y11"},
+        {0, "B", "", "x8 y5 x2"},
+        {0, "A", "y", "y9 y1"},
+    };
+    fill_fleet();
+    for (int reopened = 0; reopened < 2; reopened++) {
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+            for (size_t limit = 1; limit <= 13; limit++) {
+                struct device_filter filter = {.by_index = rows[i].synced >= 0,
+                                               .index = SYNCED,
+                                               .value = value_boolean(rows[i].synced == 1),
+                                               .type = text_of(rows[i].type),
+                                               .prefix = text_of(rows[i].prefix)};
+                assert_string_equal(list(filter, limit), rows[i].expected);
+            }
+        checkpoint();
+        reopen();
+    }
+}
+
+static void test_cursor_of_another_list_is_refused(void **unused)
+{
+    (void)unused;
+    static const char *const wrong[] = {"x", "0123456789abcdef:x1", "0123456789abcdef:", ":",
+                                        "0123456789abcdef0"};
+    struct text *names, cursor = {"", 0}, next;
+    struct value_count *values;
+    size_t count;
+    fill_fleet();
+    struct device_filter by_name = {.prefix = TEXT("x")}, by_type = {.type = TEXT("A")};
+    done(state_devices(state, &by_name, cursor, 1, &arena, &names, &count, &cursor, &err));
+    assert_true(cursor.len > 0);
+    fails(state_devices(state, &by_type, cursor, 1, &arena, &names, &count, &next, &err),
+          ERR_BAD_QUERY, "cursor");
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        fails(state_devices(state, &by_name, text_of(wrong[i]), 1, &arena, &names, &count, &next, &err),
+              ERR_BAD_QUERY, "cursor");
+        fails(state_index_values(state, 0, text_of(wrong[i]), 1, &arena, &values, &count, &next, &err),
+              ERR_BAD_QUERY, "cursor");
+    }
+}
+
+/* A filter that nearly nothing passes must not keep everybody waiting. */
+static void test_work_of_a_page_is_bounded(void **unused)
+{
+    (void)unused;
+    struct text *names, cursor = {"", 0};
+    size_t count, pages = 0, found = 0;
+    for (int i = 0; i < 20000; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i);
+        device_open(name);
+    }
+    struct device_filter filter = {.type = TEXT("default"), .prefix = TEXT("d19999")};
+    do {
+        done(state_devices(state, &filter, cursor, 10, &arena, &names, &count, &cursor, &err));
+        found += count;
+        pages++;
+    } while (cursor.len > 0);
+    assert_int_equal(found, 1);
+    assert_in_range(pages, 2, 20);
+}
+
+static void test_values_of_an_index(void **unused)
+{
+    (void)unused;
+    static char large[1000];
+    memset(large, 'x', sizeof large);
+    const struct value values[] = {
+        value_boolean(true), integer(-1), integer(300), {.kind = VALUE_DOUBLE, .number = 0.5},
+        text_value(""), text_value("v1.1"), {.kind = VALUE_JSON, .text = TEXT("[1]")},
+        value_string((struct text){large, 1000}),
+    };
+    enum { VALUE_COUNT = sizeof values / sizeof values[0] };
+    for (int i = 0; i < 3 * VALUE_COUNT; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i);
+        set(name, SCOPE_CLIENT, "currentFwVer", text_value("gone"));
+        set(name, SCOPE_CLIENT, "currentFwVer", values[i % VALUE_COUNT]);
+    }
+    for (size_t limit = 1; limit < 10; limit++) {
+        struct text cursor = {"", 0};
+        size_t seen = 0;
+        do {
+            struct value_count *page;
+            size_t count;
+            done(state_index_values(state, VERSION, cursor, limit, &arena, &page, &count, &cursor, &err));
+            for (size_t i = 0; i < count; i++, seen++) {
+                assert_int_equal(page[i].count, 3);
+                assert_true(value_equal(&page[i].value, &values[seen]));
+            }
+        } while (cursor.len > 0);
+        assert_int_equal(seen, VALUE_COUNT);
+    }
+    struct value_count *types;
+    struct text next;
+    size_t count;
+    done(state_type_values(state, TEXT(""), 10, &arena, &types, &count, &next, &err));
+    assert_int_equal(count, 1);
+    assert_int_equal(types[0].count, 3 * VALUE_COUNT);
+    assert_true(text_is(types[0].value.text, "default"));
+}
+
+static void test_changed_list_of_indexes_is_noticed(void **unused)
+{
+    (void)unused;
+    size_t index;
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i);
+        set(name, SCOPE_SERVER, "fwStateIsSynced", value_boolean(i % 4 == 0));
+        set(name, SCOPE_CLIENT, "model", integer(i % 10));
+    }
+    checkpoint();
+    state_close(state);
+    /* "model" is new and first, the version and the target are gone */
+    const struct index_key other[] = {{SCOPE_CLIENT, TEXT("model")}, default_indexes[SYNCED]};
+    open_with(other, 2);
+    assert_int_equal(state_index_count(state), 2);
+    assert_true(state_index_find(state, SCOPE_CLIENT, TEXT("model"), &index));
+    assert_int_equal(index, 0);
+    assert_false(state_index_find(state, SCOPE_SERVER, TEXT("model"), &index));
+    assert_false(state_index_find(state, SCOPE_CLIENT, TEXT("currentFwVer"), &index));
+    assert_true(text_is(state_index_key(state, 1).key, "fwStateIsSynced"));
+    assert_int_equal(count_of(0, integer(3)), 10);
+    assert_int_equal(count_of(1, value_boolean(true)), 25);
+    struct device_filter filter = {.by_index = true, .index = 0, .value = integer(7)};
+    assert_string_equal(list(filter, 100), "d7 d17 d27 d37 d47 d57 d67 d77 d87 d97");
+    set("d7", SCOPE_CLIENT, "model", integer(8));
+    checkpoint();
+    state_close(state);
+    open_with(NULL, 0);
+    set("d8", SCOPE_CLIENT, "model", integer(7)); /* not indexed now */
+    checkpoint();
+    state_close(state);
+    open_with(other, 2);
+    assert_int_equal(count_of(0, integer(7)), 10);
+    assert_int_equal(count_of(0, integer(8)), 10);
+}
+
+/* --- checkpoints --- */
+
+static void test_close_without_checkpoint_goes_back(void **unused)
+{
+    (void)unused;
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+    uint64_t *counter = state_counter(state, TEXT("n/sync"));
+    *counter = 7;
+    state_set_applied_seq(state, 10);
+    checkpoint();
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v2"));
+    set("b", SCOPE_CLIENT, "otherKey", text_value("v2"));
+    *counter = 8;
+    state_set_applied_seq(state, 20);
+    assert_int_equal(state_applied_seq(state), 20);
+    assert_int_equal(state_checkpoint_seq(state), 10);
+    done(state_dead_letter_add(state, TEXT("{}"), 10, &err));
+    reopen();
+    assert_int_equal(state_applied_seq(state), 10);
+    assert_int_equal(state_device_count(state), 1);
+    assert_int_equal(count_of(VERSION, text_value("v1")), 1);
+    assert_int_equal(count_of(VERSION, text_value("v2")), 0);
+    assert_int_equal(*state_counter(state, TEXT("n/sync")), 7);
+    assert_int_equal(state_dead_letter_count(state), 0);
+}
+
+static void change_something(int round)
+{
+    for (int i = 0; i < 500; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i * (round + 1) % 900);
+        set(name, SCOPE_CLIENT, "currentFwVer", integer(round));
+    }
+    state_set_applied_seq(state, 100 * (uint64_t)(round + 1));
+    *state_counter(state, TEXT("n")) = (uint64_t)round;
+}
+
+static void test_no_space_is_seen_before_the_checkpoint(void **unused)
+{
+    (void)unused;
+    bool lost = true;
+    change_something(1);
+    full_disk.no_bytes_left = true;
+    fails(state_checkpoint(state, &lost, &err), ERR_FULL, "free some");
+    assert_false(lost);
+    full_disk.no_bytes_left = false;
+    assert_int_equal(count_of(VERSION, integer(1)), 450); /* names repeat */
+    checkpoint();
+    reopen();
+    assert_int_equal(count_of(VERSION, integer(1)), 450);
+    assert_int_equal(state_applied_seq(state), 200);
+}
+
+static void test_failed_commit_goes_back_to_the_last(void **unused)
+{
+    (void)unused;
+    static const int errors[] = {ENOSPC, EDQUOT, EFBIG};
+    bool lost = false;
+    uint64_t *counter = state_counter(state, TEXT("n"));
+    change_something(1);
+    checkpoint();
+    uint64_t devices = state_device_count(state);
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t *new_counter = state_counter(state, TEXT("later"));
+        change_something(2 + (int)i);
+        *new_counter = 5;
+        set("new", SCOPE_CLIENT, "newKey", integer(1));
+        full_disk.error = errors[i];
+        fails(state_checkpoint(state, &lost, &err), ERR_FULL, "no space");
+        full_disk.error = 0;
+        assert_true(lost);
+        assert_int_equal(state_applied_seq(state), 200);
+        assert_int_equal(state_device_count(state), devices);
+        assert_null(device_find("new"));
+        assert_int_equal(count_of(VERSION, integer(1)), 450);
+        assert_int_equal(count_of(VERSION, integer(2 + (int)i)), 0);
+        assert_int_equal(*counter, 1);
+        assert_int_equal(*new_counter, 0);
+    }
+    change_something(9);
+    checkpoint();
+    reopen();
+    assert_int_equal(state_applied_seq(state), 1000);
+}
+
+static void test_unknown_outcome_stops(void **unused)
+{
+    (void)unused;
+    bool lost;
+    struct device *device;
+    change_something(1);
+    full_disk.error = ENOSPC;
+    full_disk.only_meta = true;
+    fails(state_checkpoint(state, &lost, &err), ERR_STORE, "unknown");
+    full_disk.error = 0;
+    assert_false(lost);
+    fails(state_device_open(state, TEXT("a"), (struct text){NULL, 0}, 1, 1, &device, &err), ERR_STORE, "");
+    fails(state_checkpoint(state, &lost, &err), ERR_STORE, "");
+}
+
+static void test_full_map_goes_back_to_the_last(void **unused)
+{
+    (void)unused;
+    static char large[60000];
+    bool lost = false, ok = true;
+    memset(large, 'x', sizeof large);
+    state_close(state);
+    struct state_options options = {2 << 20, default_indexes, 3};
+    done(state_open(dir, &options, &state, &err));
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+    state_set_applied_seq(state, 5);
+    checkpoint();
+    for (int i = 0; ok && i < 100; i++) {
+        char name[16];
+        bool changed;
+        struct device *device;
+        struct value value = value_string((struct text){large, sizeof large});
+        snprintf(name, sizeof name, "d%d", i);
+        ok = state_device_open(state, text_of(name), (struct text){NULL, 0}, 1, 1, &device, &err) &&
+             device_put(device, SCOPE_CLIENT, TEXT("k"), &value, 1, 1, &changed, &err) &&
+             state_device_save(state, device, &err);
+    }
+    fails(ok, ERR_FULL, "raise it");
+    struct device *device;
+    fails(state_device_find(state, TEXT("a"), &device, &err), ERR_FULL, "raise it"); /* until then */
+    fails(state_checkpoint(state, &lost, &err), ERR_FULL, "raise it");
+    assert_true(lost);
+    assert_int_equal(state_device_count(state), 1);
+    assert_int_equal(state_applied_seq(state), 5);
+    assert_int_equal(count_of(VERSION, text_value("v1")), 1);
+    checkpoint();
+}
+
+/* What state_dirty_pages says is never less than what the commit writes. */
+static void test_dirty_pages_is_a_bound_from_above(void **unused)
+{
+    (void)unused;
+    const char *path = temp_dir_path(dir, "data.mdb");
+    struct stat st;
+    for (int round = 0; round < 12; round++) {
+        for (int i = 0; i < (round % 3 == 0 ? 6000 : 300); i++) {
+            char name[16];
+            snprintf(name, sizeof name, "d%d", i * 131 % 9000);
+            struct device *device = device_open(name);
+            put(device, SCOPE_CLIENT, "currentFwVer", integer(i * (round + 1) % 500), i, 1);
+            put(device, SCOPE_SERVER, "lastTargetFwVer",
+                value_string((struct text){"xxxxxxxxxxxxxxxxxxxxxxxxxxxx", (size_t)(i + round) % 28}),
+                i, 1);
+            if (i % 5 == 0)
+                put(device, SCOPE_TELEMETRY, "t", integer(i + round), 100 * round, 1);
+            save(device);
+        }
+        size_t bound = state_dirty_pages(state);
+        full_disk.written_bytes = 0;
+        checkpoint();
+        assert_true(full_disk.written_bytes <= bound * 4096);
+        assert_int_equal(stat(path, &st), 0);
+        if (round % 3 == 0) /* and not far above */
+            assert_true(full_disk.written_bytes * 3 >= bound * 4096);
+    }
+}
+
+/* --- damage --- */
+
+static void is_damaged(const char *words)
+{
+    struct state_options options = {MAP_BYTES, default_indexes, 3};
+    state_close(state);
+    state = NULL;
+    fails(state_open(dir, &options, &state, &err), ERR_DAMAGED, words);
+    assert_non_null(strstr(err.text, "data.mdb"));
+    assert_non_null(strstr(err.text, "move the state folder away"));
+}
+
+static void test_flipped_bit_in_a_record_is_damage(void **unused)
+{
+    (void)unused;
+    struct device *device;
+    set("a", SCOPE_CLIENT, "key", text_value("the-value-to-hit"));
+    set("t", SCOPE_TELEMETRY, "key", text_value("the-reading-to-hit"));
+    set("b", SCOPE_CLIENT, "key", text_value("sound"));
+    checkpoint();
+    state_close(state);
+    const char *path = temp_dir_path(dir, "data.mdb");
+    assert_true(file_patch(path, "the-value-to-hit", "the-value-to-hiu") > 0);
+    assert_true(file_patch(path, "the-reading-to-hit", "the-reading-to-hiu") > 0);
+    open_state();
+    fails(state_device_find(state, TEXT("a"), &device, &err), ERR_DAMAGED, "checksum");
+    assert_non_null(device_find("b"));
+    device = device_find("t"); /* its attributes are sound */
+    bool found;
+    struct attribute attribute;
+    fails(device_get(device, SCOPE_TELEMETRY, TEXT("key"), &attribute, &found, &err), ERR_DAMAGED,
+          "checksum");
+}
+
+static void test_flipped_bits_elsewhere_are_damage(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *bytes, *patch;
+    } rows[] = {
+        {"name-of-device", "name-of-devicf"},
+        {"n-of-counter", "n-of-countes"},
+        {"wordOfKey", "wordOfKez"},
+    };
+    const char *path = temp_dir_path(dir, "data.mdb");
+    set("name-of-device", SCOPE_CLIENT, "wordOfKey", integer(1));
+    *state_counter(state, TEXT("n-of-counter")) = 1;
+    checkpoint();
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(file_patch(path, rows[i].bytes, rows[i].patch) > 0);
+        is_damaged("checksum");
+        file_patch(path, rows[i].patch, rows[i].bytes);
+        open_state();
+    }
+    assert_non_null(device_find("name-of-device"));
+}
+
+static void test_bad_files_are_refused(void **unused)
+{
+    (void)unused;
+    const char *path = temp_dir_path(dir, "data.mdb");
+    for (int i = 0; i < 20; i++)
+        done(state_dead_letter_add(state, (struct text){path, 200}, 100, &err));
+    change_something(1);
+    checkpoint();
+    assert_int_equal(truncate(path, 12288), 0);
+    is_damaged("cut");
+    assert_int_equal(truncate(path, 0), 0);
+    is_damaged("empty");
+}
+
+static void test_journal_is_no_state(void **unused)
+{
+    (void)unused;
+    struct journal *journal;
+    state_close(state);
+    temp_dir_remove(dir);
+    dir = temp_dir_make();
+    done(journal_open(dir, MAP_BYTES, &journal, &err));
+    journal_close(journal);
+    state = NULL;
+    is_damaged("fwsync journal");
+}
+
+/* --- dead letters, rule sets, counters --- */
+
+static void test_oldest_dead_letters_go(void **unused)
+{
+    (void)unused;
+    struct text *letters;
+    size_t count;
+    uint64_t next = 0;
+    for (int i = 1; i <= 25; i++)
+        done(state_dead_letter_add(state, arena_format(&arena, "{\"n\":%d}", i), 10, &err));
+    assert_int_equal(state_dead_letter_count(state), 10);
+    assert_int_equal(state_dead_letter_trimmed(state), 15);
+    checkpoint();
+    reopen();
+    int expected = 25;
+    do {
+        done(state_dead_letters(state, next, 3, &arena, &letters, &count, &next, &err));
+        for (size_t i = 0; i < count; i++, expected--)
+            assert_true(text_equal(letters[i], arena_format(&arena, "{\"n\":%d}", expected)));
+    } while (next != 0);
+    assert_int_equal(expected, 15);
+    done(state_dead_letter_add(state, TEXT("{}"), 2, &err)); /* the bound was lowered */
+    assert_int_equal(state_dead_letter_count(state), 2);
+    done(state_dead_letter_add(state, TEXT("{}"), 0, &err));
+    assert_int_equal(state_dead_letter_count(state), 0);
+    assert_int_equal(state_dead_letter_trimmed(state), 27);
+    done(state_dead_letters(state, 0, 3, &arena, &letters, &count, &next, &err));
+    assert_int_equal(count, 0);
+    assert_int_equal(next, 0);
+}
+
+static void test_last_activated_rule_set_is_active(void **unused)
+{
+    (void)unused;
+    struct text version, bundle;
+    uint64_t seq;
+    int64_t since_ms;
+    done(state_ruleset_active(state, &arena, &version, &bundle, &seq, &since_ms, &err));
+    assert_int_equal(version.len, 0);
+    done(state_ruleset_activate(state, TEXT("f00"), TEXT("first"), 1, 100, &err));
+    done(state_ruleset_activate(state, TEXT("ba4"), TEXT("second"), 300, 200, &err));
+    checkpoint();
+    reopen();
+    done(state_ruleset_active(state, &arena, &version, &bundle, &seq, &since_ms, &err));
+    assert_true(text_is(version, "ba4") && text_is(bundle, "second"));
+    assert_int_equal(seq, 300);
+    assert_int_equal(since_ms, 200);
+    done(state_ruleset_activate(state, TEXT("f00"), TEXT("first"), 70000, 300, &err)); /* back */
+    done(state_ruleset_active(state, &arena, &version, &bundle, &seq, &since_ms, &err));
+    assert_true(text_is(version, "f00") && text_is(bundle, "first"));
+    struct ruleset *rulesets;
+    size_t count;
+    bool found;
+    done(state_rulesets(state, 10, &arena, &rulesets, &count, &err));
+    assert_int_equal(count, 3);
+    assert_int_equal(rulesets[0].seq, 70000);
+    assert_true(text_is(rulesets[1].version, "ba4"));
+    assert_int_equal(rulesets[2].since_ms, 100);
+    done(state_ruleset_bundle(state, TEXT("ba4"), &arena, &bundle, &found, &err));
+    assert_true(found && text_is(bundle, "second"));
+    done(state_ruleset_bundle(state, TEXT("other"), &arena, &bundle, &found, &err));
+    assert_false(found);
+}
+
+static void add_up(void *context, struct text name, uint64_t number)
+{
+    (void)name;
+    *(uint64_t *)context += number;
+}
+
+static void test_counters_are_bounded_and_kept(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 256; i++)
+        *state_counter(state, arena_format(&arena, "%s/%d", i % 2 ? "n" : "total", i)) = 1;
+    assert_null(state_counter(state, TEXT("one too many")));
+    checkpoint();
+    reopen();
+    assert_null(state_counter(state, TEXT("one too many")));
+    uint64_t sum = 0;
+    state_counter_each(state, TEXT("n/"), add_up, &sum);
+    assert_int_equal(sum, 128);
+}
+
+static void test_backup_is_the_last_checkpoint(void **unused)
+{
+    (void)unused;
+    struct state_options options = {MAP_BYTES, default_indexes, 3};
+    char *path = strdup(temp_dir_path(dir, "backup"));
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+    checkpoint();
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v2"));
+    done(state_backup(state, path, &err));
+    assert_int_equal(count_of(VERSION, text_value("v2")), 1);
+    state_close(state);
+    done(state_open(path, &options, &state, &err));
+    assert_int_equal(count_of(VERSION, text_value("v1")), 1);
+    free(path);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_unknown_device_is_created_once),
+        TEST(test_type_stays_until_another_is_given),
+        TEST(test_every_kind_of_value_comes_back),
+        TEST(test_unsaved_changes_are_forgotten),
+        TEST(test_equal_value_keeps_its_time),
+        TEST(test_telemetry_takes_only_newer),
+        TEST(test_unchanged_report_writes_nothing_but_last_seen),
+        TEST(test_delete),
+        TEST(test_each_visits_one_scope_in_order),
+        TEST(test_device_over_its_bound_is_refused_unchanged),
+        TEST(test_counts_follow_every_change),
+        TEST(test_counts_stay_exact_beyond_memory),
+        TEST(test_lists_restrict_and_page),
+        TEST(test_cursor_of_another_list_is_refused),
+        TEST(test_work_of_a_page_is_bounded),
+        TEST(test_values_of_an_index),
+        TEST(test_changed_list_of_indexes_is_noticed),
+        TEST(test_close_without_checkpoint_goes_back),
+        TEST(test_no_space_is_seen_before_the_checkpoint),
+        TEST(test_failed_commit_goes_back_to_the_last),
+        TEST(test_unknown_outcome_stops),
+        TEST(test_full_map_goes_back_to_the_last),
+        TEST(test_dirty_pages_is_a_bound_from_above),
+        TEST(test_flipped_bit_in_a_record_is_damage),
+        TEST(test_flipped_bits_elsewhere_are_damage),
+        TEST(test_bad_files_are_refused),
+        TEST(test_journal_is_no_state),
+        TEST(test_oldest_dead_letters_go),
+        TEST(test_last_activated_rule_set_is_active),
+        TEST(test_counters_are_bounded_and_kept),
+        TEST(test_backup_is_the_last_checkpoint),
+    };
+    signal(SIGXFSZ, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
