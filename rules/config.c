@@ -338,7 +338,7 @@ static void report_unknown_chain(struct fwsync_config *config, const struct yaml
     if (!config->chains_complete)
         return; /* it may be in a file that could not be read */
     const struct ruleset *ruleset = config->ruleset;
-    const char **names = arena_alloc(&config->ruleset->arena, (ruleset->chain_count + 1) * sizeof *names);
+    const char *names[CHAIN_COUNT_MAX];
     for (size_t i = 0; i < ruleset->chain_count; i++)
         names[i] = ruleset->chains[i]->name.bytes;
     problem_unknown(config->problems, yaml->place, "chain", yaml->scalar, names,

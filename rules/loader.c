@@ -219,8 +219,7 @@ static const struct node *find_node(struct loader *loader, struct draft *draft,
         for (size_t i = 0; i < chain->node_count; i++)
             if (text_equal(chain->nodes[i].name, name))
                 return &chain->nodes[i];
-        const char **names =
-            arena_alloc(&loader->ruleset->arena, (chain->node_count + 1) * sizeof *names);
+        const char *names[NODE_COUNT_MAX];
         for (size_t i = 0; i < chain->node_count; i++)
             names[i] = chain->nodes[i].name.bytes;
         problem_unknown(loader->problems, yaml->place, "node", name, names, chain->node_count);

@@ -39,8 +39,6 @@ struct journal {
     MDB_txn *txn;       /* NULL outside a transaction */
     MDB_cursor *tail;   /* lives in txn */
     struct bounds open; /* as txn has it */
-    size_t written_bytes;
-    size_t changes; /* sources and trimmed records */
     struct raised raised;
 };
 
@@ -111,7 +109,7 @@ static bool open_databases(struct journal *journal, struct err *err)
         return false;
     }
     atomic_store(&journal->bytes, records_bytes(journal, txn));
-    return lmdb_env_commit(&journal->env, txn, 16, err);
+    return lmdb_env_commit(&journal->env, txn, err);
 }
 
 bool journal_open(const char *dir, uint64_t map_bytes, struct journal **out, struct err *err)
@@ -175,8 +173,6 @@ bool journal_begin(struct journal *journal, struct err *err)
     }
     journal->txn = txn;
     journal->open = journal->committed;
-    journal->written_bytes = 0;
-    journal->changes = 0;
     return true;
 }
 
@@ -201,7 +197,6 @@ bool journal_append(struct journal *journal, enum journal_kind kind, int64_t rec
 
     open->last_seq = seq;
     open->last_received_ms = received_ms;
-    journal->written_bytes += sizeof head + body.len + 32;
     *seq_out = seq;
     return true;
 }
@@ -252,7 +247,6 @@ static bool flush_sources(struct journal *journal, struct err *err)
         int rc = mdb_put(journal->txn, journal->sources, &key, &value, 0);
         if (rc != 0)
             return lmdb_env_error(&journal->env, rc, "writing a producer's number", err);
-        journal->changes++;
     }
     raised_clear(&journal->raised);
     return true;
@@ -279,6 +273,16 @@ bool journal_source(struct journal *journal, struct text name, uint64_t n, bool 
     return true;
 }
 
+bool journal_source_highest(struct journal *journal, struct text name, uint64_t *n, struct err *err)
+{
+    assert(journal->txn != NULL && name.len >= 1 && name.len <= SOURCE_BYTES_MAX);
+    const struct raised_source *source = raised_find(&journal->raised, name);
+    if (source == NULL)
+        return load_source(journal, name, n, err);
+    *n = source->n;
+    return true;
+}
+
 static void end_transaction(struct journal *journal)
 {
     journal->txn = NULL;
@@ -294,8 +298,7 @@ bool journal_commit(struct journal *journal, struct err *err)
         return false;
     }
     uint64_t bytes = records_bytes(journal, journal->txn);
-    size_t pages_max = 64 + 2 * journal->written_bytes / journal->env.page_bytes + 4 * journal->changes;
-    bool done = lmdb_env_commit(&journal->env, journal->txn, pages_max, err);
+    bool done = lmdb_env_commit(&journal->env, journal->txn, err);
     end_transaction(journal);
     if (!done)
         return false;
@@ -320,12 +323,9 @@ struct trim_rule {
 };
 
 /* The checksum isn't asked here: a damaged record that is old enough may go. */
-static bool may_go(struct journal *journal, const struct trim_rule *rule, uint64_t seq,
-                   const MDB_val *value)
+static bool may_go(struct journal *journal, const struct trim_rule *rule, const MDB_val *value)
 {
     struct record_head head = {0};
-    if (seq > rule->seq_max)
-        return false;
     if (value->mv_size >= sizeof head)
         memcpy(&head, value->mv_data, sizeof head);
     return head.received_ms < rule->older_than_ms ||
@@ -346,7 +346,7 @@ bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms,
         int rc = mdb_cursor_get(journal->tail, &key, &value, MDB_FIRST);
         if (rc != 0)
             return lmdb_env_error(&journal->env, rc, "trimming", err);
-        if (!may_go(journal, &rule, open->first_seq, &value))
+        if (!may_go(journal, &rule, &value))
             break;
         rc = mdb_cursor_del(journal->tail, 0);
         if (rc != 0)
@@ -354,7 +354,6 @@ bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms,
         open->first_seq++;
         count++;
     }
-    journal->changes += count;
     *trimmed = count;
     return true;
 }

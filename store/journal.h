@@ -54,6 +54,9 @@ bool journal_append(struct journal *journal, enum journal_kind kind, int64_t rec
 bool journal_source(struct journal *journal, struct text source, uint64_t n, bool *duplicate,
                     struct err *err);
 
+/* journal_source_highest - the producer's highest number so far, 0 when there is none. In a transaction. */
+bool journal_source_highest(struct journal *journal, struct text source, uint64_t *n, struct err *err);
+
 /* journal_commit - everything since journal_begin reaches the disk, or fails (see top). On failure the
  * transaction is over too. */
 bool journal_commit(struct journal *journal, struct err *err);

@@ -15,8 +15,7 @@
 
 enum {
     DBS_MAX = 16,
-    PROBE_BYTES = 1 << 20,  /* more than LMDB writes in one call */
-    TAIL_BYTES = 4 << 20,   /* the file grows by steps of this, sparse */
+    PROBE_BYTES = 1 << 20, /* more than LMDB writes in one call */
 };
 
 /* The environment's mark: key "format" in sub-database "meta", value "fwsync journal 1". */
@@ -120,25 +119,6 @@ uint64_t lmdb_env_pages(const struct lmdb_env *env)
     return (uint64_t)info.me_last_pgno + 1;
 }
 
-/* LMDB never writes a page that a transaction took at the end of the file and gave back, so a sound
- * file may end before its last page: it could not be told from one that was cut. So the file is made
- * longer (a hole, no space) before the commit. */
-static int extend_file(struct lmdb_env *env, size_t pages_max)
-{
-    uint64_t need = (lmdb_env_pages(env) + pages_max) * env->page_bytes;
-    if (need <= env->file_bytes)
-        return 0;
-    need = (need + TAIL_BYTES - 1) / TAIL_BYTES * TAIL_BYTES;
-    mdb_filehandle_t fd;
-    struct stat st;
-    if (mdb_env_get_fd(env->env, &fd) != 0 || fstat(fd, &st) != 0)
-        return EIO;
-    if ((uint64_t)st.st_size < need && ftruncate(fd, (off_t)need) != 0)
-        return errno;
-    env->file_bytes = need;
-    return 0;
-}
-
 /* --- transactions --- */
 
 bool lmdb_env_begin(struct lmdb_env *env, MDB_txn **txn, struct err *err)
@@ -158,14 +138,10 @@ static bool is_as_before(struct lmdb_env *env, size_t id)
     return before;
 }
 
-bool lmdb_env_commit(struct lmdb_env *env, MDB_txn *txn, size_t pages_max, struct err *err)
+bool lmdb_env_commit(struct lmdb_env *env, MDB_txn *txn, struct err *err)
 {
     size_t id = mdb_txn_id(txn);
-    int rc = extend_file(env, pages_max);
-    if (rc == 0)
-        rc = mdb_txn_commit(txn);
-    else
-        mdb_txn_abort(txn);
+    int rc = mdb_txn_commit(txn);
     if (rc == 0)
         return true;
     bool full = means_full(rc) || (rc == EIO && disk_is_full(env));
@@ -296,19 +272,64 @@ static int create_environment(const char *dir, const char *path, uint64_t map_by
     return rc == 0 ? sync_folder(dir) : rc;
 }
 
+/* Free pages from number `first` on, as LMDB lists them in its sub-database 0: each value is a count and
+ * so many page numbers. */
+static bool count_free_pages(MDB_cursor *cursor, uint64_t first, uint64_t *count)
+{
+    MDB_val key, value;
+    int rc;
+    *count = 0;
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        const size_t *list = value.mv_data;
+        if (value.mv_size < sizeof *list || list[0] >= value.mv_size / sizeof *list)
+            return false;
+        for (size_t i = 1; i <= list[0]; i++)
+            *count += list[i] >= first;
+    }
+    return rc == MDB_NOTFOUND;
+}
+
+/* Are all pages from `first` on free? */
+static bool rest_is_free(const struct lmdb_env *env, uint64_t first)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    uint64_t count;
+    bool is_free = false;
+    if (mdb_txn_begin(env->env, NULL, MDB_RDONLY, &txn) != 0)
+        return false;
+    if (mdb_cursor_open(txn, 0, &cursor) == 0) {
+        is_free = count_free_pages(cursor, first, &count) && count == lmdb_env_pages(env) - first;
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return is_free;
+}
+
+/* LMDB doesn't write pages that a transaction took at the end of the file and gave back, so a sound file
+ * may end early; then all that is missing is free. To find out, the list of free pages must be read, which
+ * itself may be missing: the file is made long enough (with a hole) so that this can't kill us. A page
+ * of zeros is none of LMDB's. */
 static bool check_length(struct lmdb_env *env, struct err *err)
 {
     MDB_stat stat_now;
+    mdb_filehandle_t fd;
     struct stat st;
-    if (mdb_env_stat(env->env, &stat_now) != 0 || stat(env->path, &st) != 0)
+    if (mdb_env_stat(env->env, &stat_now) != 0 || mdb_env_get_fd(env->env, &fd) != 0 ||
+        fstat(fd, &st) != 0)
         return err_set(err, ERR_IO, "%s: cannot look at it: %s", env->path, strerror(errno));
     env->page_bytes = stat_now.ms_psize;
     uint64_t need = lmdb_env_pages(env) * env->page_bytes;
-    if ((uint64_t)st.st_size < need)
-        return lmdb_env_damaged(env, err, "the file was cut: %jd bytes of %" PRIu64,
-                                (intmax_t)st.st_size, need);
-    env->file_bytes = (uint64_t)st.st_size;
-    return true;
+    if ((uint64_t)st.st_size >= need)
+        return true;
+    if (ftruncate(fd, (off_t)need) != 0)
+        return lmdb_env_error(env, errno, "making it longer", err);
+    if (rest_is_free(env, (uint64_t)st.st_size / env->page_bytes))
+        return true;
+    if (ftruncate(fd, st.st_size) != 0) /* as it was found */
+        return lmdb_env_error(env, errno, "making it shorter", err);
+    return lmdb_env_damaged(env, err, "the file was cut: %jd bytes of %" PRIu64,
+                            (intmax_t)st.st_size, need);
 }
 
 /* LMDB doesn't say where it mapped the file; but a page of the file begins with its own number. `bytes` is

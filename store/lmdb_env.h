@@ -22,7 +22,6 @@ struct lmdb_env {
     const char *advice; /* what to do about damage; a literal */
     size_t page_bytes;
     uint64_t map_bytes;
-    uint64_t file_bytes; /* the file is at least this long */
     uintptr_t map_start; /* where the file is mapped; 0: not known */
 };
 
@@ -48,9 +47,8 @@ bool lmdb_env_damaged(const struct lmdb_env *env, struct err *err, const char *f
 bool lmdb_env_begin(struct lmdb_env *env, MDB_txn **txn, struct err *err);
 
 /* lmdb_env_commit - commit `txn`, which is over afterwards in any case.
- * pages_max  a bound, from above, on the pages that the transaction added to the file
- * Errors     ERR_FULL: nothing of it is on disk and the environment is as before; ERR_STORE: unknown. */
-bool lmdb_env_commit(struct lmdb_env *env, MDB_txn *txn, size_t pages_max, struct err *err);
+ * Errors  ERR_FULL: nothing of it is on disk and the environment is as before; ERR_STORE: unknown. */
+bool lmdb_env_commit(struct lmdb_env *env, MDB_txn *txn, struct err *err);
 
 /* lmdb_env_free_bytes - what the file system has left for us; UINT64_MAX when it doesn't say. */
 uint64_t lmdb_env_free_bytes(const struct lmdb_env *env);

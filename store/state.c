@@ -141,7 +141,7 @@ bool state_commit(struct state *state, struct err *err)
     } else {
         MDB_txn *txn = state->txn;
         state->txn = NULL;
-        if (lmdb_env_commit(&state->env, txn, pages, &failure) &&
+        if (lmdb_env_commit(&state->env, txn, &failure) &&
             lmdb_env_begin(&state->env, &state->txn, &failure)) {
             state->committed = state->totals;
             state->committed_pages_written = pages;
@@ -164,7 +164,7 @@ static bool open_databases(struct state *state, struct err *err)
         return false;
     MDB_txn *txn = state->txn;
     state->txn = NULL;
-    return lmdb_env_commit(&state->env, txn, 64, err);
+    return lmdb_env_commit(&state->env, txn, err);
 }
 
 static void init(struct state *state)
@@ -236,32 +236,44 @@ uint64_t state_device_count(const struct state *state)
     return state->totals.device_count;
 }
 
-/* Pages of one sub-database that the commit would write: what its writes can have touched and what was
- * added since, or all that it has. `pending` pages are still to be written from memory. Every branch page
- * may be among them. */
-static size_t dirty_pages_of(const struct state *state, enum db db, size_t pending)
+/* Writes that are still in memory. */
+struct pending {
+    size_t writes;
+    size_t new_pages; /* that they may add, at most */
+};
+
+static struct pending pending_of(const struct state *state, enum db db)
 {
+    enum { COUNTS_PER_PAGE = 8 }; /* half a page of the longest keys */
+    if (db == DB_SEEN)
+        return (struct pending){state->seen.dirty_count, state->seen.dirty_count};
+    if (db == DB_COUNTS)
+        return (struct pending){state->counts.changed_count,
+                                state->counts.changed_count / COUNTS_PER_PAGE};
+    if (db == DB_COUNTERS)
+        return (struct pending){state->counter_count, state->counter_count / COUNTS_PER_PAGE};
+    return (struct pending){0, 0};
+}
+
+/* Pages of one sub-database that the commit would write: what its writes can have touched and what was
+ * added since, or all that it has. Every branch page may be among them. */
+static size_t dirty_pages_of(const struct state *state, enum db db)
+{
+    struct pending pending = pending_of(state, db);
     size_t branches, all = state_db_pages(state, db, &branches);
     size_t added = all > state->pages_then[db] ? all - state->pages_then[db] : 0;
-    if (state->page_writes[db] + added + pending == 0)
+    size_t touched = state->page_writes[db] + added + pending.writes;
+    if (touched == 0)
         return 0;
-    size_t by_writes = state->page_writes[db] + added + branches, by_size = all;
-    return (by_writes < by_size ? by_writes : by_size) + 2 * pending + 8;
+    touched += branches;
+    return (touched < all ? touched : all) + pending.new_pages + 4;
 }
 
 size_t state_dirty_pages(const struct state *state)
 {
     size_t pages = 8; /* LMDB's own */
-    for (enum db db = 0; db < DB_COUNT; db++) {
-        size_t pending = 0;
-        if (db == DB_SEEN)
-            pending = state->seen.dirty_count;
-        else if (db == DB_COUNTS)
-            pending = state->counts.changed_count;
-        else if (db == DB_COUNTERS)
-            pending = 16;
-        pages += dirty_pages_of(state, db, pending);
-    }
+    for (enum db db = 0; db < DB_COUNT; db++)
+        pages += dirty_pages_of(state, db);
     return pages + pages / 256; /* the list of freed pages */
 }
 

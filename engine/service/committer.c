@@ -30,16 +30,33 @@ struct committer {
 
 /* --- one group in one transaction ------------------------------------------------------------------- */
 
+/* Is `event` a later one of the same producer's? */
+static bool follows(const struct event *before, const struct event *event)
+{
+    return event->n > before->n && text_equal(event->source, before->source);
+}
+
+/* Is this one in the journal already? Then nothing has to wait for it. In a transaction. */
+static bool is_taken(struct committer *committer, const struct event *event)
+{
+    uint64_t highest;
+    return journal_source_highest(committer->partition->journal, event->source, &highest, NULL) &&
+           event->n <= highest;
+}
+
 static void refuse_request(struct committer *committer, struct batch *batch, size_t first, size_t end,
                            const char *why)
 {
+    const struct event *noted = NULL;
     batch->acks->requests[batch->events[first].request].refused = why;
     for (size_t i = first; i < end; i++) {
-        struct batch_event *event = &batch->events[i];
-        event->seq = 0;
-        if (event->event.source.len > 0)
-            refusals_note(&committer->refusals, event->event.source, event->event.n,
-                          batch->received_ms);
+        batch->events[i].seq = 0;
+        const struct event *event = &batch->events[i].event;
+        if (event->source.len == 0 || (noted != NULL && follows(noted, event)) ||
+            is_taken(committer, event))
+            continue;
+        refusals_note(&committer->refusals, event->source, event->n, batch->received_ms);
+        noted = event;
     }
 }
 
@@ -166,8 +183,10 @@ static bool group_commit(struct committer *committer, struct err *err)
 /* --- what follows from it --------------------------------------------------------------------------- */
 
 /* Nothing of the group was written: every request is answered with busy. */
-static void group_undo(struct committer *committer, const char *why)
+static bool group_undo(struct committer *committer, const char *why, struct err *err)
 {
+    if (!journal_begin(committer->partition->journal, err)) /* to ask it what it has */
+        return false;
     for (struct work *work = committer->group; work != NULL; work = work->next) {
         if (work->kind != WORK_BATCH)
             continue;
@@ -181,6 +200,8 @@ static void group_undo(struct committer *committer, const char *why)
                 refuse_request(committer, batch, first, end, why);
         }
     }
+    journal_abort(committer->partition->journal);
+    return true;
 }
 
 static void count_answers(struct stats *stats, const struct acks *acks)
@@ -240,14 +261,14 @@ static void hold_rules(struct committer *committer)
 }
 
 /* After a commit that failed for want of space. */
-static void group_full(struct committer *committer, const struct err *err, bool stop)
+static bool group_full(struct committer *committer, bool stop, struct err *err)
 {
     if (!committer->full)
         log_line(LOG_ERROR, "journal-full", "error=%s", log_quote(err->text));
     committer->full = true;
-    group_undo(committer, journal_full);
     if (!stop)
         hold_rules(committer);
+    return group_undo(committer, journal_full, err);
 }
 
 /* Moves work from `taken` to the group until it is large enough; returns what is left. */
@@ -276,9 +297,8 @@ static bool group_process(struct committer *committer, bool stop, struct err *er
 {
     struct partition *partition = committer->partition;
     if (!group_commit(committer, err)) {
-        if (err->code != ERR_FULL)
+        if (err->code != ERR_FULL || !group_full(committer, stop, err))
             return false;
-        group_full(committer, err, stop);
     } else if (committer->full) {
         committer->full = false;
         log_line(LOG_INFO, "journal-has-space", "seq=%" PRIu64, journal_last_seq(partition->journal));

@@ -511,7 +511,8 @@ static void wait_for_work(struct doors *doors, int signal_fd)
 
 int doors_run(struct doors *doors, struct partition *partition, int signal_fd, struct err *err)
 {
-    for (;;) {
+    enum { TURNS_BETWEEN_SIGNALS = 64 }; /* while there is work; a turn is some microseconds to some ms */
+    for (unsigned turn = 0;; turn++) {
         bool busy = take_finished(doors, 0);
         if (doors->err.code != ERR_NONE) {
             *err = doors->err;

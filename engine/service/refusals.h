@@ -1,10 +1,12 @@
-/* refusals.h - producers whose event was refused, so that a later one isn't taken before it.
+/* refusals.h - producers whose events were refused, so that a later one isn't taken before them.
  *
  * A producer that sends several requests ahead may see the first refused ("busy") and the second taken.
  * When it then sends the first again, its numbers are below the highest seen: it would pass for a
  * duplicate, be acknowledged, and be lost. So after a refusal nothing above the refused number is taken
- * from that source until the refused one came again, or until REFUSAL_KEEP_MS went by without it, when
- * the producer has plainly given it up. Used by the committer's thread. */
+ * from that source until the refused one came again, or until REFUSAL_KEEP_MS went by without any, when
+ * the producer has plainly given it up. Every refused number is kept, not the lowest alone: the lowest may
+ * be a nervous repetition of an event that is in already, and must not open the way for the others.
+ * Used by the committer's thread. */
 #ifndef SERVICE_REFUSALS_H
 #define SERVICE_REFUSALS_H
 
@@ -12,20 +14,22 @@
 
 enum {
     REFUSAL_KEEP_MS = 60000,
-    REFUSAL_COUNT_MAX = 10000, /* sources; one more makes an earlier one be forgotten */
+    REFUSAL_COUNT_MAX = 10000,   /* sources; one more makes an earlier one be forgotten */
+    REFUSAL_NUMBERS_MAX = 10000, /* of one source; higher ones than these are forgotten */
 };
 
 struct refusals {
     struct refusal *items;
-    size_t count;
+    size_t count; /* sources */
     size_t capacity;
 };
 
-/* refusals_note - (source, n) was refused; the lowest n of a source counts. */
+/* refusals_note - (source, n) was refused. Of events that follow each other with rising n, and can only be
+ * refused together, the first is enough. */
 void refusals_note(struct refusals *refusals, struct text source, uint64_t n, int64_t now_ms);
 /* refusals_blocks - must (source, n) wait for one refused before it? */
 bool refusals_blocks(struct refusals *refusals, struct text source, uint64_t n, int64_t now_ms);
-/* refusals_clear - (source, n) has been taken: forget a refusal of n or less. */
+/* refusals_clear - (source, n) came again and is taken: forget that it was refused. */
 void refusals_clear(struct refusals *refusals, struct text source, uint64_t n);
 void refusals_fini(struct refusals *refusals);
 

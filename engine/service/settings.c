@@ -40,7 +40,7 @@ static const struct setting table[] = {
      "attributes to find and count devices by, at most 32: client.KEY, shared.KEY or server.KEY"},
     {"checkpoint-ms", FORM_INTEGER, AT(checkpoint_ms), "1000", 10, 60000,
      "milliseconds between two checkpoints of the state; longer means a longer recovery"},
-    {"checkpoint-pages", FORM_INTEGER, AT(checkpoint_pages), "16384", 1000, 100000,
+    {"checkpoint-pages", FORM_INTEGER, AT(checkpoint_pages), "90000", 1000, 100000,
      "changed pages (4 KiB of memory each) that make a checkpoint earlier"},
     {"in-flight-events", FORM_INTEGER, AT(in_flight_events), "65536", 1000, 10000000,
      "events under way in the daemon; above it requests are answered with busy"},

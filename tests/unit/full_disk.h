@@ -16,6 +16,7 @@ static struct {
     bool short_writes;   /* writes take half of what they are given */
     bool only_meta;      /* only writes to LMDB's first two pages fail */
     bool no_bytes_left;  /* statvfs says so */
+    unsigned fails_after; /* so many commits still work, then the disk is full; 0: without end */
     size_t written_bytes; /* by pwrite and writev */
 } full_disk;
 
@@ -39,6 +40,8 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
     if (full_disk_fails(fd, offset))
         return -1;
+    if (offset < 8192 && full_disk.fails_after > 0 && --full_disk.fails_after == 0)
+        full_disk.error = ENOSPC;
     if (full_disk.short_writes)
         len /= 2;
     full_disk.written_bytes += len;

@@ -412,6 +412,48 @@ static void test_bad_files_are_refused(void **unused)
     is_damaged("empty");
 }
 
+/* Wherever the file is cut: it is refused, or what went was free and every record is there. */
+static void test_cut_file_is_refused_or_complete(void **unused)
+{
+    (void)unused;
+    static char body[3000], whole[1 << 20];
+    const char *path = temp_dir_path(dir, "data.mdb");
+    size_t trimmed, refused = 0, complete = 0;
+    memset(body, 'x', sizeof body - 1);
+    struct journal *journal = open_journal();
+    for (int i = 0; i < 60; i++) {
+        done(journal_begin(journal, &err));
+        append(journal, 1, body);
+        if (i == 58) /* a large record comes and goes at the end of the file */
+            for (int k = 0; k < 40; k++)
+                append(journal, 1, body);
+        done(journal_trim(journal, UINT64_MAX, 0, 0, 20000, 100, &trimmed, &err));
+        done(journal_commit(journal, &err));
+    }
+    uint64_t first = journal_first_seq(journal), last = journal_last_seq(journal);
+    journal_close(journal);
+    FILE *file = fopen(path, "rb");
+    size_t size = fread(whole, 1, sizeof whole, file);
+    fclose(file);
+    assert_in_range(size, 50000, sizeof whole - 1);
+    for (size_t len = 0; len <= size; len += 2048) {
+        struct journal_record *records;
+        file = fopen(path, "wb");
+        fwrite(whole, 1, len, file);
+        fclose(file);
+        if (!journal_open(dir, MAP_BYTES, &journal, &err)) {
+            fails(false, ERR_DAMAGED, "");
+            refused++;
+            continue;
+        }
+        assert_int_equal(read_from(journal, first, 1000, &records), last - first + 1);
+        append_committed(journal, 1, "goes on");
+        journal_close(journal);
+        complete++;
+    }
+    assert_true(refused > 5 && complete > 1);
+}
+
 static void test_foreign_files_are_refused(void **unused)
 {
     (void)unused;
@@ -640,6 +682,7 @@ int main(void)
         TEST(test_flipped_bit_is_damage),
         TEST(test_flipped_source_is_damage),
         TEST(test_bad_files_are_refused),
+        TEST(test_cut_file_is_refused_or_complete),
         TEST(test_foreign_files_are_refused),
         TEST(test_state_is_no_journal),
         TEST(test_folders_and_file_are_private),

@@ -222,6 +222,19 @@ static void test_chains_among_each_other(void **state)
         expect_problems(rows[i].files, rows[i].lines);
 }
 
+/* `lines` with `prefix` in front of each, and a NUL. */
+static void add_lines(struct buf *out, const char *prefix, const char *lines)
+{
+    bool at_start = true;
+    for (; *lines != '\0'; lines++) {
+        if (at_start)
+            buf_append(out, text_of(prefix));
+        buf_byte(out, *lines);
+        at_start = *lines == '\n';
+    }
+    buf_byte(out, '\0');
+}
+
 /* One node with these settings; the lines without "root.yaml:". */
 static void test_settings(void **state)
 {
@@ -304,12 +317,12 @@ static void test_settings(void **state)
         {"{type: log, text: {a: b}}", "4:24: text: expected a text, got a mapping\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char yaml[512], expected[1024] = "";
+        char yaml[512];
         snprintf(yaml, sizeof yaml, "chain: root\nfirst: n\nnodes:\n  n: %s\n", rows[i].node);
-        for (const char *line = rows[i].lines; *line != '\0'; line += strcspn(line, "\n") + 1)
-            snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "root.yaml:%.*s\n",
-                     (int)strcspn(line, "\n"), line);
-        expect_problems((const char *const[]){"root.yaml", yaml, NULL}, expected);
+        struct buf expected = {.bytes = NULL};
+        add_lines(&expected, "root.yaml:", rows[i].lines);
+        expect_problems((const char *const[]){"root.yaml", yaml, NULL}, expected.bytes);
+        buf_fini(&expected);
     }
 }
 
@@ -505,7 +518,7 @@ struct dir {
 static int dir_setup(void **state)
 {
     struct dir *dir = calloc(1, sizeof *dir);
-    strcpy(dir->path, "/tmp/fwsync-rules-XXXXXX");
+    snprintf(dir->path, sizeof dir->path, "/tmp/fwsync-rules-XXXXXX");
     if (mkdtemp(dir->path) == NULL)
         return -1;
     *state = dir;
@@ -635,9 +648,7 @@ static char *next_example(char **at)
 static void wrap_nodes(struct buf *out, const char *nodes)
 {
     buf_printf(out, "chain: root\nfirst: %.*s\nnodes:\n", (int)strcspn(nodes, ":"), nodes);
-    for (const char *line = nodes; *line != '\0'; line += strcspn(line, "\n") + 1)
-        buf_printf(out, "  %.*s\n", (int)strcspn(line, "\n"), line);
-    buf_byte(out, '\0');
+    add_lines(out, "  ", nodes);
 }
 
 static void test_every_example_in_the_documentation_loads(void **state)

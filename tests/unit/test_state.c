@@ -629,6 +629,45 @@ static void test_changed_list_of_indexes_is_noticed(void **unused)
     assert_int_equal(count_of(0, integer(8)), 10);
 }
 
+/* Open while the disk gets full after so many commits, then once more. Was it interrupted? */
+static bool open_interrupted(const struct index_key *indexes, size_t count, unsigned commits)
+{
+    struct state_options options = {MAP_BYTES, indexes, count};
+    state_close(state);
+    full_disk.fails_after = commits;
+    bool ok = state_open(dir, &options, &state, &err);
+    full_disk.error = 0;
+    full_disk.fails_after = 0;
+    if (ok)
+        return false;
+    fails(ok, ERR_FULL, "no space");
+    open_with(indexes, count);
+    return true;
+}
+
+/* An index that was not finished is not half believed at the next start. */
+static void test_interrupted_building_starts_over(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i);
+        set(name, SCOPE_CLIENT, "model", integer(i % 10));
+    }
+    checkpoint();
+    const struct index_key other[] = {{SCOPE_CLIENT, TEXT("model")}, default_indexes[SYNCED]};
+    unsigned failures = 0;
+    for (unsigned commits = 1; commits < 8; commits++) {
+        failures += open_interrupted(other, 2, commits);
+        for (int model = 0; model < 10; model++)
+            assert_int_equal(count_of(0, integer(model)), 10);
+        struct device_filter filter = {.by_index = true, .index = 0, .value = integer(7)};
+        assert_string_equal(list(filter, 100), "d7 d17 d27 d37 d47 d57 d67 d77 d87 d97");
+        failures += open_interrupted(NULL, 0, commits);
+    }
+    assert_true(failures >= 3);
+}
+
 /* --- checkpoints --- */
 
 static void test_close_without_checkpoint_goes_back(void **unused)
@@ -791,13 +830,46 @@ static void test_dirty_pages_is_a_bound_from_above(void **unused)
     }
 }
 
+static void test_dirty_pages_counts_removed_values(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 12000; i += round == 0 ? 1 : 37) {
+            char name[16];
+            snprintf(name, sizeof name, "d%d", (i + round) * 7919 % 12000);
+            set(name, SCOPE_CLIENT, "currentFwVer", round == 0 ? integer(i) : integer(-1));
+        }
+        size_t bound = state_dirty_pages(state);
+        full_disk.written_bytes = 0;
+        checkpoint();
+        assert_true(full_disk.written_bytes <= bound * 4096);
+    }
+}
+
+/* LMDB leaves the end of the file unwritten when a transaction gave back what it took there; that is not
+ * a file that was cut. */
+static void test_pages_taken_and_given_back_are_no_damage(void **unused)
+{
+    (void)unused;
+    static char large[60000];
+    memset(large, 'x', sizeof large);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 100 + 100 * round; i++)
+            done(state_dead_letter_add(state, (struct text){large, sizeof large}, 1000, &err));
+        done(state_dead_letter_add(state, (struct text){large, 10}, 0, &err));
+        assert_int_equal(state_dead_letter_count(state), 0);
+        checkpoint();
+        reopen();
+    }
+}
+
 /* --- damage --- */
 
 static void is_damaged(const char *words)
 {
     struct state_options options = {MAP_BYTES, default_indexes, 3};
     state_close(state);
-    state = NULL;
+    state = NULL; /* for the teardown */
     fails(state_open(dir, &options, &state, &err), ERR_DAMAGED, words);
     assert_non_null(strstr(err.text, "data.mdb"));
     assert_non_null(strstr(err.text, "move the state folder away"));
@@ -823,6 +895,24 @@ static void test_flipped_bit_in_a_record_is_damage(void **unused)
     struct attribute attribute;
     fails(device_get(device, SCOPE_TELEMETRY, TEXT("key"), &attribute, &found, &err), ERR_DAMAGED,
           "checksum");
+}
+
+static void test_flipped_bit_in_an_index_is_damage(void **unused)
+{
+    (void)unused;
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("version-to-hit"));
+    checkpoint();
+    state_close(state);
+    assert_true(file_patch(temp_dir_path(dir, "data.mdb"), "version-to-hit", "version-to-hiu") > 2);
+    open_state();
+    struct device_filter filter = {
+        .by_index = true, .index = VERSION, .value = text_value("version-to-hiu")};
+    struct text *names, next;
+    size_t count;
+    uint64_t devices;
+    fails(state_devices(state, &filter, TEXT(""), 10, &arena, &names, &count, &next, &err), ERR_DAMAGED,
+          "index fails its checksum");
+    fails(state_index_devices(state, VERSION, &filter.value, &devices, &err), ERR_DAMAGED, "counts");
 }
 
 static void test_flipped_bits_elsewhere_are_damage(void **unused)
@@ -997,13 +1087,17 @@ int main(void)
         TEST(test_work_of_a_page_is_bounded),
         TEST(test_values_of_an_index),
         TEST(test_changed_list_of_indexes_is_noticed),
+        TEST(test_interrupted_building_starts_over),
         TEST(test_close_without_checkpoint_goes_back),
         TEST(test_no_space_is_seen_before_the_checkpoint),
         TEST(test_failed_commit_goes_back_to_the_last),
         TEST(test_unknown_outcome_stops),
         TEST(test_full_map_goes_back_to_the_last),
         TEST(test_dirty_pages_is_a_bound_from_above),
+        TEST(test_dirty_pages_counts_removed_values),
+        TEST(test_pages_taken_and_given_back_are_no_damage),
         TEST(test_flipped_bit_in_a_record_is_damage),
+        TEST(test_flipped_bit_in_an_index_is_damage),
         TEST(test_flipped_bits_elsewhere_are_damage),
         TEST(test_bad_files_are_refused),
         TEST(test_journal_is_no_state),

@@ -103,12 +103,18 @@ static unsigned random_below(unsigned bound)
 
 enum { VERSION_BYTES = 256 };
 
+static void append(char out[VERSION_BYTES], const char *part)
+{
+    size_t used = strlen(out);
+    snprintf(out + used, VERSION_BYTES - used, "%s", part);
+}
+
 static void append_parts(char out[VERSION_BYTES], const char *const *parts, unsigned part_count)
 {
     for (unsigned i = random_below(3) + 1; i > 0; i--) {
-        strcat(out, parts[random_below(part_count)]);
+        append(out, parts[random_below(part_count)]);
         if (i > 1)
-            strcat(out, ".");
+            append(out, ".");
     }
 }
 
@@ -118,18 +124,19 @@ static void random_version(char out[VERSION_BYTES])
     static const char *const numbers[] = {"0", "1", "2", "10", "01", "99999999999999999999"};
     static const char *const words[] = {"0", "1", "2", "10", "01", "a", "B", "rc", "-", "1a"};
     static const char *const slips[] = {".", "-", "+", " ", "v", "_"};
-    strcpy(out, random_below(2) == 0 ? "v" : "");
+    out[0] = '\0';
+    append(out, random_below(2) == 0 ? "v" : "");
     append_parts(out, numbers, 6);
     if (random_below(2) == 0) {
-        strcat(out, "-");
+        append(out, "-");
         append_parts(out, words, 10);
     }
     if (random_below(4) == 0) {
-        strcat(out, "+");
+        append(out, "+");
         append_parts(out, words, 10);
     }
     if (random_below(10) == 0)
-        strcat(out, slips[random_below(6)]);
+        append(out, slips[random_below(6)]);
 }
 
 static void test_antisymmetric_and_transitive(void **state)

@@ -1,0 +1,262 @@
+"""A full disk: requests are answered with busy and the reason, questions are answered, and when there is
+space again all goes on; nothing acknowledged is lost, nothing is applied twice.
+
+The disk is full in two ways: tests/fault/fullfs.so makes writes fail, and a small tmpfs really is full."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+
+import zmq
+
+from harness import BUILD, SAN, Daemon, Skip, main, receive, test, wait_until
+
+LIBRARY = os.path.join(BUILD, "tests", "fault", "fullfs.so")
+
+
+def report(device, version, **more):
+    return dict({"device": device, "type": "POST_ATTRIBUTES_REQUEST",
+                 "data": {"currentFwVer": version}}, **more)
+
+
+class Disk:
+    """A switch for fullfs.so: what it fails while it is on."""
+
+    def __init__(self):
+        if SAN:
+            raise Skip("LD_PRELOAD and sanitizers don't go together")
+        assert os.path.exists(LIBRARY), f"{LIBRARY} isn't built: make build-tests"
+        self.folder = tempfile.mkdtemp(prefix="fwsync-test-")
+        self.flag = os.path.join(self.folder, "full")
+        self.options = {"preload": LIBRARY, "env": {"FWSYNC_FULL_FLAG": self.flag}}
+
+    def fill(self, says_so):
+        """says_so: the file system tells that no space is left, too; else only the writes fail."""
+        with open(self.flag + ".new", "w") as file:
+            file.write("full" if says_so else "")
+        os.rename(self.flag + ".new", self.flag)
+
+    def free(self):
+        os.unlink(self.flag)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder)
+
+
+class Sender:
+    """One producer; every event is for a device of its own, and its number tells how often it was applied."""
+
+    def __init__(self, daemon):
+        self.daemon, self.n, self.acknowledged = daemon, 0, 0
+
+    def send(self, count=20):
+        """One request, sent once; returns the reply. One that was refused is sent again the next time."""
+        events = [report(f"d{n}", f"v{n}", source="s", n=n) for n in range(self.n + 1, self.n + count + 1)]
+        reply = self.daemon.send_events(events)
+        if reply["ok"]:
+            assert reply["accepted"] == count and reply["duplicates"] == 0, reply
+            self.n += count
+        else:
+            assert reply["code"] == "busy" and reply["retry_ms"] > 0, reply
+            assert set(reply) == {"ok", "code", "retry_ms", "error"}, reply
+        return reply
+
+    def until_refused(self):
+        return wait_until(lambda: (lambda reply: None if reply["ok"] else reply)(self.send()))
+
+    def until_taken(self):
+        wait_until(lambda: self.send()["ok"])
+
+    def check(self):
+        """Exactly what was acknowledged is there: one event a device, dense in the journal."""
+        assert self.daemon.query({"op": "ping"})["seq"] == 1 + self.n
+        assert self.daemon.query({"op": "count"})["devices"] == self.n
+        for n in {1, self.n // 2, self.n} - {0}:
+            assert self.daemon.query({"op": "device", "device": f"d{n}"})["client"] == {"currentFwVer": f"v{n}"}
+        counts = self.daemon.query({"op": "count", "index": "server.fwStateIsSynced", "value": False})
+        assert counts["count"] == self.n
+        # a result for each attribute that changed: two a device, none twice
+        assert self.daemon.query({"op": "stats"})["results"]["attributes"] == 2 * self.n
+
+
+def check_restarts(daemon, sender):
+    daemon.kill()
+    daemon.restart()
+    sender.check()
+    daemon.stop()
+    daemon.restart()
+    assert daemon.query({"op": "stats"})["events"]["replayed"] == 0
+    sender.check()
+    assert sender.send()["ok"]
+    sender.check()
+
+
+def fill_and_free(says_so, *args):
+    with Disk() as disk, Daemon(*args, **disk.options) as daemon:
+        sender = Sender(daemon)
+        for _ in range(3):
+            assert sender.send()["ok"]
+            disk.fill(says_so)
+            reply = sender.until_refused()
+            assert "disk is full" in reply["error"], reply
+            sender.check()  # questions are answered, with all that was acknowledged
+            assert not sender.send()["ok"]
+            disk.free()
+            sender.until_taken()
+            sender.check()
+        assert daemon.stderr.count("journal-full") + daemon.stderr.count("state-full") >= 3
+        stats = daemon.query({"op": "stats"})
+        assert stats["traffic"]["busy"] >= 6 and stats["events"]["accepted"] == sender.n
+        check_restarts(daemon, sender)
+
+
+@test
+def test_writes_that_fail_make_producers_wait():
+    fill_and_free(False, "--checkpoint-ms", 60000)
+
+
+@test
+def test_writes_that_fail_at_checkpoints_too_make_producers_wait():
+    fill_and_free(False, "--checkpoint-ms", 10)
+
+
+@test
+def test_a_file_system_without_space_makes_producers_wait():
+    fill_and_free(True, "--checkpoint-ms", 10)
+
+
+@test
+def test_a_lost_checkpoint_is_made_good_from_the_journal():
+    """The checkpoint's writes fail half way: the state goes back to the last one and replays."""
+    with Disk() as disk, Daemon("--checkpoint-ms", 300, **disk.options) as daemon:
+        sender = Sender(daemon)
+        subscription = daemon.subscribe("attributes/")
+        for _ in range(10):
+            assert sender.send()["ok"]
+        disk.fill(False)
+        wait_until(lambda: daemon.query({"op": "stats"})["state"]["diskFull"], what="a checkpoint fails")
+        sender.check()
+        assert "state-full" in daemon.stderr
+        assert not sender.send()["ok"]
+        disk.free()
+        wait_until(lambda: not daemon.query({"op": "stats"})["state"]["diskFull"], what="a checkpoint is made")
+        assert "state-has-space" in daemon.stderr
+        sender.until_taken()
+        sender.check()
+        stats = daemon.query({"op": "stats"})["events"]
+        assert stats["accepted"] == stats["applied"] == sender.n, stats
+        numbers = [subscription.next()[1]["n"] for _ in range(2 * sender.n)]
+        assert numbers == list(range(1, 2 * sender.n + 1)), "each result once, in order"
+        check_restarts(daemon, sender)
+
+
+@test
+def test_a_daemon_stops_cleanly_on_a_full_disk():
+    with Disk() as disk, Daemon("--checkpoint-ms", 60000, **disk.options) as daemon:
+        sender = Sender(daemon)
+        assert sender.send()["ok"]
+        disk.fill(False)
+        sender.until_refused()
+        daemon.signal(15)
+        assert daemon.wait() in (0, 1), daemon.stderr
+        disk.free()
+        daemon.restart()
+        sender.check()
+
+
+@test
+def test_a_full_disk_at_the_start_is_said():
+    with Disk() as disk:
+        disk.fill(False)
+        daemon = Daemon(start=False, **disk.options)
+        with daemon:
+            try:
+                daemon.start()
+            except AssertionError as why:
+                assert "ended with code 1" in str(why) and "space" in str(why), why
+            else:
+                raise AssertionError("it started without any space for its files")
+            disk.free()
+            daemon.start()
+            assert Sender(daemon).send()["ok"]
+
+
+# --- a tmpfs
+
+def own_mounts(size_kib, part):
+    """A wrapper that runs the daemon with a tmpfs of that size on its data folder, or a part of it."""
+    command = ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-ec",
+               f'mkdir -p "$0"; mount -t tmpfs -o size={size_kib}k none "$0"; exec "$@"']
+    with tempfile.TemporaryDirectory() as place:
+        tried = subprocess.run(command + [place, "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        raise Skip("no tmpfs can be mounted here: " + tried.stderr.strip().replace("\n", "; "))
+    return lambda data: command + [os.path.join(data, part)]
+
+
+def fill_tmpfs(part, door):
+    data = tempfile.mkdtemp(prefix="fwsync-test-")
+    try:
+        wrapper = own_mounts(16384, part)(data)
+        with Daemon("--checkpoint-ms", 50, data=data, wrapper=wrapper) as daemon:
+            sender = Sender(daemon)
+            inside = f"/proc/{daemon.pid}/root{os.path.join(data, part)}/filler"
+            for _ in range(3):
+                assert sender.send()["ok"]
+                with open(inside, "wb", buffering=0) as filler:
+                    try:
+                        while True:
+                            filler.write(bytes(4096))
+                    except OSError:
+                        pass  # that was the last page
+                reply = sender.until_refused()
+                assert "disk is full" in reply["error"] and door in reply["error"], reply
+                sender.check()
+                os.unlink(inside)
+                sender.until_taken()
+                sender.check()
+            daemon.stop()
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@test
+def test_a_really_full_disk_makes_producers_wait():
+    fill_tmpfs("", "")
+
+
+@test
+def test_a_really_full_disk_below_the_state_makes_producers_wait():
+    fill_tmpfs("state", "state")
+
+
+@test
+def test_a_really_full_disk_below_the_journal_makes_producers_wait():
+    fill_tmpfs("journal", "journal")
+
+
+@test
+def test_a_file_size_limit_is_a_full_disk():
+    """SIGXFSZ, which would end the process, and EFBIG."""
+    if not shutil.which("prlimit"):
+        raise Skip("there is no prlimit")
+    limit = 12 << 20
+    with Daemon("--checkpoint-ms", 50, wrapper=["prlimit", f"--fsize={limit}"]) as daemon:
+        value, accepted = "v" * 60000, 0
+
+        def refused():
+            nonlocal accepted
+            reply = daemon.send_events([report(f"d{i}", value + str(accepted)) for i in range(10)])
+            accepted += reply.get("accepted", 0)
+            return None if reply["ok"] else reply
+        reply = wait_until(refused)
+        assert reply["code"] == "busy" and "full" in reply["error"], reply
+        assert daemon.query({"op": "ping"})["seq"] == 1 + accepted
+        assert daemon.child.poll() is None
+
+
+main()

@@ -1,0 +1,139 @@
+/* The ground: errors, texts, values, arenas, checksums. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/crc32c.h"
+#include "engine/base/err.h"
+#include "engine/base/value.h"
+
+static void test_context_goes_in_front_and_is_cut_not_overrun(void **state)
+{
+    (void)state;
+    struct err err;
+    assert_false(err_set(&err, ERR_RULE, "no %s", "value"));
+    assert_false(err_context(&err, "chain '%s': ", "root"));
+    assert_string_equal(err.text, "chain 'root': no value");
+    assert_string_equal(err_code_name(err.code), "rule");
+    for (int i = 0; i < 100; i++)
+        err_context(&err, "0123456789");
+    assert_int_equal(strlen(err.text), ERR_TEXT_BYTES - 1);
+    assert_false(err_set(NULL, ERR_IO, "nobody asked"));
+}
+
+static void test_nearest_word_helps_only_when_near(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"fetch-attributes", "save-attributes", "compare", "set"};
+    static const struct {
+        const char *wrong;
+        const char *nearest;
+    } rows[] = {
+        {"compair", "compare"},   {"Save-Attributes", "save-attributes"}, {"fetch-atributes", "fetch-attributes"},
+        {"compraer", "compare"},  {"tes", "set"},                         {"banana", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *nearest = text_nearest(text_of(rows[i].wrong), words, 4);
+        if (rows[i].nearest == NULL)
+            assert_null(nearest);
+        else
+            assert_string_equal(nearest == NULL ? "nothing" : nearest, rows[i].nearest);
+    }
+}
+
+static void test_utf8_is_what_the_standard_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        bool valid;
+    } rows[] = {
+        {"plain", true},           {"\xC3\xA9", true},         {"\xE2\x82\xAC", true},
+        {"\xF0\x9F\x98\x80", true}, {"\xF4\x8F\xBF\xBF", true}, {"\xF4\x90\x80\x80", false},
+        {"\xC1\xBF", false},       {"\xE0\x9F\xBF", false},    {"\xED\xBF\xBF", false},
+        {"\xF0\x8F\xBF\xBF", false}, {"\x80", false},           {"\xE2\x82", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(text_valid_utf8(text_of(rows[i].bytes)), rows[i].valid);
+    assert_false(text_valid_utf8((struct text){"a\0b", 3}));
+}
+
+static void test_values_of_different_kinds_differ(void **state)
+{
+    (void)state;
+    const struct value values[] = {
+        {.kind = VALUE_NULL},
+        {.kind = VALUE_BOOLEAN, .boolean = true},
+        {.kind = VALUE_INTEGER, .integer = 1},
+        {.kind = VALUE_DOUBLE, .number = 1},
+        {.kind = VALUE_STRING, .text = TEXT("1")},
+        {.kind = VALUE_JSON, .text = TEXT("1")},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        for (size_t j = 0; j < sizeof values / sizeof values[0]; j++)
+            assert_int_equal(value_equal(&values[i], &values[j]), i == j);
+}
+
+static void test_scopes_read_back(void **state)
+{
+    (void)state;
+    for (enum scope scope = SCOPE_CLIENT; scope < SCOPE_COUNT; scope++) {
+        enum scope found;
+        assert_int_equal(scope_parse(text_of(scope_name(scope)), &found), scope != SCOPE_TELEMETRY);
+        assert_true(scope_parse_short(text_of(scope_short(scope)), &found));
+        assert_int_equal(found, scope);
+    }
+}
+
+static void test_arena_keeps_its_first_chunk_and_aligns(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 1024);
+    char *first = arena_alloc(&arena, 1);
+    for (int i = 0; i < 100; i++) {
+        char *more = arena_alloc(&arena, 333);
+        assert_int_equal((uintptr_t)more % 16, 0);
+        memset(more, i, 333);
+    }
+    assert_true(arena_alloc(&arena, 100000) != NULL);
+    arena_reset(&arena);
+    assert_int_equal(arena.used_bytes, 0);
+    assert_ptr_equal(arena_alloc(&arena, 1), first);
+    assert_string_equal(arena_format(&arena, "%d-%s", 7, "x").bytes, "7-x");
+    assert_string_equal(arena_copy(&arena, TEXT("abc")).bytes, "abc");
+    arena_fini(&arena);
+}
+
+/* RFC 3720, appendix B.4. */
+static void test_crc32c_matches_the_published_vectors(void **state)
+{
+    (void)state;
+    unsigned char zeros[32] = {0}, ones[32], rising[32];
+    memset(ones, 0xFF, sizeof ones);
+    for (unsigned i = 0; i < sizeof rising; i++)
+        rising[i] = (unsigned char)i;
+    assert_int_equal(crc32c(0, zeros, 32), 0x8A9136AA);
+    assert_int_equal(crc32c(0, ones, 32), 0x62A8AB43);
+    assert_int_equal(crc32c(0, rising, 32), 0x46DD794E);
+    assert_int_equal(crc32c(crc32c(0, rising, 13), rising + 13, 19), 0x46DD794E);
+    assert_int_equal(crc32c(0, "", 0), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_context_goes_in_front_and_is_cut_not_overrun),
+        cmocka_unit_test(test_nearest_word_helps_only_when_near),
+        cmocka_unit_test(test_utf8_is_what_the_standard_says),
+        cmocka_unit_test(test_values_of_different_kinds_differ),
+        cmocka_unit_test(test_scopes_read_back),
+        cmocka_unit_test(test_arena_keeps_its_first_chunk_and_aligns),
+        cmocka_unit_test(test_crc32c_matches_the_published_vectors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
