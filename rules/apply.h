@@ -9,7 +9,8 @@
 #include "rules/event.h"
 #include "rules/ruleset.h"
 
-/* The originator's stored values. `device` is passed back as it was given. On false `err` is filled; an
+/* The originator's stored values. `device` is passed back as it was given. The text of a value that `get`
+ * gave is copied before the next call, so it may be borrowed from the store. On false `err` is filled; an
  * ERR_TOO_LARGE or ERR_LIMIT fails the node only, any other code ends apply_event() with false. */
 struct device_access {
     bool (*get)(void *device, enum scope scope, struct text key, struct value *value, bool *found,

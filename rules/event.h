@@ -10,7 +10,7 @@
 struct event {
     struct text device;      /* 1..DEVICE_BYTES_MAX bytes, UTF-8 without control characters */
     struct text device_type; /* {NULL, 0} when not given */
-    struct text type;        /* message type, 1..TYPE_BYTES_MAX bytes */
+    struct text type;        /* message type, 1..TYPE_BYTES_MAX bytes; like all names, no control characters */
     int type_index;          /* position in FWSYNC_MESSAGE_TYPES, or its length */
     bool has_scope;          /* always true for ATTRIBUTES_UPDATED, never for another type */
     enum scope scope;

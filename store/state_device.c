@@ -158,7 +158,7 @@ static void touch(struct device *device, size_t place, const struct value *old)
     if (device->touched & bit)
         return;
     device->touched |= bit;
-    device->old_keys[place] = (struct text){NULL, 0};
+    device->old_keys[place] = TEXT("");
     if (old == NULL)
         return;
     unsigned char key[VALUE_KEY_BYTES_MAX];
@@ -269,7 +269,7 @@ static struct text current_key(const struct device *device, size_t place,
     struct value value = value_string(device->head.type);
     if (place != TYPE_INDEX) {
         if (!entries_find(entries, index->scope, index->key, &position))
-            return (struct text){NULL, 0};
+            return TEXT("");
         value = entry_decode(&entries->items[position]).value;
     }
     return (struct text){(const char *)key, value_key_encode(&value, key)};

@@ -24,6 +24,11 @@ static bool is_full(const struct page *page)
     return page->count == page->limit || page->look_count == LOOK_COUNT_MAX;
 }
 
+static bool has_prefix(const struct page *page, struct text name)
+{
+    return page->filter->prefix.len == 0 || text_starts(name, page->filter->prefix);
+}
+
 static void add_name(struct page *page, struct text name)
 {
     page->names[page->count++] = arena_copy(page->arena, name);
@@ -75,9 +80,9 @@ static struct text write_cursor(const struct page *page, struct text rest)
 static bool list_by_name(struct page *page, MDB_cursor *cursor, struct text after,
                          struct text *next, struct err *err)
 {
-    struct text prefix = page->filter->prefix, name = prefix;
+    struct text name = page->filter->prefix;
     bool found;
-    if (after.len > 0 && text_starts(after, prefix))
+    if (after.len > 0 && has_prefix(page, after))
         name = after;
     MDB_val key = lmdb_val(name.bytes, name.len), value;
     MDB_cursor_op op = name.len > 0 ? MDB_SET_RANGE : MDB_FIRST;
@@ -85,7 +90,7 @@ static bool list_by_name(struct page *page, MDB_cursor *cursor, struct text afte
         return false;
     while (found) {
         name = (struct text){key.mv_data, key.mv_size};
-        if (!text_starts(name, prefix))
+        if (!has_prefix(page, name))
             break;
         if (!text_equal(name, after)) {
             if (is_full(page)) {
@@ -128,7 +133,7 @@ static bool look_at(struct page *page, uint32_t id, struct err *err)
         return lmdb_env_damaged(&page->state->env, err,
                                 "an index has device '" TEXT_FMT "' in the wrong place",
                                 TEXT_ARG(head.name));
-    if (text_starts(head.name, filter->prefix) &&
+    if (has_prefix(page, head.name) &&
         (filter->type.len == 0 || text_equal(head.type, filter->type)))
         add_name(page, head.name);
     return true;

@@ -186,7 +186,7 @@ static bool build_for(struct state *state, uint32_t id, struct err *err)
         keys[place].len = value_key_encode(&value, keys[place].bytes);
     }
     for (size_t place = FIRST_INDEX; place < state->index_count; place++) {
-        struct text key = {(const char *)keys[place].bytes, keys[place].len}, none = {NULL, 0};
+        struct text key = {(const char *)keys[place].bytes, keys[place].len}, none = TEXT("");
         if (key.len > 0 && !state_index_move(state, place, id, none, key, err))
             return false;
     }

@@ -69,9 +69,11 @@ echo "What they run:"
 echo
 echo "The first that do not run what they should:"
 "$build/fwsync" list --unsynced --limit 8
+echo
+echo "Try this in another terminal:"
+[ "$FWSYNC_QUERY" = tcp://127.0.0.1:7602 ] ||
+    echo "  export FWSYNC_EVENTS=$FWSYNC_EVENTS FWSYNC_QUERY=$FWSYNC_QUERY FWSYNC_RESULTS=$FWSYNC_RESULTS"
 cat <<END
-
-Try this in another terminal:
   $build/fwsync get ESP32-0001
   $build/fwsync watch sync
   $build/fwsync send ESP32-0001 currentFwVer=v1.1

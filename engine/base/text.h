@@ -24,7 +24,7 @@ static inline struct text text_of(const char *string)
 
 static inline bool text_equal(struct text a, struct text b)
 {
-    return a.len == b.len && memcmp(a.bytes, b.bytes, a.len) == 0;
+    return a.len == b.len && (a.len == 0 || memcmp(a.bytes, b.bytes, a.len) == 0);
 }
 
 static inline bool text_is(struct text a, const char *string)
@@ -34,7 +34,8 @@ static inline bool text_is(struct text a, const char *string)
 
 static inline bool text_starts(struct text whole, struct text prefix)
 {
-    return whole.len >= prefix.len && memcmp(whole.bytes, prefix.bytes, prefix.len) == 0;
+    return whole.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(whole.bytes, prefix.bytes, prefix.len) == 0);
 }
 
 /* FNV-1a: spreads names over partitions and hash tables; not a defence against chosen inputs. */

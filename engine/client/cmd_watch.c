@@ -85,7 +85,7 @@ static void note_number(struct watch *watch, struct text name, int64_t n, int64_
 static void hear_heartbeat(struct watch *watch)
 {
     struct session *session = &watch->session;
-    if (!session_read(session, buf_text(&watch->payload)))
+    if (!session_read(session, buf_text(&watch->payload), NULL))
         return;
     struct fields numbers = field_object(session, &session->answer, "n");
     for (size_t i = 0; i < numbers.count; i++)
@@ -113,16 +113,16 @@ static void print_assignment(struct watch *watch, struct text scope, struct text
     print_text(watch, scope, STYLE_PLAIN);
     fputs(scope.len > 0 ? "." : "", stdout);
     print_text(watch, key, STYLE_PLAIN);
-    bool verdict = text_is(key, "fwStateIsSynced") && value != NULL && value->kind == VALUE_BOOLEAN;
-    enum screen_style style = !verdict         ? STYLE_PLAIN
-                              : value->boolean ? STYLE_GOOD
-                                               : STYLE_BAD;
     putchar('=');
-    if (value == NULL)
+    if (value == NULL) {
         print_text(watch, TEXT("(deleted)"), STYLE_DIM);
-    else
-        print_text(watch,
-                   screen_value(&watch->session.setup->screen, value, &watch->session.arena), style);
+        return;
+    }
+    bool verdict = text_is(key, "fwStateIsSynced") && value->kind == VALUE_BOOLEAN;
+    print_text(watch, screen_value(&watch->session.setup->screen, value, &watch->session.arena),
+               !verdict         ? STYLE_PLAIN
+               : value->boolean ? STYLE_GOOD
+                                : STYLE_BAD);
 }
 
 static void print_body(struct watch *watch, struct text class_name, const struct fields *result)
@@ -198,7 +198,7 @@ static void hear_result(struct watch *watch)
     }
     const char *slash = memchr(topic.bytes, '/', topic.len);
     if (slash == NULL || !is_wanted(watch, topic) ||
-        !session_read(&watch->session, buf_text(&watch->payload)))
+        !session_read(&watch->session, buf_text(&watch->payload), NULL))
         return;
     struct text class_name = {topic.bytes, (size_t)(slash - topic.bytes)};
     note_number(watch, class_name, field_integer(&watch->session.answer, "n"), 1);
@@ -310,6 +310,8 @@ static int run(const struct setup *setup, struct options *options)
         return EXIT_USAGE;
     const char *slash = strchr(watch.what, '/');
     watch.one_device = slash != NULL;
+    if (slash != NULL && slash[1] == '\0')
+        return options_wrong(options, "the DEVICE behind '%s' is missing", watch.what);
     if (strlen(watch.what) > DEVICE_BYTES_MAX + CLASS_BYTES_MAX)
         return options_wrong(options, "'%s' is too long", watch.what);
     session_open(&watch.session, setup, "watch");

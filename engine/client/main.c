@@ -134,7 +134,12 @@ int main(int argc, char **argv)
     interrupt_install();
     setup_init(&setup);
     struct options options = {
-        .words = argv, .word_count = argc, .at = 1, .command = "", .setup = &setup};
+        .words = (const char *const *)argv,
+        .word_count = argc,
+        .at = 1,
+        .command = "",
+        .setup = &setup,
+    };
     int exit_code = run(&options);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "fwsync: cannot write to standard output\n");

@@ -35,7 +35,7 @@ struct option_spec {
 enum { OPTION_END = 0, OPTION_WORD = -1, OPTION_WRONG = -2 };
 
 struct options {
-    char **words;
+    const char *const *words; /* borrowed */
     int word_count;
     int at;
     bool only_words;     /* `--` was there */

@@ -81,6 +81,8 @@ static void append_visibly(struct buf *buf, struct text bytes)
 struct text screen_clean(struct text text, struct arena *arena)
 {
     struct buf out = {.arena = arena};
+    if (text.len == 0)
+        return TEXT("");
     while (text.len > 0) {
         size_t len = character_bytes(text);
         struct text character = {text.bytes, len == 0 ? 1 : len};

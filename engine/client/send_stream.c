@@ -336,7 +336,7 @@ static void hear_answer(struct stream *stream, uint64_t id)
             continue;
         struct text raw = buf_text(&stream->session.raw);
         int64_t retry_ms;
-        session_read(&stream->session, raw);
+        session_read(&stream->session, raw, NULL); /* unreadable: counted as refused */
         if (client_busy(raw, &retry_ms))
             hear_busy(stream, i, retry_ms);
         else

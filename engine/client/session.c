@@ -39,12 +39,12 @@ struct buf *session_question(struct session *session, const char *op)
     return &session->question;
 }
 
-bool session_read(struct session *session, struct text json)
+bool session_read(struct session *session, struct text json, struct err *err)
 {
     arena_reset(&session->scratch);
     arena_reset(&session->arena);
     session->answer = (struct fields){NULL, 0};
-    return json_parse_object(json, &session->scratch, &session->arena, &session->answer, NULL);
+    return json_parse_object(json, &session->scratch, &session->arena, &session->answer, err);
 }
 
 bool session_request(struct session *session, enum client_door door, struct text body, bool *ok)
@@ -52,9 +52,9 @@ bool session_request(struct session *session, enum client_door door, struct text
     struct err err;
     if (!client_request(session->client, door, body, &session->raw, &err))
         return session_fail(session, &err);
-    if (!session_read(session, buf_text(&session->raw))) {
-        err_set(&err, ERR_BAD_JSON, "what answers at %s isn't fwsyncd: its answer isn't JSON",
-                door == CLIENT_EVENTS ? session->setup->events : session->setup->query);
+    if (!session_read(session, buf_text(&session->raw), &err)) {
+        err_context(&err, "cannot read the answer from %s: ",
+                    door == CLIENT_EVENTS ? session->setup->events : session->setup->query);
         return session_fail(session, &err);
     }
     *ok = field_boolean(&session->answer, "ok");

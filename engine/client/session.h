@@ -40,8 +40,9 @@ bool session_complain(struct session *session);
 /* session_fail - tell an error of ours; always false. */
 bool session_fail(struct session *session, const struct err *err);
 
-/* session_read - take a JSON object apart into the session's fields and arena. False: it is none. */
-bool session_read(struct session *session, struct text json);
+/* session_read - take a JSON object apart into the session's fields and arena. False: it is none, and
+ * the fields are empty. */
+bool session_read(struct session *session, struct text json, struct err *err);
 
 /* session_print_raw - the answer as a line on standard output. */
 void session_print_raw(const struct session *session);

@@ -7,7 +7,7 @@
 
 static void format_time(int64_t ms, bool local, const char *format, char out[WHEN_BYTES])
 {
-    time_t seconds = (time_t)(ms >= 0 ? ms / 1000 : (ms - 999) / 1000);
+    time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
     struct tm parts;
     struct tm *filled = local ? localtime_r(&seconds, &parts) : gmtime_r(&seconds, &parts);
     if (filled == NULL) {

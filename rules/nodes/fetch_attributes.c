@@ -1,7 +1,9 @@
 /* fetch-attributes - put stored attributes of the device into the message.
  *
  * In the metadata, or in the data with their types, under ThingsBoard's prefixes: cs_ for client, shared_
- * for shared, ss_ for server attributes, none for the latest telemetry. */
+ * for shared, ss_ for server attributes, none for the latest telemetry.
+ * What isn't stored isn't in the message afterwards either: otherwise an event that brings a metadata
+ * ss_lastTargetFwVer of its own would decide what its device should run. */
 #include <string.h>
 
 #include "plugins/fwsync_plugin.h"
@@ -105,6 +107,18 @@ static bool put(const struct fetch_attributes *self, struct fwsync_message *mess
     return fwsync_metadata_put(message, fetch->target, fwsync_value_text(message, value));
 }
 
+/* Telemetry has no prefix, so what stands there may well be the message's own. */
+static void clear(const struct fetch_attributes *self, struct fwsync_message *message,
+                  const struct fetch *fetch)
+{
+    if (fetch->source->position == FWSYNC_TELEMETRY)
+        return;
+    if (self->into_data)
+        fwsync_data_delete(message, fetch->target);
+    else
+        fwsync_metadata_delete(message, fetch->target);
+}
+
 /* What was not there, by scope: "CLIENT_SCOPE:[a, b]". Cut when it gets long. */
 struct absent {
     char text[256];
@@ -146,10 +160,12 @@ static int run(const void *node, struct fwsync_message *message)
         if (!expand(message, &fetch) ||
             !fwsync_attribute_get(message, fetch.source->position, fetch.name, &value, &found))
             return FWSYNC_FAILURE;
-        if (!found)
-            note(&absent, &fetch);
-        else if (!put(self, message, &fetch, &value))
+        if (found && !put(self, message, &fetch, &value))
             return FWSYNC_FAILURE;
+        if (!found) {
+            clear(self, message, &fetch);
+            note(&absent, &fetch);
+        }
     }
     if (self->require && absent.source != NULL)
         return fwsync_fail(message, "the device has no %.*s]", (int)absent.len, absent.text);

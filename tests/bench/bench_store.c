@@ -1,9 +1,10 @@
 /* bench_store - the store alone, on one thread: what is the room that it leaves for everything else?
  *
- *     bench_store [DEVICES [EVENTS [DIR]]]      default 100000, 1000000, a new folder below /tmp
+ *     bench_store [DEVICES [EVENTS [DIRTY_PAGES [DIR]]]]
+ *     default 100000, 1000000, 30000, a new folder below /tmp
  *
  * state    random devices report one of 8 versions; the compare result is saved beside it: two puts and
- *          up to two moves in an index per event; a checkpoint each second or at 20,000 dirty pages
+ *          up to two moves in an index per event; a checkpoint each second or at DIRTY_PAGES
  * unchanged  every device reports what it reported before: only last-seen times change
  * journal  events of 131 bytes in commits of 100 */
 #include <inttypes.h>
@@ -15,9 +16,10 @@
 #include "store/journal.h"
 #include "store/state.h"
 
-enum { DIRTY_PAGES_MAX = 20000, BATCH_COUNT = 100, BODY_BYTES = 131, NANOSECONDS = 1000000000 };
+enum { BATCH_COUNT = 100, BODY_BYTES = 131, NANOSECONDS = 1000000000 };
 
 static struct err err;
+static size_t dirty_pages_max = 30000;
 
 static void need(bool done)
 {
@@ -87,7 +89,7 @@ static void maybe_checkpoint(struct run *run, bool at_once)
     bool lost;
     int64_t now = clock_monotonic_ns();
     if (!at_once && now - run->checkpoint_ns < NANOSECONDS &&
-        state_dirty_pages(run->state) < DIRTY_PAGES_MAX)
+        state_dirty_pages(run->state) < dirty_pages_max)
         return;
     need(state_checkpoint(run->state, &lost, &err));
     run->checkpoint_ns = clock_monotonic_ns();
@@ -186,11 +188,13 @@ int main(int argc, char **argv)
     uint64_t devices = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
     uint64_t events = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
     char temporary[] = "/tmp/fwsync-bench-XXXXXX";
-    const char *dir = argc > 3 ? argv[3] : mkdtemp(temporary);
+    if (argc > 3)
+        dirty_pages_max = strtoull(argv[3], NULL, 10);
+    const char *dir = argc > 4 ? argv[4] : mkdtemp(temporary);
     if (dir == NULL)
         perror("bench_store: mkdtemp");
     if (dir == NULL || devices == 0) {
-        fprintf(stderr, "usage: bench_store [DEVICES [EVENTS [DIR]]]\n");
+        fprintf(stderr, "usage: bench_store [DEVICES [EVENTS [DIRTY_PAGES [DIR]]]]\n");
         return 2;
     }
     printf("%" PRIu64 " devices, %" PRIu64 " events\n", devices, events);

@@ -222,6 +222,11 @@ def kill_while_starting(daemon, rng):
     child.stdout.close()
 
 
+def rules_journaled(daemon):
+    """The first rules are event 1, soon after the start."""
+    wait_until(lambda: daemon.query({"op": "ping"})["seq"] == 1)
+
+
 def random_settings(rng):
     return ["--checkpoint-ms", rng.choice([10, 20, 50, 200, 1000, 60000]),
             "--checkpoint-pages", rng.choice([1000, 1000, 16384]),
@@ -235,6 +240,7 @@ def test_everything_acknowledged_is_applied_exactly_once():
     producers = [Producer(i, random.Random(rng.random()), model) for i in range(PRODUCERS)]
     kills_at_start = replays = 0
     with Daemon(*random_settings(rng)) as daemon:
+        rules_journaled(daemon)
         for cycle in range(CYCLES + 1):
             replays += daemon.query({"op": "stats"})["events"]["replayed"] > 0
             acknowledged = max((p.runs[-1][1] for p in producers if p.runs), default=0)
@@ -274,6 +280,7 @@ def test_no_event_of_a_source_is_lost_when_requests_are_refused():
     of a source's row, and come again in order. A later one must not be taken before an earlier one."""
     rng, model = random.Random(SEED), Model()
     with Daemon("--in-flight-events", 1000) as daemon:
+        rules_journaled(daemon)
         producers = [Producer(i, random.Random(rng.random()), model, window=25, batch_max=60) for i in range(PRODUCERS)]
         for producer in producers:
             producer.connect(daemon)

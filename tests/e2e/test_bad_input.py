@@ -333,7 +333,15 @@ def test_sighup_switches_rules_between_two_events():
                     sent += 1
                     dealer.send_multipart([b"", event(device=f"d{sent}").encode()])
 
+            def take():
+                nonlocal answered
+                reply = json.loads(receive(dealer)[1])
+                assert reply["accepted"] == 1, reply
+                answered += 1
+
             push(500)
+            while answered < 100:
+                take()
             write_file(f"{rules}/root.yaml", GOOD_RULES % "two")
             daemon.signal(signal.SIGHUP)
 
@@ -345,9 +353,7 @@ def test_sighup_switches_rules_between_two_events():
             push(100)
             assert after["activated"] > before["activated"] and after["since"] >= before["since"]
             while answered < sent:
-                reply = json.loads(receive(dealer)[1])
-                assert reply["accepted"] == 1, reply
-                answered += 1
+                take()
             seen = {}
             while len(seen) < sent:
                 _, payload = subscription.next()

@@ -23,6 +23,10 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int part_count, off_t offse
 int ftruncate64(int fd, off_t len);
 int fallocate64(int fd, int mode, off_t offset, off_t len);
 
+/* LMDB's two meta pages are written over in place, which takes no space. A write there that fails all the
+ * same is a broken disk to LMDB, and it wants to be opened again. */
+enum { META_BYTES = 2 * 4096 };
+
 static bool flag(struct stat *st)
 {
     const char *path = getenv("FWSYNC_FULL_FLAG");
@@ -57,7 +61,7 @@ ssize_t writev(int fd, const struct iovec *parts, int part_count)
 
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
-    return is_full(fd) ? -1 : syscall(SYS_pwrite64, fd, bytes, len, offset);
+    return offset >= META_BYTES && is_full(fd) ? -1 : syscall(SYS_pwrite64, fd, bytes, len, offset);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t offset)

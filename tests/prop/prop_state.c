@@ -291,7 +291,7 @@ static void same_random_list(void)
         const struct model_device *m = &model.devices[i];
         expected[i] = m->exists && (!filter.by_index || has(m, &indexes[filter.index], value)) &&
                       (filter.type.len == 0 || m->type == (int)type) &&
-                      text_starts(name_of(i), filter.prefix);
+                      (filter.prefix.len == 0 || text_starts(name_of(i), filter.prefix));
     }
     same_list(&filter, expected);
 }

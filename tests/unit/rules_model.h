@@ -31,6 +31,7 @@ struct model {
     enum err_code put_error;    /* what the next puts fail with, or ERR_NONE */
     const char *put_error_key;  /* only for this key, if not NULL */
     struct buf happenings;      /* the sink's lines */
+    struct buf borrowed;        /* what get gave out; overwritten by the next call, as a store may */
 };
 
 static inline void model_init(struct model *model)
@@ -43,6 +44,7 @@ static inline void model_fini(struct model *model)
 {
     arena_fini(&model->arena);
     buf_fini(&model->happenings);
+    buf_fini(&model->borrowed);
 }
 
 static inline size_t model_find(const struct model *model, enum scope scope, struct text key)
@@ -54,15 +56,29 @@ static inline size_t model_find(const struct model *model, enum scope scope, str
     return i;
 }
 
+/* What was borrowed dies. */
+static inline void model_take_back(struct model *model)
+{
+    if (model->borrowed.len > 0)
+        memset(model->borrowed.bytes, '#', model->borrowed.len);
+    buf_clear(&model->borrowed);
+}
+
 static inline bool model_get(void *device, enum scope scope, struct text key, struct value *value,
                              bool *found, struct err *err)
 {
-    const struct model *model = device;
+    struct model *model = device;
     (void)err;
+    model_take_back(model);
     size_t i = model_find(model, scope, key);
     *found = i < model->count;
-    if (*found)
-        *value = model->attributes[i].value;
+    if (!*found)
+        return true;
+    *value = model->attributes[i].value;
+    if (value->kind == VALUE_STRING || value->kind == VALUE_JSON) {
+        buf_append(&model->borrowed, value->text);
+        value->text = buf_text(&model->borrowed);
+    }
     return true;
 }
 
@@ -81,6 +97,7 @@ static inline bool model_put(void *device, enum scope scope, struct text key,
     struct model *model = device;
     assert_true(seq > 0);
     assert_int_not_equal(value->kind, VALUE_NULL);
+    model_take_back(model);
     model->put_count++;
     if (model->put_error != ERR_NONE &&
         (model->put_error_key == NULL || text_is(key, model->put_error_key)))
@@ -107,6 +124,7 @@ static inline bool model_remove(void *device, enum scope scope, struct text key,
 {
     struct model *model = device;
     (void)err;
+    model_take_back(model);
     size_t i = model_find(model, scope, key);
     *existed = i < model->count;
     if (*existed)

@@ -198,8 +198,8 @@ static void test_sample_ignores_what_a_producer_puts_into_the_metadata(void **st
     expect_shipped((const struct step[]){
         {"{\"device\":\"E\",\"type\":\"POST_ATTRIBUTES_REQUEST\",\"metadata\":{\"scope\":\"SERVER_SCOPE\","
          "\"cs_currentFwVer\":\"v9\",\"ss_lastTargetFwVer\":\"v1\"},\"data\":{\"currentFwVer\":\"v1\"}}",
-         "client.currentFwVer=\"v1\"\nserver.fwStateIsSynced=true\n"
-         "sync {\"currentFwVer\":\"v1\",\"fwStateIsSynced\":true}\n"},
+         "client.currentFwVer=\"v1\"\nserver.fwStateIsSynced=false\n"
+         "sync {\"currentFwVer\":\"v1\",\"fwStateIsSynced\":false}\n"},
         {NULL, NULL},
     });
 }
@@ -269,6 +269,9 @@ static void test_a_write_is_saved_before_the_rules_run(void **state)
 #define SAVE_AND_FAIL                                                                                  \
     "chain: root\nfirst: s\nnodes:\n  s: {type: save-attributes, scope: CLIENT_SCOPE, "                \
     "to: {Success: l, Failure: f}}\n  l: {type: log, text: saved}\n  f: {type: log, text: '${error}'}\n"
+#define SAVE_BESIDE                                                                                    \
+    "chain: root\nfirst: b\nnodes:\n  b: {type: check-fields, to: {True: [s, l]}}\n"                 \
+    "  s: {type: save-attributes, scope: CLIENT_SCOPE}\n  l: {type: log, text: beside}\n"
 #define SAVE "chain: root\nfirst: s\nnodes: {s: {type: save-attributes, scope: CLIENT_SCOPE}}\n"
 
 static void test_a_failure_without_a_link_is_a_dead_letter(void **state)
@@ -311,23 +314,25 @@ static void test_a_failing_store_stops_the_fold(void **state)
     (void)state;
     static const enum err_code codes[] = {ERR_FULL, ERR_STORE, ERR_DAMAGED};
     static const char *const events[] = {OTHER("{\"a\":1,\"b\":2}"), TARGET("{\"a\":1,\"b\":2}")};
-    struct ruleset *ruleset = rules_of(SAVE_AND_FAIL);
+    struct ruleset *rulesets[] = {rules_of(SAVE_AND_FAIL), rules_of(SAVE_BESIDE)};
     for (size_t i = 0; i < 3; i++)
-        for (size_t j = 0; j < 2; j++) {
+        for (size_t j = 0; j < 4; j++) {
+            const struct ruleset *ruleset = rulesets[j / 2];
             struct model model;
             model_init(&model);
             model.put_error = codes[i];
             unsigned dead_letter_count = 99;
             struct err err;
-            assert_false(model_apply(&model, ruleset, events[j], &dead_letter_count, &err));
+            assert_false(model_apply(&model, ruleset, events[j % 2], &dead_letter_count, &err));
             assert_int_equal(err.code, codes[i]);
             assert_string_equal(err.text, "the model says no");
             assert_int_equal(dead_letter_count, 99);
-            assert_string_equal(model.happenings.bytes, ""); /* not even the Failure link */
+            assert_string_equal(model.happenings.bytes, ""); /* no Failure link, no other branch */
             assert_int_equal(model.put_count, 1);
             model_fini(&model);
         }
-    ruleset_destroy(ruleset);
+    ruleset_destroy(rulesets[0]);
+    ruleset_destroy(rulesets[1]);
 }
 
 static void test_a_write_that_doesnt_fit_is_a_dead_letter_of_the_engine(void **state)
@@ -353,7 +358,7 @@ static void test_branches_run_in_order_each_with_its_own_copy(void **state)
 {
     (void)state;
     expect_rules("chain: root\nfirst: s\nnodes:\n"
-                 "  s: {type: set, data: {x: 0}, to: {Success: [a, b, c]}}\n"
+                 "  s: {type: set, data: {x: 0}, metadata: {m: s}, to: {Success: [a, b, c]}}\n"
                  "  a: {type: set, data: {a: 1, x: 1}, metadata: {m: a}, to: {Success: la}}\n"
                  "  la: {type: log, text: '$[*] ${m}', to: {Success: [la1, la2]}}\n"
                  "  la1: {type: delete-keys, from: data, keys: x, to: {Success: la3}}\n"
@@ -366,8 +371,8 @@ static void test_branches_run_in_order_each_with_its_own_copy(void **state)
                      {OTHER("{\"d\":1}"), "log root/la: {\"d\":1,\"x\":1,\"a\":1} a\n"
                                           "log root/la3: {\"d\":1,\"a\":1}\n"
                                           "log root/la2: {\"d\":1,\"x\":1,\"a\":1}\n"
-                                          "log root/lb: {\"d\":1} ${m}\n"
-                                          "log root/c: {\"d\":1,\"x\":0} ${m}\n"},
+                                          "log root/lb: {\"d\":1} s\n"
+                                          "log root/c: {\"d\":1,\"x\":0} s\n"},
                      {NULL, NULL},
                  });
 }
@@ -434,22 +439,35 @@ static void test_visits_are_bounded(void **state)
     buf_fini(&yaml);
 }
 
-/* A chain as long as an event may run, in one line: it ends, and nothing grows with its depth. */
-static void test_the_longest_chain_runs_to_its_end(void **state)
+/* A chain as long as an event may run, in one line; one node more is one too many. */
+static void test_the_longest_way_is_run_to_its_end(void **state)
 {
     (void)state;
-    struct buf yaml = {.bytes = NULL};
-    buf_append(&yaml, TEXT("chain: root\nfirst: n0\nnodes:\n"));
-    for (int i = 0; i < NODE_VISITS_MAX - 1; i++)
-        buf_printf(&yaml, "  n%d: {type: check-fields, to: {True: n%d}}\n", i, i + 1);
-    buf_printf(&yaml, "  n%d: {type: log, text: end}\n%c", NODE_VISITS_MAX - 1, '\0');
-    struct ruleset *ruleset = rules_of(yaml.bytes);
-    struct model model;
-    model_init(&model);
-    assert_string_equal(model_run(&model, ruleset, OTHER("{}")), "log root/n999: end\n");
-    model_fini(&model);
-    ruleset_destroy(ruleset);
-    buf_fini(&yaml);
+    for (int more = 0; more <= 1; more++) {
+        struct buf yaml = {.bytes = NULL};
+        struct problems problems;
+        problems_init(&problems);
+        buf_append(&yaml, TEXT("chain: root\nfirst: n0\nnodes:\n"));
+        for (int i = 0; i < NODE_VISITS_MAX - 2 + more; i++)
+            buf_printf(&yaml, "  n%d: {type: check-fields, to: {True: n%d}}\n", i, i + 1);
+        buf_printf(&yaml, "  n%d: {type: rule-chain, chain: b}\n%c", NODE_VISITS_MAX - 2 + more, '\0');
+        struct ruleset *ruleset = rules_try(
+            &problems,
+            (const char *const[]){"root.yaml", yaml.bytes, "b.yaml",
+                                  "chain: b\nfirst: l\nnodes: {l: {type: log, text: end}}\n", NULL});
+        problems_print(&problems);
+        assert_non_null(ruleset);
+        struct model model;
+        model_init(&model);
+        assert_string_equal(model_run(&model, ruleset, OTHER("{}")),
+                            more == 0
+                                ? "log b/l: end\n"
+                                : "dead b/l: the event has passed 1000 nodes; what is left isn't run\n");
+        model_fini(&model);
+        ruleset_destroy(ruleset);
+        problems_fini(&problems);
+        buf_fini(&yaml);
+    }
 }
 
 int main(void)
@@ -475,7 +493,7 @@ int main(void)
         cmocka_unit_test(test_changed_travels_with_the_branch),
         cmocka_unit_test(test_a_branch_that_fails_leaves_the_others_alone),
         cmocka_unit_test(test_visits_are_bounded),
-        cmocka_unit_test(test_the_longest_chain_runs_to_its_end),
+        cmocka_unit_test(test_the_longest_way_is_run_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

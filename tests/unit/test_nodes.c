@@ -135,6 +135,12 @@ static void test_fetch_attributes(void **state)
         /* what was fetched replaces what came */
         {NODE("type: fetch-attributes, client: a"), stored, EVENT_WITH("{\"cs_a\":\"forged\"}", "{}"),
          "full {} {" METADATA ",\"cs_a\":\"c\"}\n"},
+        /* and what isn't stored isn't there, except under telemetry's bare names */
+        {NODE("type: fetch-attributes, client: none, telemetry: t"), stored,
+         EVENT_WITH("{\"cs_none\":\"forged\",\"t\":\"own\"}", "{\"cs_none\":1}"),
+         "full {\"cs_none\":1} {" METADATA ",\"t\":\"own\"}\n"},
+        {NODE("type: fetch-attributes, server: none, telemetry: t, into: data"), stored,
+         EVENT("{\"ss_none\":1,\"t\":2}"), "full {\"t\":2} {" METADATA "}\n"},
         {NODE("type: fetch-attributes, client: a, require: true"), stored, EVENT("{}"),
          "full {} {" METADATA ",\"cs_a\":\"c\"}\n"},
         {NODE("type: fetch-attributes, client: [a, x], server: [y, z], require: true"), stored, EVENT("{}"),

@@ -519,10 +519,8 @@ static int dir_setup(void **state)
 {
     struct dir *dir = calloc(1, sizeof *dir);
     snprintf(dir->path, sizeof dir->path, "/tmp/fwsync-rules-XXXXXX");
-    if (mkdtemp(dir->path) == NULL)
-        return -1;
     *state = dir;
-    return 0;
+    return mkdtemp(dir->path) == NULL ? -1 : 0;
 }
 
 static int dir_teardown(void **state)

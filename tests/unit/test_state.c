@@ -657,7 +657,8 @@ static void test_interrupted_building_starts_over(void **unused)
     checkpoint();
     const struct index_key other[] = {{SCOPE_CLIENT, TEXT("model")}, default_indexes[SYNCED]};
     unsigned failures = 0;
-    for (unsigned commits = 1; commits < 8; commits++) {
+    for (unsigned i = 0; i < 10; i++) {
+        unsigned commits = 1 + i / 2;
         failures += open_interrupted(other, 2, commits);
         for (int model = 0; model < 10; model++)
             assert_int_equal(count_of(0, integer(model)), 10);
@@ -915,6 +916,28 @@ static void test_flipped_bit_in_an_index_is_damage(void **unused)
     fails(state_index_devices(state, VERSION, &filter.value, &devices, &err), ERR_DAMAGED, "counts");
 }
 
+static void test_half_written_device_is_not_committed(void **unused)
+{
+    (void)unused;
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("version-to-hit"));
+    checkpoint();
+    state_close(state);
+    /* index number 2, tag 4: only in the index and its counts */
+    const char *path = temp_dir_path(dir, "data.mdb");
+    assert_true(file_patch(path, "\2\4version-to-hit", "\2\4version-to-hiu") > 1);
+    open_state();
+    struct device *device = device_open("a");
+    put(device, SCOPE_CLIENT, "currentFwVer", text_value("other"), 1, 2);
+    fails(state_device_save(state, device, &err), ERR_DAMAGED, "index");
+    bool lost;
+    fails(state_checkpoint(state, &lost, &err), ERR_DAMAGED, "index");
+    state_close(state);
+    open_state();
+    struct attribute found;
+    assert_true(get(device_find("a"), SCOPE_CLIENT, "currentFwVer", &found));
+    assert_true(text_is(found.value.text, "version-to-hit"));
+}
+
 static void test_flipped_bits_elsewhere_are_damage(void **unused)
 {
     (void)unused;
@@ -924,12 +947,14 @@ static void test_flipped_bits_elsewhere_are_damage(void **unused)
         {"name-of-device", "name-of-devicf"},
         {"n-of-counter", "n-of-countes"},
         {"wordOfKey", "wordOfKez"},
+        {"HGFEDCBA", "HGFEDCBB"}, /* applied_seq */
     };
     const char *path = temp_dir_path(dir, "data.mdb");
     set("name-of-device", SCOPE_CLIENT, "wordOfKey", integer(1));
     *state_counter(state, TEXT("n-of-counter")) = 1;
+    state_set_applied_seq(state, 0x4142434445464748);
     checkpoint();
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_true(file_patch(path, rows[i].bytes, rows[i].patch) > 0);
         is_damaged("checksum");
         file_patch(path, rows[i].patch, rows[i].bytes);
@@ -1098,6 +1123,7 @@ int main(void)
         TEST(test_pages_taken_and_given_back_are_no_damage),
         TEST(test_flipped_bit_in_a_record_is_damage),
         TEST(test_flipped_bit_in_an_index_is_damage),
+        TEST(test_half_written_device_is_not_committed),
         TEST(test_flipped_bits_elsewhere_are_damage),
         TEST(test_bad_files_are_refused),
         TEST(test_journal_is_no_state),

@@ -1,0 +1,569 @@
+"""The command line tool as people and scripts use it, with the real daemon. Where the daemon would have
+to misbehave (be busy, fall silent, lose results) a stand-in does."""
+import contextlib
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import zmq
+
+from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test
+
+COMMANDS = ["send", "get", "list", "count", "watch", "stats", "deadletters", "rules", "ping"]
+NOWHERE = {"FWSYNC_EVENTS": "tcp://127.0.0.1:1", "FWSYNC_QUERY": "tcp://127.0.0.1:1",
+           "FWSYNC_RESULTS": "tcp://127.0.0.1:1"}
+
+
+def report(device, version, **more):
+    return json.dumps({"device": device, "type": "POST_ATTRIBUTES_REQUEST",
+                       "data": {"currentFwVer": version}, **more})
+
+
+def done(outcome):
+    """Standard output of a command that has to succeed and say nothing else."""
+    code, out, err = outcome
+    assert code == 0 and err == "", outcome
+    return out
+
+
+@contextlib.contextmanager
+def started(*args, env=None):
+    """The tool as a running process with pipes."""
+    child = subprocess.Popen([os.path.join(BUILD, "fwsync"), *args], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=dict(os.environ, **(env or {})))
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def doors(daemon):
+    return {"FWSYNC_EVENTS": daemon.events, "FWSYNC_QUERY": daemon.query_endpoint,
+            "FWSYNC_RESULTS": daemon.results}
+
+
+def read_line(pipe):
+    """The next line, within the deadline; byte by byte, so that nothing is kept from communicate()."""
+    line = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while not line.endswith(b"\n"):
+            assert selector.select(DEADLINE_S), f"no line within the deadline, only {line!r}"
+            byte = os.read(pipe.fileno(), 1)
+            if not byte:
+                break
+            line += byte
+    return line.decode()
+
+
+class StandIn:
+    """A ROUTER that answers each request as `answer(number, body)` says: a dict, a list of dicts (several
+    answers), or None for silence."""
+
+    def __init__(self, answer):
+        self.answer, self.bodies = answer, []
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+
+    def serve(self):
+        while True:
+            if not self.socket.poll(100):
+                if self.stopped:
+                    return
+                continue
+            *envelope, body = self.socket.recv_multipart()
+            self.bodies.append(body.decode())
+            answer = self.answer(len(self.bodies), body.decode())
+            for one in answer if isinstance(answer, list) else [answer] if answer else []:
+                self.socket.send_multipart(envelope + [json.dumps(one).encode()])
+
+    def __enter__(self):
+        self.stopped = False
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped = True
+        self.thread.join()
+        self.context.destroy(linger=0)
+
+
+def accepted(body):
+    count = len([line for line in body.split("\n") if line])
+    return {"ok": True, "accepted": count, "duplicates": 0, "rejected": 0, "first": 1, "last": count}
+
+
+# --- help and bad usage
+
+@test
+def every_command_has_help_with_an_example():
+    overview = done(fwsync("--help"))
+    assert done(fwsync("help")) == overview
+    for command in COMMANDS:
+        assert f"\n  {command} " in overview, command
+        text = done(fwsync("help", command))
+        assert done(fwsync(command, "--help")) == text
+        assert re.search(rf"^  fwsync {command}", text, re.M), text
+
+
+@test
+def version_is_printed():
+    assert re.fullmatch(r"fwsync \d+\.\d+\.\d+\n", done(fwsync("--version")))
+
+
+@test
+def bad_usage_exits_with_2_and_names_the_nearest_word():
+    for args, said in [
+            (["lst"], "did you mean 'list'?"),
+            (["help", "wach"], "did you mean 'watch'?"),
+            (["nonsense-altogether"], "no command 'nonsense-altogether'"),
+            (["list", "--unsync"], "did you mean --unsynced?"),
+            (["list", "--limit", "0"], "'0' is not a whole number"),
+            (["list", "--limit"], "--limit needs a value"),
+            (["list", "--synced", "--unsynced"], "exclude each other"),
+            (["list", "ESP32"], "fwsync get ESP32"),
+            (["list", "-u"], "no option -u"),
+            (["get"], "DEVICE is missing"),
+            (["get", "a", "b"], "too much: 'b'"),
+            (["send"], "DEVICE is missing"),
+            (["send", "a"], "nothing to send"),
+            (["send", "a", "b"], "neither key=value nor key:=json"),
+            (["send", "a", "b:=v1.2"], "for a string write b=v1.2"),
+            (["send", "a", "b=1", "b=2"], "'b' is given twice"),
+            (["send", "a", "b=1", "--source", "x"], "--source numbers lines"),
+            (["--timeout", "x", "ping"], "'x' is not a number of seconds"),
+            (["--query", "nonsense", "ping"], "cannot use the endpoint 'nonsense'"),
+            (["watch", "sync/"], "the DEVICE behind 'sync/' is missing"),
+            (["rules"], "what to do"),
+            (["rules", "chek", "x"], "did you mean 'check'?"),
+            (["rules", "check"], "DIR is missing")]:
+        code, out, err = fwsync(*args, env=NOWHERE)
+        assert code == 2 and out == "" and said in err, (args, code, out, err)
+    assert fwsync()[0] == 2
+
+
+@test
+def no_daemon_is_said_so():
+    for args in [["ping"], ["get", "x"], ["list"], ["count"], ["stats"], ["deadletters"],
+                 ["send", "a", "b=c"], ["watch"]]:
+        code, out, err = fwsync("--timeout", "0.2", *args, env=NOWHERE)
+        assert code == 1 and out == "", (args, code, out)
+        assert "tcp://127.0.0.1:1 within 0.2 s: is fwsyncd running?" in err, (args, err)
+    code, out, err = fwsync("--timeout", "0.2", "ping", "--json", env=NOWHERE)
+    assert code == 1 and err == "" and json.loads(out)["code"] == "timeout"
+    code, out, err = fwsync("--timeout", "0.2", "send", "-", input=report("a", "1"), env=NOWHERE)
+    assert code == 1 and "is fwsyncd running?" in err and "1 without an answer" in out, (out, err)
+
+
+# --- one device, and the fleet
+
+@test
+def what_is_sent_is_there():
+    with Daemon() as daemon:
+        assert done(fwsync("send", "ESP32", "--type", "ESP32_OTA", "currentFwVer=1.20", "n:=2",
+                           daemon=daemon)) == "accepted 1 event, seq 2\n"
+        assert done(fwsync("send", "ESP32", "--server", "lastTargetFwVer=1.2", "--shared", "targetFwVer=1.2",
+                           "--telemetry", "counter:=1.0", daemon=daemon)) == "accepted 3 events, seq 3 to 5\n"
+        device = json.loads(done(fwsync("get", "ESP32", "--json", daemon=daemon)))
+        assert device["client"] == {"currentFwVer": "1.20", "n": 2}
+        assert device["server"] == {"lastTargetFwVer": "1.2", "fwStateIsSynced": False}
+        assert device["shared"] == {"targetFwVer": "1.2"} and device["telemetry"] == {"counter": 1.0}
+        lines = done(fwsync("get", "ESP32", daemon=daemon)).splitlines()
+        assert "client\tcurrentFwVer\t1.20" in lines and "device\ttype\tESP32_OTA" in lines, lines
+        table = done(fwsync("get", "ESP32", daemon=daemon, env={"FWSYNC_TABLE": "1"}))
+        assert re.search(r'^client +currentFwVer +"1.20"$', table, re.M), table
+        code, out, err = fwsync("get", "ESP33", daemon=daemon)
+        assert (code, out) == (1, "") and 'no device "ESP33"' in err
+        code, out, err = fwsync("get", "ESP33", "--json", daemon=daemon)
+        assert (code, err) == (1, "") and json.loads(out)["code"] == "not-found"
+
+
+@test
+def groups_go_in_one_request_in_order():
+    with StandIn(lambda _, body: accepted(body)) as daemon:
+        done(fwsync("--events", daemon.endpoint, "send", "--type", "T", "d", "a=1", "--server", "b=2", "c=3",
+                    "--shared", "d=4", "--server", "e=5"))
+        assert len(daemon.bodies) == 1
+        events = [json.loads(line) for line in daemon.bodies[0].split("\n")]
+        assert [(event.get("scope"), event["data"]) for event in events] == [
+            (None, {"a": "1"}), ("SERVER_SCOPE", {"b": "2", "c": "3"}), ("SHARED_SCOPE", {"d": "4"}),
+            ("SERVER_SCOPE", {"e": "5"})]
+        assert all(event["deviceType"] == "T" and event["device"] == "d" for event in events)
+
+
+@test
+def a_rejected_event_is_told_and_exits_with_1():
+    with Daemon() as daemon:
+        code, out, err = fwsync("send", "d" * 256, "a=1", daemon=daemon)
+        assert code == 1 and out == "" and "event 1 is rejected: " in err, (code, out, err)
+
+
+@test
+def list_filters_and_pages():
+    with Daemon() as daemon:
+        events = []
+        for number in range(1200):
+            name = f"d{number:04}"
+            events.append({"device": name, "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE",
+                           "data": {"lastTargetFwVer": "v2"}})
+            events.append({"device": name, "deviceType": "even" if number % 2 == 0 else "odd",
+                           "type": "POST_ATTRIBUTES_REQUEST",
+                           "data": {"currentFwVer": f"v{number % 3}"}})
+        assert daemon.send_events(events)["rejected"] == 0
+
+        def names(*args):
+            code, out, err = fwsync("list", *args, daemon=daemon)
+            assert code == 0, err
+            return [line.split("\t")[0] for line in out.splitlines()], err
+
+        everything, note = names("--all")
+        assert everything == [f"d{number:04}" for number in range(1200)] and note == ""
+        first, note = names()
+        assert first == everything[:100] and "the first 100" in note
+        assert names("--limit", "1200") == (everything, "")
+        assert len(names("--limit", "1199")[0]) == 1199 and "the first 1199" in names("--limit", "1199")[1]
+        wanted = [name for number, name in enumerate(everything)
+                  if number % 2 == 0 and number % 3 == 2 and name.startswith("d00")]
+        assert names("--synced", "--version", "v2", "--target", "v2", "--type", "even", "--prefix",
+                     "d00") == (wanted, "")
+        assert names("--unsynced", "--target", "v2", "--all") == (
+            [name for number, name in enumerate(everything) if number % 3 != 2], "")
+        assert names("--version", "v9") == ([], "")
+        row = done(fwsync("list", "--prefix", "d0000", daemon=daemon))
+        assert re.fullmatch(r"d0000\teven\tv0\tv2\tno\t\d{4}-\d\d-\d\dT[\d:.]+Z\n", row), row
+        objects = done(fwsync("list", "--prefix", "d000", "--json", daemon=daemon)).splitlines()
+        assert [json.loads(line)["device"] for line in objects] == everything[:10]
+
+
+@test
+def count_finds_the_index_and_reads_the_value_both_ways():
+    with Daemon() as daemon:
+        daemon.send_events("\n".join(
+            [report("a", "v1", deviceType="T"), report("b", "1.0"), report("c", 1.0), report("d", "1.0")]))
+        daemon.send_events({"device": "e", "type": "ATTRIBUTES_UPDATED", "scope": "SHARED_SCOPE",
+                            "data": {"x": 1}})
+
+        def count(*args):
+            return dict(line.split("\t") for line in done(fwsync("count", *args, daemon=daemon)).splitlines())
+
+        assert count() == {"devices": "5", "synced": "0", "not synced": "5", "unknown": "0"}
+        assert count("currentFwVer") == count("client.currentFwVer")
+        assert sorted(done(fwsync("count", "currentFwVer", daemon=daemon)).splitlines()) == [
+            "1.0\t1", "1.0\t2", "v1\t1"]
+        assert count("currentFwVer", "v1") == {"v1": "1"} and count("currentFwVer", "v9") == {"v9": "0"}
+        assert done(fwsync("count", "currentFwVer", "1.0", daemon=daemon)) == "1.0\t1\n1.0\t2\n"
+        assert count("fwStateIsSynced", "false") == {"false": "5"}
+        assert count("type") == {"T": "1", "default": "4"}
+        code, out, err = fwsync("count", "nonsense", daemon=daemon)
+        assert code == 1 and 'none on "nonsense"' in err, err
+
+
+@test
+def stats_and_ping_answer():
+    with Daemon() as daemon:
+        assert "answers at" in done(fwsync("ping", daemon=daemon))
+        stats = dict(line.split("\t") for line in done(fwsync("stats", daemon=daemon)).splitlines())
+        assert stats["events.accepted"] == "0" and "ok" not in stats, stats
+        assert json.loads(done(fwsync("stats", "--json", daemon=daemon)))["ok"] is True
+
+
+@test
+def deadletters_are_listed_newest_first():
+    with tempfile.TemporaryDirectory() as rules:
+        with open(os.path.join(rules, "root.yaml"), "w", encoding="utf-8") as file:
+            file.write("chain: root\nfirst: look\nnodes:\n  look:\n    type: fetch-attributes\n"
+                       "    client: [absent]\n    require: true\n")
+        code, out, _ = fwsync("rules", "check", rules)
+        assert code == 0, out
+        with Daemon("--rules", rules) as daemon:
+            assert done(fwsync("deadletters", daemon=daemon)) == ""
+            for version in ["v1", "v2", "v3"]:
+                done(fwsync("send", "ESP32", f"currentFwVer={version}", daemon=daemon))
+            lines = done(fwsync("deadletters", daemon=daemon)).splitlines()
+            assert [line.split("\t")[0] for line in lines] == ["4", "3", "2"], lines
+            assert all(line.split("\t")[2:4] == ["ESP32", "root/look"] for line in lines), lines
+            code, out, err = fwsync("deadletters", "--limit", "2", "--json", daemon=daemon)
+            letters = [json.loads(line) for line in out.splitlines()]
+            assert [letter["event"]["data"]["currentFwVer"] for letter in letters] == ["v3", "v2"]
+            assert code == 0 and "newest 2 of 3" in err, err
+
+
+@test
+def output_that_cannot_be_written_is_an_error():
+    with Daemon() as daemon, open("/dev/full", "w", encoding="utf-8") as full:
+        child = subprocess.run([os.path.join(BUILD, "fwsync"), "stats"], stdout=full, timeout=DEADLINE_S,
+                               stderr=subprocess.PIPE, text=True, env=dict(os.environ, **doors(daemon)))
+        assert child.returncode == 1 and "cannot write" in child.stderr, child
+
+
+# --- send -
+
+@test
+def bad_lines_are_reported_with_their_number():
+    lines = [report(f"d{number}", "v1") for number in range(1, 251)]
+    lines[0] = ""
+    lines[119] = "nonsense"
+    lines[249] = '{"device":"x"}'
+    with Daemon() as daemon:
+        code, out, err = fwsync("send", "-", input="\r\n".join(lines), daemon=daemon)
+        assert code == 1 and "249 events: 247 accepted, 0 duplicates, 2 rejected" in out, (out, err)
+        assert [int(n) for n in re.findall(r"line (\d+) is rejected", err)] == [120, 250], err
+
+
+@test
+def a_rerun_with_a_source_applies_nothing_twice():
+    lines = "\n".join(["", *(report(f"d{number}", "v1") for number in range(500))])
+    with Daemon() as daemon:
+        args = ["send", "-", "--source", "fleet", "--json"]
+        first = json.loads(done(fwsync(*args, input=lines, daemon=daemon)))
+        assert (first["accepted"], first["duplicates"], first["lines"]) == (500, 0, 501), first
+        again = json.loads(done(fwsync(*args, input=lines + "\n" + report("new", "v1"), daemon=daemon)))
+        assert (again["accepted"], again["duplicates"]) == (1, 500), again
+
+
+@test
+def lines_of_any_length_keep_their_numbers():
+    long = report("long", "x" * 65000)
+    lines = [report("a", "1"), "x" * (1 << 20), "y" * ((1 << 20) + 1), "z" * (3 << 20), "", "  ",
+             *[long] * 20, "w" * (2 << 20)]
+    with Daemon() as daemon:
+        code, out, err = fwsync("send", "-", input="\n".join(lines), daemon=daemon)
+        assert code == 1 and "25 events: 21 accepted, 0 duplicates, 4 rejected" in out, (out, err[:500])
+        assert sorted(int(n) for n in re.findall(r"line (\d+) is rejected", err)) == [2, 3, 4, 27], err[:500]
+
+
+@test
+def a_slow_producer_is_not_kept_waiting():
+    with Daemon() as daemon, started("send", "-", env=doors(daemon)) as child:
+        for number in range(3):
+            child.stdin.write(report("slow", f"v{number}") + "\n")
+            child.stdin.flush()
+            deadline = time.monotonic() + DEADLINE_S
+            while daemon.query({"op": "stats"})["events"]["accepted"] <= number:
+                assert time.monotonic() < deadline, "the line was not sent while the input stayed open"
+        out, err = child.communicate(timeout=DEADLINE_S)
+        assert child.returncode == 0 and out.startswith("3 events: 3 accepted"), (out, err)
+
+
+def sent_lines(stand_in):
+    """For each request, the devices of its lines."""
+    return [[json.loads(line)["device"] for line in body.split("\n")] for body in stand_in.bodies]
+
+
+@test
+def busy_requests_are_sent_again_and_order_is_kept():
+    def answer(number, body):
+        busy = {"ok": False, "code": "busy", "retry_ms": 20, "error": "too much"}
+        return busy if number == 2 else accepted(body)
+
+    names = [f"d{number:03}" for number in range(350)]
+    with StandIn(answer) as daemon:
+        out = done(fwsync("--events", daemon.endpoint, "send", "-",
+                          input="\n".join(report(name, "v1") for name in names)))
+        assert out.startswith("350 events: 350 accepted"), out
+        requests = sent_lines(daemon)
+        again = [i for i, devices in enumerate(requests) if devices == requests[1]][-1]
+        assert again > 1, "the busy one was sent again"
+        behind = [name for devices in requests[again + 1:] for name in devices]
+        assert behind == names[200:], "and after it, all that is behind it, once, in order"
+
+
+@test
+def a_source_never_has_two_requests_under_way():
+    def answer(number, body):
+        return {"ok": False, "code": "busy", "retry_ms": 1} if number % 2 == 1 else accepted(body)
+
+    with StandIn(answer) as daemon:
+        lines = "\n".join(report(f"d{number}", "v1") for number in range(300))
+        done(fwsync("--events", daemon.endpoint, "send", "-", "--source", "s", input=lines))
+        numbers = [[json.loads(line)["n"] for line in body.split("\n")] for body in daemon.bodies]
+        assert [n[0] for n in numbers] == [1, 1, 101, 101, 201, 201], [n[0] for n in numbers]
+
+
+@test
+def silence_is_answered_by_sending_again():
+    def answer(number, body):
+        return None if number == 2 else accepted(body)
+
+    with StandIn(answer) as daemon:
+        lines = "\n".join(report(f"d{number}", "v1") for number in range(150))
+        code, out, err = fwsync("--events", daemon.endpoint, "--timeout", "0.5", "send", "-", input=lines)
+        assert code == 0 and out.startswith("150 events: 150 accepted"), (out, err)
+        assert "no answer; sending again" in err, err
+
+
+@test
+def an_answer_to_another_request_is_not_taken():
+    """The stand-in answers the second request first with what belongs to nobody."""
+    context = zmq.Context()
+    socket = context.socket(zmq.ROUTER)
+    endpoint = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+    with started("--query", endpoint, "get", "x", "--json") as child:
+        assert socket.poll(DEADLINE_S * 1000)
+        peer, number, empty, _ = socket.recv_multipart()
+        for frames in ([b"\xff" * 8, b"", b'{"ok":true,"wrong":1}'], [b"", b'{"ok":true,"wrong":2}'],
+                       [number, b"no", b'{"ok":true,"wrong":3}'], [number, b"", b"{}", b"more"],
+                       [number, b"", b'{"ok":true,"right":1}']):
+            socket.send_multipart([peer, *frames])
+        out, _ = child.communicate(timeout=DEADLINE_S)
+        assert json.loads(out) == {"ok": True, "right": 1}, out
+    context.destroy(linger=0)
+
+
+@test
+def ctrl_c_ends_send_with_a_summary():
+    with Daemon() as daemon, started("send", "-", env=doors(daemon)) as child:
+        child.stdin.write(report("a", "v1") + "\n")
+        child.stdin.flush()
+        deadline = time.monotonic() + DEADLINE_S
+        while daemon.query({"op": "stats"})["events"]["accepted"] < 1:
+            assert time.monotonic() < deadline
+        child.send_signal(signal.SIGINT)
+        assert child.wait(DEADLINE_S) == 130
+        assert child.stdout.read().startswith("1 event: 1 accepted")
+
+
+# --- watch
+
+@test
+def watch_prints_results_as_they_come():
+    with Daemon() as daemon, started("watch", "sync", "--count", "2", env=doors(daemon)) as child:
+        assert read_line(child.stderr).startswith("watching sync at ")
+        daemon.send_events(report("ESP32", "v1"))
+        assert re.fullmatch(r"\S+Z\tsync\tESP32\tcurrentFwVer=v1 fwStateIsSynced=false\n",
+                            read_line(child.stdout))
+        daemon.send_events(report("ESP33", "v1"))
+        assert "ESP33" in read_line(child.stdout)
+        assert child.wait(DEADLINE_S) == 0
+
+
+@test
+def watch_of_one_device_leaves_out_its_namesakes():
+    with Daemon() as daemon, started("watch", "attributes/ESP32", "--json", "--count", "1",
+                                     env=doors(daemon)) as child:
+        read_line(child.stderr)
+        daemon.send_events("\n".join([report("ESP32-2", "v1"), report("ESP3", "v1"), report("ESP32", "v7")]))
+        result = json.loads(read_line(child.stdout))
+        assert (result["class"], result["device"], result["value"]) == ("attributes", "ESP32", "v7")
+        out, err = child.communicate(timeout=DEADLINE_S)
+        assert child.returncode == 0 and (out, err) == ("", ""), (out, err)
+
+
+@test
+def watch_that_ends_early_says_so_by_its_exit_code():
+    with Daemon() as daemon:
+        assert fwsync("watch", "sync", "--count", "1", "--timeout", "2.5", daemon=daemon)[0] == 1
+        assert fwsync("watch", "--timeout", "2.5", daemon=daemon)[0] == 0
+
+
+@test
+def watch_warns_of_a_gap():
+    context = zmq.Context()
+    socket = context.socket(zmq.XPUB)
+    endpoint = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+    with started("--results", endpoint, "watch", "sync", "--count", "4") as child:
+        topics = {socket.recv() for _ in range(2) if socket.poll(DEADLINE_S * 1000)}
+        assert topics == {b"\x01sync/", b"\x01heartbeat"}, topics
+
+        def publish(topic, **payload):
+            socket.send_multipart([topic, json.dumps({"ts": 1, "seq": 1, **payload}).encode()])
+
+        publish(b"heartbeat", n={"sync": 10, "other": 3})
+        for n in [11, 12, 15]:
+            publish(b"sync/a", n=n, device="a", data={})
+        publish(b"heartbeat", n={"sync": 17, "other": 30})
+        publish(b"sync/a", n=12, device="a", data={})  # a restarted daemon repeats: no gap
+        out, err = child.communicate(timeout=DEADLINE_S)
+        assert child.returncode == 0 and len(out.splitlines()) == 4, out
+        assert re.findall(r"missed (\d+) results of class '(\w+)'", err) == [("2", "sync"), ("2", "sync")], err
+    context.destroy(linger=0)
+
+
+@test
+def ctrl_c_ends_watch():
+    with Daemon() as daemon, started("watch", env=doors(daemon)) as child:
+        read_line(child.stderr)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(DEADLINE_S) == 130
+
+
+# --- rules check
+
+@test
+def rules_check_needs_no_daemon_and_tells_everything():
+    code, out, err = fwsync("rules", "check", os.path.join(ROOT, "rules", "chains"), env=NOWHERE)
+    assert code == 0 and re.fullmatch(r"ok: \d+ chains, \d+ nodes, version [0-9a-f]{16}\n", out), (out, err)
+    with tempfile.TemporaryDirectory() as rules:
+        with open(os.path.join(rules, "root.yaml"), "w", encoding="utf-8") as file:
+            file.write("chain: root\nfirst: a\nnodes:\n  a: {type: pubish, class: x}\n  b: {type: log}\n")
+        code, out, err = fwsync("rules", "check", rules)
+        assert code == 1 and re.search(r"root\.yaml:4:\d+: .*'publish'", out), (out, err)
+        assert re.search(r"^\d+ problems$", out, re.M), out
+        code, out, err = fwsync("rules", "check", rules, "--json")
+        assert code == 1 and len(json.loads(out)["problems"]) >= 2, out
+    code, out, err = fwsync("rules", "check", rules)
+    assert code == 1 and rules in out, (out, err)
+
+
+# --- the demonstration behind `make run`
+
+@contextlib.contextmanager
+def demonstration(data, **env):
+    free = {name: "tcp://127.0.0.1:*" for name in NOWHERE}
+    child = subprocess.Popen([os.path.join(ROOT, "docs", "demo", "run.sh")], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=dict(os.environ, FWSYNC_BUILD=BUILD, FWSYNC_DATA=data, **{**free, **env}))
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+            child.communicate(timeout=DEADLINE_S)
+
+
+def shown(child):
+    """All that the demonstration shows until it serves."""
+    text = ""
+    while "Ctrl-C stops" not in text:
+        line = read_line(child.stdout)
+        assert line, text + child.stderr.read()
+        text += line
+    return text
+
+
+@test
+def the_demonstration_loads_an_empty_folder_and_only_that():
+    with tempfile.TemporaryDirectory() as folder:
+        data = os.path.join(folder, "data")
+        for first in [True, False]:
+            with demonstration(data) as child:
+                text = shown(child)
+                assert ("loading the sample fleet" in text) is first, text
+                assert re.search(r"^devices +300$", text, re.M), text
+                assert re.search(r"^synced +1\d\d$", text, re.M), text
+                assert re.search(r"^ESP32-\d{4} +ESP32_OTA +\S+ +v1.2 +no ", text, re.M), text
+                child.send_signal(signal.SIGINT)
+                assert child.wait(DEADLINE_S) == 0, child.stderr.read()
+
+
+@test
+def the_demonstration_says_when_a_port_is_taken():
+    with Daemon() as daemon, tempfile.TemporaryDirectory() as folder:
+        with demonstration(os.path.join(folder, "data"), FWSYNC_QUERY=daemon.query_endpoint) as child:
+            out, err = child.communicate(timeout=DEADLINE_S)
+            assert child.returncode != 0 and "fwsyncd did not start" in err, (out, err)
+            assert daemon.query_endpoint in err, err
+
+
+main()
