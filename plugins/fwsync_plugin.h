@@ -31,7 +31,7 @@ enum fwsync_kind {
     FWSYNC_NULL,
     FWSYNC_BOOLEAN,
     FWSYNC_INTEGER, /* -2^53 .. 2^53 */
-    FWSYNC_DOUBLE,  /* written with a decimal point or an exponent */
+    FWSYNC_DOUBLE,  /* written with a decimal point, or not whole */
     FWSYNC_STRING,
     FWSYNC_JSON, /* an object or array as compact JSON text */
 };

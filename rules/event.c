@@ -198,7 +198,7 @@ bool event_parse(struct text text, struct arena *scratch, struct arena *arena, s
     static const char *const objects[] = {[DATA] = "data", [METADATA] = "metadata"};
     struct fields fields, expanded[2];
     arena_reset(scratch);
-    if (!json_parse_object_expanding(text, objects, 2, scratch, arena, &fields, expanded, err))
+    if (!json_parse_object_expanding(text, EVENT_DEPTH_MAX, objects, 2, scratch, arena, &fields, expanded, err))
         return false;
     struct event read = {.data = expanded[DATA], .metadata = expanded[METADATA]};
     for (size_t i = 0; i < fields.count; i++)

@@ -65,8 +65,7 @@ struct count *counts_add(struct counts *counts, struct text key, uint64_t number
     uint32_t hash = hash_of(key), *slot = slot_of(counts, key, hash);
     assert(*slot == 0);
     struct count *count = &counts->items[counts->count++];
-    *count = (struct count){
-        .key = arena_copy(&counts->keys, key), .number = number, .hash = hash};
+    *count = (struct count){.key = arena_copy(&counts->keys, key), .number = number, .hash = hash};
     *slot = (uint32_t)counts->count;
     return count;
 }

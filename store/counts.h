@@ -1,9 +1,10 @@
 /* counts.h - how many devices have a value, for the values that change now.
  *
- * An exact count by value must not cost a write per event. Counts that are touched are kept here and
- * written at a checkpoint; a count that isn't here is on disk. When the table is full the store writes
- * the changed ones and clears it, so its size is bounded and no count is ever off. The key is the index's
- * number and the value_key. This unit holds the table only; state_index.c reads and writes the disk. */
+ * An exact count by value must not cost a write per event. Counts that are touched are kept here
+ * and written at a checkpoint; a count that isn't here is on disk. When the table is full the store
+ * writes the changed ones and clears it, so its size is bounded and no count is ever off. The key
+ * is the index's number and the value_key. This unit holds the table only; state_index.c reads and
+ * writes the disk. */
 #ifndef STORE_COUNTS_H
 #define STORE_COUNTS_H
 

@@ -4,8 +4,8 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bitmaps are read by words");
 
-/* Turning a bitmap into a list waits until it is clearly shorter, so that one device going to and fro
- * doesn't turn it each time. */
+/* Turning a bitmap into a list waits until it is clearly shorter, so that one device going to and
+ * fro doesn't turn it each time. */
 enum { LIST_AGAIN = IDSET_LIST_MAX * 3 / 4 };
 
 static bool is_bitmap(struct text set)

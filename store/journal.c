@@ -11,9 +11,9 @@
 #include "store/lmdb_env.h"
 #include "store/raised.h"
 
-/* A stored record: this head, then the body. The checksum covers the seq, the rest of the head and the
- * body, so a record that moved to another seq is noticed too. Byte order is the machine's, as the
- * integer keys of LMDB are. */
+/* A stored record: this head, then the body. The checksum covers the seq, the rest of the head and
+ * the body, so a record that moved to another seq is noticed too. Byte order is the machine's, as
+ * the integer keys of LMDB are. */
 struct record_head {
     uint32_t crc;
     uint32_t kind;
@@ -228,7 +228,8 @@ static bool load_source(struct journal *journal, struct text source, uint64_t *n
     if (value.mv_size == sizeof record)
         memcpy(&record, value.mv_data, sizeof record);
     if (value.mv_size != sizeof record || record.crc != source_crc(source, record.n))
-        return lmdb_env_damaged(&journal->env, err, "the number of producer '" TEXT_FMT "' is damaged",
+        return lmdb_env_damaged(&journal->env, err,
+                                "the number of producer '" TEXT_FMT "' is damaged",
                                 TEXT_ARG(source));
     *n = record.n;
     return true;
@@ -438,7 +439,8 @@ bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_coun
     int rc = mdb_txn_begin(journal->env.env, NULL, MDB_RDONLY, &txn);
     if (rc != 0)
         return lmdb_env_error(&journal->env, rc, "reading events", err);
-    bool done = read_in(journal, txn, from_seq, record_count_max, arena, records, record_count, err);
+    bool done =
+        read_in(journal, txn, from_seq, record_count_max, arena, records, record_count, err);
     mdb_txn_abort(txn);
     return done;
 }

@@ -38,8 +38,9 @@ bool lmdb_env_error(const struct lmdb_env *env, int rc, const char *doing, struc
 {
     assert(rc != 0);
     if (rc == MDB_MAP_FULL)
-        return err_set(err, ERR_FULL, "%s: its bound of %" PRIu64 " MiB is reached while %s: raise it",
-                       env->path, env->map_bytes >> 20, doing);
+        return err_set(err, ERR_FULL,
+                       "%s: its bound of %" PRIu64 " MiB is reached while %s: raise it", env->path,
+                       env->map_bytes >> 20, doing);
     if (means_full(rc))
         return err_set(err, ERR_FULL, "%s: no space while %s (%s): free some", env->path, doing,
                        mdb_strerror(rc));
@@ -84,8 +85,8 @@ static bool write_zeros(int fd, size_t bytes)
     return fdatasync(fd) == 0;
 }
 
-/* LMDB reports a short write, which is how a disk fills up, as EIO, just like a failing disk. Writing a
- * little beside the file tells one from the other. */
+/* LMDB reports a short write, which is how a disk fills up, as EIO, just like a failing disk.
+ * Writing a little beside the file tells one from the other. */
 static bool disk_is_full(const struct lmdb_env *env)
 {
     char name[4096];
@@ -147,8 +148,9 @@ bool lmdb_env_commit(struct lmdb_env *env, MDB_txn *txn, struct err *err)
     bool full = means_full(rc) || (rc == EIO && disk_is_full(env));
     if (full && is_as_before(env, id))
         return lmdb_env_error(env, rc == EIO ? ENOSPC : rc, "committing", err);
-    return err_set(err, ERR_STORE, "%s: a commit failed with an unknown outcome (%s): check the disk",
-                   env->path, mdb_strerror(rc));
+    return err_set(err, ERR_STORE,
+                   "%s: a commit failed with an unknown outcome (%s): check the disk", env->path,
+                   mdb_strerror(rc));
 }
 
 /* --- opening --- */
@@ -181,15 +183,18 @@ static bool check_file_system(const char *dir, struct err *err)
         uint32_t magic;
         const char *name;
     } refused[] = {
-        {0x6969, "NFS"}, {0xFF534D42, "CIFS"}, {0xFE534D42, "SMB2"}, {0x517B, "SMB"},
+        {0x6969, "NFS"},
+        {0xFF534D42, "CIFS"},
+        {0xFE534D42, "SMB2"},
+        {0x517B, "SMB"},
     };
     struct statfs fs;
     if (statfs(dir, &fs) != 0)
         return err_set(err, ERR_IO, "cannot look at %s: %s", dir, strerror(errno));
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         if ((uint32_t)fs.f_type == refused[i].magic)
-            return err_set(err, ERR_IO, "%s is on a network file system (%s): use a local disk", dir,
-                           refused[i].name);
+            return err_set(err, ERR_IO, "%s is on a network file system (%s): use a local disk",
+                           dir, refused[i].name);
     return true;
 }
 
@@ -272,8 +277,8 @@ static int create_environment(const char *dir, const char *path, uint64_t map_by
     return rc == 0 ? sync_folder(dir) : rc;
 }
 
-/* Free pages from number `first` on, as LMDB lists them in its sub-database 0: each value is a count and
- * so many page numbers. */
+/* Free pages from number `first` on, as LMDB lists them in its sub-database 0: each value is a
+ * count and so many page numbers. */
 static bool count_free_pages(MDB_cursor *cursor, uint64_t first, uint64_t *count)
 {
     MDB_val key, value;
@@ -306,10 +311,10 @@ static bool rest_is_free(const struct lmdb_env *env, uint64_t first)
     return is_free;
 }
 
-/* LMDB doesn't write pages that a transaction took at the end of the file and gave back, so a sound file
- * may end early; then all that is missing is free. To find out, the list of free pages must be read, which
- * itself may be missing: the file is made long enough (with a hole) so that this can't kill us. A page
- * of zeros is none of LMDB's. */
+/* LMDB doesn't write pages that a transaction took at the end of the file and gave back, so a sound
+ * file may end early; then all that is missing is free. To find out, the list of free pages must be
+ * read, which itself may be missing: the file is made long enough (with a hole) so that this can't
+ * kill us. A page of zeros is none of LMDB's. */
 static bool check_length(struct lmdb_env *env, struct err *err)
 {
     MDB_stat stat_now;
@@ -332,8 +337,8 @@ static bool check_length(struct lmdb_env *env, struct err *err)
                             (intmax_t)st.st_size, need);
 }
 
-/* LMDB doesn't say where it mapped the file; but a page of the file begins with its own number. `bytes` is
- * a value read from a page that wasn't changed. */
+/* LMDB doesn't say where it mapped the file; but a page of the file begins with its own number.
+ * `bytes` is a value read from a page that wasn't changed. */
 static void find_map(struct lmdb_env *env, const void *bytes)
 {
     MDB_envinfo info;
@@ -380,7 +385,8 @@ static bool open_existing(struct lmdb_env *env, const struct lmdb_env_kind *kind
         return lmdb_env_damaged(env, err, "the file is empty");
     int rc = open_environment(dir, env->map_bytes, &env->env);
     if (rc == ENOMEM)
-        return err_set(err, ERR_IO, "%s: cannot reserve %" PRIu64 " MiB of address space: lower its bound",
+        return err_set(err, ERR_IO,
+                       "%s: cannot reserve %" PRIu64 " MiB of address space: lower its bound",
                        env->path, env->map_bytes >> 20);
     if (rc != 0)
         return lmdb_env_error(env, rc, "opening it", err);
@@ -453,7 +459,6 @@ bool lmdb_env_backup(const struct lmdb_env *env, const char *dir, struct err *er
         rc = secure_and_sync(dir);
     if (rc == 0)
         return true;
-    return err_set(err, means_full(rc) || rc == EIO ? ERR_FULL : ERR_IO,
-                   "cannot copy %s to %s: %s", env->path, dir,
-                   rc == EEXIST ? "there is one already" : mdb_strerror(rc));
+    return err_set(err, means_full(rc) || rc == EIO ? ERR_FULL : ERR_IO, "cannot copy %s to %s: %s",
+                   env->path, dir, rc == EEXIST ? "there is one already" : mdb_strerror(rc));
 }

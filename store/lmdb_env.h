@@ -1,13 +1,14 @@
-/* lmdb_env.h - what journal and state share about their LMDB environment: opening it safely, committing,
- * and turning LMDB's numbers into sentences.
+/* lmdb_env.h - what journal and state share about their LMDB environment: opening it safely,
+ * committing, and turning LMDB's numbers into sentences.
  *
  * LMDB trusts its file: cut short, it opens and dies of SIGBUS later; a foreign file may be half
- * believed. So the file is looked at before anything is read from it. A new environment is built in a
- * subfolder and moved into place after its first commit: a data.mdb that exists was complete once, so
- * an empty or unmarked one is damage and never "new".
+ * believed. So the file is looked at before anything is read from it. A new environment is built in
+ * a subfolder and moved into place after its first commit: a data.mdb that exists was complete
+ * once, so an empty or unmarked one is damage and never "new".
  *
- * A commit fails in three ways: there is no space and nothing was written (ERR_FULL), or the outcome is
- * unknown (ERR_STORE); only this unit decides which. Used by journal.c and the state_*.c files. */
+ * A commit fails in three ways: there is no space and nothing was written (ERR_FULL), or the
+ * outcome is unknown (ERR_STORE); only this unit decides which. Used by journal.c and the state_*.c
+ * files. */
 #ifndef STORE_LMDB_ENV_H
 #define STORE_LMDB_ENV_H
 
@@ -18,7 +19,7 @@
 
 struct lmdb_env {
     MDB_env *env;
-    char *path; /* of data.mdb, for messages */
+    char *path;         /* of data.mdb, for messages */
     const char *advice; /* what to do about damage; a literal */
     size_t page_bytes;
     uint64_t map_bytes;
@@ -37,9 +38,11 @@ bool lmdb_env_open(struct lmdb_env *env, const struct lmdb_env_kind *kind, const
 /* lmdb_env_close - a zeroed struct is fine. */
 void lmdb_env_close(struct lmdb_env *env);
 
-/* lmdb_env_error - fill `err` for LMDB's or errno's `rc`; `doing` completes "while ". Returns false. */
+/* lmdb_env_error - fill `err` for LMDB's or errno's `rc`; `doing` completes "while ". Returns
+ * false. */
 bool lmdb_env_error(const struct lmdb_env *env, int rc, const char *doing, struct err *err);
-/* lmdb_env_damaged - ERR_DAMAGED with the file, what is wrong in it, and what to do. Returns false. */
+/* lmdb_env_damaged - ERR_DAMAGED with the file, what is wrong in it, and what to do. Returns false.
+ */
 bool lmdb_env_damaged(const struct lmdb_env *env, struct err *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -47,7 +50,8 @@ bool lmdb_env_damaged(const struct lmdb_env *env, struct err *err, const char *f
 bool lmdb_env_begin(struct lmdb_env *env, MDB_txn **txn, struct err *err);
 
 /* lmdb_env_commit - commit `txn`, which is over afterwards in any case.
- * Errors  ERR_FULL: nothing of it is on disk and the environment is as before; ERR_STORE: unknown. */
+ * Errors  ERR_FULL: nothing of it is on disk and the environment is as before; ERR_STORE: unknown.
+ */
 bool lmdb_env_commit(struct lmdb_env *env, MDB_txn *txn, struct err *err);
 
 /* lmdb_env_free_bytes - what the file system has left for us; UINT64_MAX when it doesn't say. */
@@ -56,8 +60,9 @@ uint64_t lmdb_env_free_bytes(const struct lmdb_env *env);
 /* lmdb_env_pages - pages of the file in use or reusable, as of the last commit. */
 uint64_t lmdb_env_pages(const struct lmdb_env *env);
 
-/* lmdb_env_is_copied - does a value just read stand in a page that the transaction has already copied to
- * change it, so that changing it again adds nothing to the commit? False when that can't be told. */
+/* lmdb_env_is_copied - does a value just read stand in a page that the transaction has already
+ * copied to change it, so that changing it again adds nothing to the commit? False when that can't
+ * be told. */
 static inline bool lmdb_env_is_copied(const struct lmdb_env *env, const void *bytes)
 {
     return env->map_start != 0 && (uintptr_t)bytes - env->map_start >= env->map_bytes;

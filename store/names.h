@@ -1,8 +1,8 @@
 /* names.h - from a device's name to its id, in memory.
  *
- * A random event's device costs one look here instead of a walk through a tree of a million names. Only
- * a hash and the id are kept, 8 bytes a slot: the device's record, which is read anyway, holds the name
- * and settles it. Filled at open, grows by doubling. */
+ * A random event's device costs one look here instead of a walk through a tree of a million names.
+ * Only a hash and the id are kept, 8 bytes a slot: the device's record, which is read anyway, holds
+ * the name and settles it. Filled at open, grows by doubling. */
 #ifndef STORE_NAMES_H
 #define STORE_NAMES_H
 

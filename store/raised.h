@@ -1,8 +1,9 @@
 /* raised.h - the producers' numbers that one journal transaction looked at.
  *
- * A producer sends thousands of events a second and its number is wanted on disk once per commit, so
- * the numbers are collected here and written at the end. Bounded: when it is full the journal writes
- * what it holds and starts over. Cleared with the transaction, so a failed commit leaves no trace. */
+ * A producer sends thousands of events a second and its number is wanted on disk once per commit,
+ * so the numbers are collected here and written at the end. Bounded: when it is full the journal
+ * writes what it holds and starts over. Cleared with the transaction, so a failed commit leaves no
+ * trace. */
 #ifndef STORE_RAISED_H
 #define STORE_RAISED_H
 

@@ -290,8 +290,9 @@ struct entry entry_encode(struct arena *arena, struct words *words, enum scope s
 
     struct reader reader = {bytes + 1, after_key};
     key = read_word(&reader, words); /* the caller's key need not last */
-    return (struct entry){bytes,        key.bytes,          (uint32_t)len, (uint16_t)(after_key - bytes),
-                          (uint8_t)key.len, (uint8_t)scope};
+    return (struct entry){
+        bytes,         key.bytes, (uint32_t)len, (uint16_t)(after_key - bytes), (uint8_t)key.len,
+        (uint8_t)scope};
 }
 
 /* The value behind kind `kind`; false when there is no such kind. */

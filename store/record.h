@@ -6,13 +6,13 @@
  *     zeros up to a multiple of 8
  *
  * An entry is: scope and kind in one byte, key, ts_ms, seq, value. Numbers are varints, signed ones
- * zigzag. Keys and the type are numbers of words (words.h), or 0 and the text. A record that changes its
- * length makes LMDB move its neighbours and split full pages, so a seq always takes 5 bytes at least, and
- * the zeros take up small changes.
+ * zigzag. Keys and the type are numbers of words (words.h), or 0 and the text. A record that
+ * changes its length makes LMDB move its neighbours and split full pages, so a seq always takes 5
+ * bytes at least, and the zeros take up small changes.
  *
- * An entry is kept as its bytes and decoded only when asked for, so taking a device in and writing it
- * back costs a walk and a copy. The walk checks every length, so bytes that pass it can be decoded
- * without further checks. */
+ * An entry is kept as its bytes and decoded only when asked for, so taking a device in and writing
+ * it back costs a walk and a copy. The walk checks every length, so bytes that pass it can be
+ * decoded without further checks. */
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
 
@@ -51,14 +51,16 @@ void entries_insert(struct entries *entries, size_t position, struct entry entry
 void entries_replace(struct entries *entries, size_t position, struct entry entry);
 void entries_remove(struct entries *entries, size_t position);
 
-/* entry_encode - the entry's bytes in `arena`. The key may become a word. The value is not VALUE_NULL. */
+/* entry_encode - the entry's bytes in `arena`. The key may become a word. The value is not
+ * VALUE_NULL. */
 struct entry entry_encode(struct arena *arena, struct words *words, enum scope scope,
                           const struct attribute *attribute);
 /* entry_decode - texts are borrowed from the entry. */
 struct attribute entry_decode(const struct entry *entry);
 
-/* record_read - check and take apart. `head` is NULL for a telemetry record; its texts and the entries
- * are borrowed from `record` and `words`. False when the bytes are damaged (outputs are then undefined). */
+/* record_read - check and take apart. `head` is NULL for a telemetry record; its texts and the
+ * entries are borrowed from `record` and `words`. False when the bytes are damaged (outputs are
+ * then undefined). */
 bool record_read(const struct words *words, struct text record, uint32_t id,
                  struct record_head *head, struct entries *entries);
 

@@ -1,8 +1,8 @@
 /* seen.h - when each device was last seen.
  *
- * Most reports change nothing but this, so it must not touch the device's record: the times are a plain
- * array by device id, written in blocks at a checkpoint, and a block is one page of the database. This
- * unit holds the array; state.c reads and writes the blocks. */
+ * Most reports change nothing but this, so it must not touch the device's record: the times are a
+ * plain array by device id, written in blocks at a checkpoint, and a block is one page of the
+ * database. This unit holds the array; state.c reads and writes the blocks. */
 #ifndef STORE_SEEN_H
 #define STORE_SEEN_H
 

@@ -14,8 +14,9 @@ enum { FREE_MARGIN_BYTES = 1 << 20 };
 
 static const struct lmdb_env_kind state_kind = {
     .name = "state",
-    .advice = "move the state folder away and start again: it is rebuilt if the journal goes back to "
-              "event 1; else restore a backup",
+    .advice =
+        "move the state folder away and start again: it is rebuilt if the journal goes back to "
+        "event 1; else restore a backup",
 };
 
 /* Last-seen times of one block on disk. */
@@ -89,8 +90,8 @@ static bool load(struct state *state, struct err *err)
     state->is_broken = false;
     start_counting_pages(state);
     counts_clear(&state->counts);
-    return load_totals(state, err) && state_words_load(state, err) && state_names_load(state, err) && load_seen(state, err) &&
-           state_counters_load(state, err);
+    return load_totals(state, err) && state_words_load(state, err) &&
+           state_names_load(state, err) && load_seen(state, err) && state_counters_load(state, err);
 }
 
 /* --- to disk --- */
@@ -122,13 +123,15 @@ static bool flush_totals(struct state *state, struct err *err)
     if (memcmp(totals, &state->committed, offsetof(struct totals, crc)) == 0)
         return true;
     totals->crc = crc32c(0, totals, offsetof(struct totals, crc));
-    return state_db_put(state, DB_META, lmdb_val("totals", 6), lmdb_val(totals, sizeof *totals), err);
+    return state_db_put(state, DB_META, lmdb_val("totals", 6), lmdb_val(totals, sizeof *totals),
+                        err);
 }
 
 static bool flush(struct state *state, struct err *err)
 {
     return flush_seen(state, err) && state_counts_flush(state, err) &&
-           state_words_save(state, err) && state_counters_flush(state, err) && flush_totals(state, err);
+           state_words_save(state, err) && state_counters_flush(state, err) &&
+           flush_totals(state, err);
 }
 
 bool state_commit(struct state *state, struct err *err)
@@ -255,8 +258,8 @@ static struct pending pending_of(const struct state *state, enum db db)
     return (struct pending){0, 0};
 }
 
-/* Pages of one sub-database that the commit would write: what its writes can have touched and what was
- * added since, or all that it has. Every branch page may be among them. */
+/* Pages of one sub-database that the commit would write: what its writes can have touched and what
+ * was added since, or all that it has. Every branch page may be among them. */
 static size_t dirty_pages_of(const struct state *state, enum db db)
 {
     struct pending pending = pending_of(state, db);
@@ -288,12 +291,13 @@ uint64_t state_bytes(const struct state *state)
 
 /* --- the checkpoint --- */
 
-/* Pages of the file that no commit needs any more, so that writing them takes no space. Those that the
- * last commit gave up are still needed by it. */
+/* Pages of the file that no commit needs any more, so that writing them takes no space. Those that
+ * the last commit gave up are still needed by it. */
 static uint64_t reusable_pages(const struct state *state)
 {
     uint64_t in_file = lmdb_env_pages(&state->env);
-    uint64_t in_use = state_bytes(state) / state->env.page_bytes + state->committed_pages_written + 64;
+    uint64_t in_use =
+        state_bytes(state) / state->env.page_bytes + state->committed_pages_written + 64;
     return in_file > in_use ? in_file - in_use : 0;
 }
 

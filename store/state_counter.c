@@ -36,8 +36,8 @@ void state_counter_each(struct state *state, struct text prefix,
             visit(context, state->counters[i].name, state->counters[i].number);
 }
 
-/* Callers hold pointers to the numbers: after a lost checkpoint they must show the old values, and 0
- * where there was no such counter yet. */
+/* Callers hold pointers to the numbers: after a lost checkpoint they must show the old values, and
+ * 0 where there was no such counter yet. */
 static bool load_all(struct state *state, MDB_cursor *cursor, struct err *err)
 {
     MDB_val key, value;
@@ -49,7 +49,8 @@ static bool load_all(struct state *state, MDB_cursor *cursor, struct err *err)
         if (counter == NULL)
             return lmdb_env_damaged(&state->env, err, "it has more than %d counters",
                                     COUNTER_COUNT_MAX);
-        if (!state_db_get_number(state, DB_COUNTERS, counter->name, &counter->number, &found, err) ||
+        if (!state_db_get_number(state, DB_COUNTERS, counter->name, &counter->number, &found,
+                                 err) ||
             !state_db_move(state, cursor, &key, &value, MDB_NEXT, &found, err))
             return false;
         counter->committed = counter->number;

@@ -79,8 +79,8 @@ bool state_db_get(struct state *state, enum db db, MDB_val key, MDB_val *value, 
     return true;
 }
 
-/* Records of devices that are new since the last commit are on pages that are new too; these are counted
- * as what was added. */
+/* Records of devices that are new since the last commit are on pages that are new too; these are
+ * counted as what was added. */
 static bool is_new_record(const struct state *state, enum db db, const MDB_val *key)
 {
     uint32_t id;
@@ -90,8 +90,8 @@ static bool is_new_record(const struct state *state, enum db db, const MDB_val *
     return id >= state->committed.device_count;
 }
 
-/* A write touches one leaf that was there before (a split adds pages, which state_dirty_pages sees), and a
- * large value has pages of its own. */
+/* A write touches one leaf that was there before (a split adds pages, which state_dirty_pages
+ * sees), and a large value has pages of its own. */
 static void count_pages(struct state *state, enum db db, const MDB_val *key, size_t len)
 {
     state->last_counted = 0;

@@ -1,8 +1,9 @@
 /* state_db.h - what the state_*.c files share: the open transaction, its sub-databases, and what is
  * kept in memory beside them. Nobody outside store/ includes this.
  *
- * A write that LMDB refuses spoils the transaction as a whole. The state then remembers why ("broken"),
- * every further access repeats that error, and state_checkpoint() goes back to the last commit. */
+ * A write that LMDB refuses spoils the transaction as a whole. The state then remembers why
+ * ("broken"), every further access repeats that error, and state_checkpoint() goes back to the last
+ * commit. */
 #ifndef STORE_STATE_DB_H
 #define STORE_STATE_DB_H
 
@@ -74,9 +75,10 @@ struct device {
     bool loaded[PART_COUNT];
     bool copied[PART_COUNT]; /* its page on disk is among the changed ones already */
     bool changed[PART_COUNT];
-    struct arena arena;                 /* all bytes of it; reset at each open */
-    uint64_t touched;                   /* bit i: the attribute of indexes[i] was changed */
-    struct text old_keys[INDEX_PLACES]; /* for a touched index: the value_key on disk; len 0: none */
+    struct arena arena; /* all bytes of it; reset at each open */
+    uint64_t touched;   /* bit i: the attribute of indexes[i] was changed */
+    struct text
+        old_keys[INDEX_PLACES]; /* for a touched index: the value_key on disk; len 0: none */
 };
 _Static_assert(INDEX_PLACES <= 64, "touched has a bit for each index");
 
@@ -115,11 +117,13 @@ bool state_db_get(struct state *state, enum db db, MDB_val key, MDB_val *value, 
 bool state_db_put(struct state *state, enum db db, MDB_val key, MDB_val value, struct err *err);
 /* state_db_not_counted - the last write was to a page that was copied before: it adds no page. */
 void state_db_not_counted(struct state *state, enum db db);
-/* state_db_reserve - room for `len` bytes to fill before the next call; more `flags` as mdb_put's. */
+/* state_db_reserve - room for `len` bytes to fill before the next call; more `flags` as mdb_put's.
+ */
 bool state_db_reserve(struct state *state, enum db db, MDB_val key, size_t len, unsigned flags,
                       char **bytes, struct err *err);
 bool state_db_delete(struct state *state, enum db db, MDB_val key, bool *existed, struct err *err);
-/* state_db_spoil - the transaction must not be committed any more, because of `why`. Returns false. */
+/* state_db_spoil - the transaction must not be committed any more, because of `why`. Returns false.
+ */
 bool state_db_spoil(struct state *state, const struct err *why, struct err *err);
 /* state_db_cursor - to be closed by the caller before anything is written. */
 bool state_db_cursor(struct state *state, enum db db, MDB_cursor **cursor, struct err *err);
@@ -160,8 +164,8 @@ bool state_counts_get(struct state *state, size_t place, const struct value *val
 
 /* state_device_load - the device by id into the working copy. */
 bool state_device_load(struct state *state, uint32_t id, struct err *err);
-/* state_device_look - only look at a device: head and entries (in state->scratch), borrowed until the
- * next write. */
+/* state_device_look - only look at a device: head and entries (in state->scratch), borrowed until
+ * the next write. */
 bool state_device_look(struct state *state, uint32_t id, struct record_head *head, struct err *err);
 /* state_names_load - fill state->names from disk. */
 bool state_names_load(struct state *state, struct err *err);

@@ -235,13 +235,13 @@ bool state_device_find(struct state *state, struct text name, struct device **de
 
 /* --- out --- */
 
-static bool write_part(struct state *state, struct device *device, enum part part,
-                       struct err *err)
+static bool write_part(struct state *state, struct device *device, enum part part, struct err *err)
 {
     const struct record_head *head = part == PART_ATTRIBUTES ? &device->head : NULL;
     enum db db = part == PART_ATTRIBUTES ? DB_DEVICES : DB_TELEMETRY;
     const struct entries *entries = &device->parts[part];
-    /* A new device has the highest id: telling LMDB so fills its pages instead of splitting them. */
+    /* A new device has the highest id: telling LMDB so fills its pages instead of splitting them.
+     */
     bool is_new = part == PART_ATTRIBUTES && device->id == state->totals.device_count;
     const struct words *words = &state->words;
     uint32_t number;
@@ -373,7 +373,8 @@ static void touch_attribute(struct device *device, enum scope scope, struct text
 static bool fits(const struct device *device, enum part part, size_t removed, size_t added)
 {
     const struct record_head *head = part == PART_ATTRIBUTES ? &device->head : NULL;
-    return record_bytes(&device->state->words, head, &device->parts[part]) - removed + added <= DEVICE_RECORD_BYTES_MAX;
+    return record_bytes(&device->state->words, head, &device->parts[part]) - removed + added <=
+           DEVICE_RECORD_BYTES_MAX;
 }
 
 /* Put `attribute` in at `position`, in place of `old` if there is one. */
@@ -384,11 +385,10 @@ static bool place_entry(struct device *device, enum scope scope, size_t position
     struct entries *entries = &device->parts[part_of(scope)];
     struct entry entry = entry_encode(&device->arena, &device->state->words, scope, attribute);
     if (!fits(device, part_of(scope), old != NULL ? entries->items[position].len : 0, entry.len))
-        return err_set(err, ERR_TOO_LARGE,
-                       "device '" TEXT_FMT "': all its %s together would pass %d bytes",
-                       TEXT_ARG(device->head.name),
-                       scope == SCOPE_TELEMETRY ? "telemetry" : "attributes",
-                       DEVICE_RECORD_BYTES_MAX);
+        return err_set(
+            err, ERR_TOO_LARGE, "device '" TEXT_FMT "': all its %s together would pass %d bytes",
+            TEXT_ARG(device->head.name), scope == SCOPE_TELEMETRY ? "telemetry" : "attributes",
+            DEVICE_RECORD_BYTES_MAX);
     touch_attribute(device, scope, attribute->key, old != NULL ? &old->value : NULL);
     if (old != NULL)
         entries_replace(entries, position, entry);

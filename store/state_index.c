@@ -7,8 +7,8 @@
 
 /* --- keys --- */
 
-/* An entry's key on disk: index number, value_key, 0, number of the id block big-endian. Its value: crc32c
- * over the key and the set, then the set (idset.h). */
+/* An entry's key on disk: index number, value_key, 0, number of the id block big-endian. Its value:
+ * crc32c over the key and the set, then the set (idset.h). */
 enum { CRC_BYTES = 4, BLOCK_BYTES = 4 };
 
 struct row {
@@ -110,8 +110,8 @@ static bool change_count(struct state *state, struct text key, int by, struct er
     return true;
 }
 
-bool state_counts_get(struct state *state, size_t place, const struct value *value, uint64_t *number,
-                      struct err *err)
+bool state_counts_get(struct state *state, size_t place, const struct value *value,
+                      uint64_t *number, struct err *err)
 {
     unsigned char key[VALUE_KEY_BYTES_MAX];
     struct row row;
@@ -249,7 +249,6 @@ bool state_index_ids(struct state *state, size_t place, struct text value_key, u
     mdb_cursor_close(cursor);
     return done;
 }
-
 
 size_t state_index_count(const struct state *state)
 {

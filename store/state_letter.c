@@ -4,8 +4,8 @@
 #include "engine/base/crc32c.h"
 #include "store/state_db.h"
 
-/* Dead letters are numbered from 1; a record is its checksum and the JSON. The numbers kept run from
- * letter_first to letter_next - 1 without a gap. */
+/* Dead letters are numbered from 1; a record is its checksum and the JSON. The numbers kept run
+ * from letter_first to letter_next - 1 without a gap. */
 
 enum { CRC_BYTES = 4, TRIM_COUNT_MAX = 1000 };
 

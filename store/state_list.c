@@ -44,7 +44,8 @@ static uint64_t filter_hash(const struct device_filter *filter)
     uint64_t hash = FNV1A64_START;
     if (filter->by_index) {
         size_t len = value_key_encode(&filter->value, key);
-        hash = text_fnv1a64((struct text){(const char *)&filter->index, sizeof filter->index}, hash);
+        hash =
+            text_fnv1a64((struct text){(const char *)&filter->index, sizeof filter->index}, hash);
         hash = text_fnv1a64((struct text){(const char *)key, len}, hash);
     }
     hash = text_fnv1a64(TEXT("|"), hash);
@@ -139,7 +140,8 @@ static bool look_at(struct page *page, uint32_t id, struct err *err)
     return true;
 }
 
-/* Look at devices of the index from `from_id` on until the page is full; the cursor is the last id. */
+/* Look at devices of the index from `from_id` on until the page is full; the cursor is the last id.
+ */
 static bool list_by_index(struct page *page, size_t place, struct text value_key, uint32_t from_id,
                           struct text *next, struct err *err)
 {
@@ -329,9 +331,8 @@ static bool values_of(struct state *state, size_t place, struct text cursor, siz
     if (cursor.len > 0 && len == 0)
         return err_set(err, ERR_BAD_QUERY,
                        "the cursor is not one of this list: give 'next' of the page before");
-    struct value_page page = {.items = arena_alloc(arena, limit * sizeof *page.items),
-                              .limit = limit,
-                              .next = {"", 0}};
+    struct value_page page = {
+        .items = arena_alloc(arena, limit * sizeof *page.items), .limit = limit, .next = {"", 0}};
     if (!state_counts_flush(state, err) || !state_db_cursor(state, DB_COUNTS, &lmdb_cursor, err))
         return false;
     bool done = list_values(state, place, lmdb_cursor, lmdb_val(start, 1 + len), arena, &page, err);

@@ -4,10 +4,10 @@
 #include "engine/base/crc32c.h"
 #include "store/state_db.h"
 
-/* The configured list of indexes against the one on disk: what is no longer listed is removed, what is
- * new is built from the devices. Both may take many commits. An index that isn't complete has ready = 0
- * on disk from before its first entry is written until after its last: a crash in between leaves
- * something that the next open removes and builds anew. */
+/* The configured list of indexes against the one on disk: what is no longer listed is removed, what
+ * is new is built from the devices. Both may take many commits. An index that isn't complete has
+ * ready = 0 on disk from before its first entry is written until after its last: a crash in between
+ * leaves something that the next open removes and builds anew. */
 
 enum {
     NUMBER_COUNT = 256, /* index numbers are one byte */

@@ -3,8 +3,9 @@
 #include "engine/base/crc32c.h"
 #include "store/state_db.h"
 
-/* Two kinds of rows: "v" version -> crc32c, bundle; and "a" seq big-endian -> struct activation, version.
- * The last activation is the active one; the ones before it are what can be gone back to. */
+/* Two kinds of rows: "v" version -> crc32c, bundle; and "a" seq big-endian -> struct activation,
+ * version. The last activation is the active one; the ones before it are what can be gone back to.
+ */
 
 enum { CRC_BYTES = 4, ACTIVATION_KEY_BYTES = 9, VERSION_KEY_BYTES_MAX = 1 + VERSION_BYTES_MAX };
 

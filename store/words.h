@@ -2,8 +2,8 @@
  *
  * A fleet's devices have the same few keys, and their texts would be half of every record. A record
  * holds a word's number instead. The list only grows and is bounded: what comes when it is full is
- * written out in the records, so nothing depends on there being room. New words are in memory first;
- * the store writes them (from `saved_count` on) before the first record that uses them. */
+ * written out in the records, so nothing depends on there being room. New words are in memory
+ * first; the store writes them (from `saved_count` on) before the first record that uses them. */
 #ifndef STORE_WORDS_H
 #define STORE_WORDS_H
 

@@ -37,6 +37,7 @@ struct scan {
     const char *start;
     const char *at;
     const char *end;
+    unsigned depth_max;
     bool dotted; /* some number is written with a decimal point */
     struct err *err;
 };
@@ -188,9 +189,9 @@ static bool scan_json(struct scan *scan)
                 return false;
         } else {
             if (byte == '{' || byte == '[') {
-                if (++depth > JSON_DEPTH_MAX)
-                    return err_set(scan->err, ERR_LIMIT, "nested deeper than %d levels",
-                                   JSON_DEPTH_MAX);
+                if (++depth > scan->depth_max)
+                    return err_set(scan->err, ERR_LIMIT, "nested deeper than %u levels",
+                                   scan->depth_max);
             } else if (byte == '}' || byte == ']') {
                 depth -= depth > 0;
             } else if ((unsigned char)byte >= 0x7F ||
@@ -279,13 +280,19 @@ struct tree {
     bool dotted;
 };
 
-static bool parse_tree(struct text text, struct arena *scratch, struct tree *tree, struct err *err)
+static bool parse_tree(struct text text, unsigned depth_max, struct arena *scratch,
+                       struct tree *tree, struct err *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, cjson_install_hooks);
 
     struct scan scan = {
-        .start = text.bytes, .at = text.bytes, .end = text.bytes + text.len, .err = err};
+        .start = text.bytes,
+        .at = text.bytes,
+        .end = text.bytes + text.len,
+        .depth_max = depth_max,
+        .err = err,
+    };
     if (!scan_json(&scan))
         return false;
     cjson_arena = scratch;
@@ -378,7 +385,8 @@ static struct fields object_fields(const cJSON *object, bool dotted, struct aren
 bool json_parse_object(struct text text, struct arena *scratch, struct arena *arena,
                        struct fields *fields, struct err *err)
 {
-    return json_parse_object_expanding(text, NULL, 0, scratch, arena, fields, NULL, err);
+    return json_parse_object_expanding(text, JSON_DEPTH_MAX, NULL, 0, scratch, arena, fields, NULL,
+                                       err);
 }
 
 static size_t name_position(const char *name, const char *const *names, size_t name_count)
@@ -389,12 +397,13 @@ static size_t name_position(const char *name, const char *const *names, size_t n
     return i;
 }
 
-bool json_parse_object_expanding(struct text text, const char *const *names, size_t name_count,
-                                 struct arena *scratch, struct arena *arena, struct fields *fields,
-                                 struct fields *expanded, struct err *err)
+bool json_parse_object_expanding(struct text text, unsigned depth_max, const char *const *names,
+                                 size_t name_count, struct arena *scratch, struct arena *arena,
+                                 struct fields *fields, struct fields *expanded, struct err *err)
 {
+    assert(depth_max <= JSON_DEPTH_MAX);
     struct tree tree;
-    if (!parse_tree(text, scratch, &tree, err))
+    if (!parse_tree(text, depth_max, scratch, &tree, err))
         return false;
     if (!cJSON_IsObject(tree.root))
         return err_set(err, ERR_BAD_JSON, "expected a JSON object: {...}");
@@ -420,7 +429,7 @@ bool json_parse_value(struct text text, struct arena *scratch, struct arena *are
                       struct value *value, struct err *err)
 {
     struct tree tree;
-    if (!parse_tree(text, scratch, &tree, err))
+    if (!parse_tree(text, JSON_DEPTH_MAX, scratch, &tree, err))
         return false;
     *value = node_value(tree.root, tree.dotted, arena);
     return true;
@@ -430,7 +439,7 @@ bool json_parse_array(struct text text, struct arena *scratch, struct arena *are
                       struct value **values, size_t *value_count, struct err *err)
 {
     struct tree tree;
-    if (!parse_tree(text, scratch, &tree, err))
+    if (!parse_tree(text, JSON_DEPTH_MAX, scratch, &tree, err))
         return false;
     if (!cJSON_IsArray(tree.root))
         return err_set(err, ERR_BAD_JSON, "expected a JSON array: [...]");

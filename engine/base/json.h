@@ -27,10 +27,11 @@ bool json_parse_object(struct text text, struct arena *scratch, struct arena *ar
 
 /* json_parse_object_expanding - as json_parse_object, and in the same pass: a member named in `names`
  * that is an object itself is given as expanded[i] and not among `fields`. expanded[i].items is NULL when
- * there is no such member or it isn't an object (then it is among `fields`, to be complained about). */
-bool json_parse_object_expanding(struct text text, const char *const *names, size_t name_count,
-                                 struct arena *scratch, struct arena *arena, struct fields *fields,
-                                 struct fields *expanded, struct err *err);
+ * there is no such member or it isn't an object (then it is among `fields`, to be complained about).
+ * depth_max is at most JSON_DEPTH_MAX. */
+bool json_parse_object_expanding(struct text text, unsigned depth_max, const char *const *names,
+                                 size_t name_count, struct arena *scratch, struct arena *arena,
+                                 struct fields *fields, struct fields *expanded, struct err *err);
 
 /* json_parse_value - the same for one JSON value of any kind. */
 bool json_parse_value(struct text text, struct arena *scratch, struct arena *arena,

@@ -11,7 +11,8 @@ enum {
     VALUE_BYTES_MAX = 65536,        /* one attribute, telemetry or metadata value */
     FIELD_COUNT_MAX = 1000,         /* members of an event's data, or of its metadata */
     DEVICE_RECORD_BYTES_MAX = 1 << 20, /* all attributes of one device, or all its latest telemetry */
-    JSON_DEPTH_MAX = 32,
+    EVENT_DEPTH_MAX = 32,           /* levels of objects and arrays in an event */
+    JSON_DEPTH_MAX = 64,            /* in any other JSON: an answer wraps what an event brought */
     LIST_COUNT_MAX = 1000,          /* devices, dead letters or values in one answer */
     LIST_COUNT_DEFAULT = 100,
     INDEX_COUNT_MAX = 32,           /* indexed attributes */

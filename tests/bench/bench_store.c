@@ -1,12 +1,13 @@
-/* bench_store - the store alone, on one thread: what is the room that it leaves for everything else?
+/* bench_store - the store alone, on one thread: what is the room that it leaves for everything
+ * else?
  *
  *     bench_store [DEVICES [EVENTS [DIRTY_PAGES [DIR]]]]
  *     default 100000, 1000000, 30000, a new folder below /tmp
  *
- * state    random devices report one of 8 versions; the compare result is saved beside it: two puts and
- *          up to two moves in an index per event; a checkpoint each second or at DIRTY_PAGES
- * unchanged  every device reports what it reported before: only last-seen times change
- * journal  events of 131 bytes in commits of 100 */
+ * state    random devices report one of 8 versions; the compare result is saved beside it: two puts
+ * and up to two moves in an index per event; a checkpoint each second or at DIRTY_PAGES unchanged
+ * every device reports what it reported before: only last-seen times change journal  events of 131
+ * bytes in commits of 100 */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,8 +163,8 @@ static void bench_journal(const char *dir, uint64_t events)
         if (i % BATCH_COUNT == 0)
             need(journal_begin(journal, &err));
         need(journal_source(journal, TEXT("line-1"), i + 1, &duplicate, &err));
-        need(journal_append(journal, JOURNAL_EVENT, (int64_t)i, (struct text){body, sizeof body}, &seq,
-                            &err));
+        need(journal_append(journal, JOURNAL_EVENT, (int64_t)i, (struct text){body, sizeof body},
+                            &seq, &err));
         if (i % BATCH_COUNT == BATCH_COUNT - 1 || i == events - 1)
             need(journal_commit(journal, &err));
     }

@@ -13,7 +13,7 @@ import tempfile
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, main, receive, test, wait_until
+from harness import BUILD, DEADLINE_S, SAN, Daemon, main, receive, test, wait_until
 
 MIB = 1 << 20
 PORTS = ["--events", "tcp://127.0.0.1:*", "--query", "tcp://127.0.0.1:*", "--results", "tcp://127.0.0.1:*"]

@@ -203,6 +203,16 @@ def groups_go_in_one_request_in_order():
 
 
 @test
+def the_deepest_value_an_event_may_bring_can_be_shown():
+    deepest = "[" * 30 + "]" * 30
+    with Daemon() as daemon:
+        done(fwsync("send", "d", f"deep:={deepest}", daemon=daemon))
+        assert deepest in done(fwsync("get", "d", daemon=daemon))
+        listed = json.loads(done(fwsync("list", "--json", daemon=daemon)))
+        assert json.dumps(listed["client"]["deep"]).replace(" ", "") == deepest
+
+
+@test
 def a_rejected_event_is_told_and_exits_with_1():
     with Daemon() as daemon:
         code, out, err = fwsync("send", "d" * 256, "a=1", daemon=daemon)

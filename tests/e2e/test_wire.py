@@ -6,7 +6,7 @@ import json
 
 import zmq
 
-from harness import DEADLINE_S, Daemon, main, receive, test, wait_until
+from harness import Daemon, main, receive, test, wait_until
 
 MIB = 1 << 20
 

@@ -2,9 +2,9 @@
  *
  *     LD_PRELOAD=build/tests/fault/fullfs.so FWSYNC_FULL_FLAG=/tmp/x/full fwsyncd ...
  *
- * While the file named by FWSYNC_FULL_FLAG exists, writes to files whose name ends in data.mdb fail with
- * ENOSPC, as does making them longer. When that file is not empty, statvfs says that no bytes are left,
- * so that fwsync's own look at the free space is tested too. */
+ * While the file named by FWSYNC_FULL_FLAG exists, writes to files whose name ends in data.mdb fail
+ * with ENOSPC, as does making them longer. When that file is not empty, statvfs says that no bytes
+ * are left, so that fwsync's own look at the free space is tested too. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +23,8 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int part_count, off_t offse
 int ftruncate64(int fd, off_t len);
 int fallocate64(int fd, int mode, off_t offset, off_t len);
 
-/* LMDB's two meta pages are written over in place, which takes no space. A write there that fails all the
- * same is a broken disk to LMDB, and it wants to be opened again. */
+/* LMDB's two meta pages are written over in place, which takes no space. A write there that fails
+ * all the same is a broken disk to LMDB, and it wants to be opened again. */
 enum { META_BYTES = 2 * 4096 };
 
 static bool flag(struct stat *st)

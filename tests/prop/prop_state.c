@@ -1,6 +1,6 @@
-/* prop_state - random operations on the real store and on a model that is too simple to be wrong: plain
- * arrays, no indexes, copied as a whole at a checkpoint. Checkpoints succeed, are refused and get lost;
- * the store is closed without one, reopened, and its list of indexes changes.
+/* prop_state - random operations on the real store and on a model that is too simple to be wrong:
+ * plain arrays, no indexes, copied as a whole at a checkpoint. Checkpoints succeed, are refused and
+ * get lost; the store is closed without one, reopened, and its list of indexes changes.
  *
  * The seed is printed; FWSYNC_SEED=n repeats a run, FWSYNC_STEPS=n makes it longer. */
 #include <inttypes.h>
@@ -87,11 +87,18 @@ static void make_values(void)
     memset(large, 'L', sizeof large);
     large[1][2999] = 'M';
     const struct value made[VALUE_COUNT] = {
-        value_boolean(true), value_boolean(false), {.kind = VALUE_INTEGER, .integer = 1},
-        {.kind = VALUE_INTEGER, .integer = -70000}, {.kind = VALUE_DOUBLE, .number = 1.0},
-        {.kind = VALUE_DOUBLE, .number = -2.5}, value_string(TEXT("")), value_string(TEXT("1")),
-        value_string(TEXT("v1.10")), {.kind = VALUE_JSON, .text = TEXT("{\"a\":[1]}")},
-        value_string((struct text){large[0], 3000}), value_string((struct text){large[1], 3000}),
+        value_boolean(true),
+        value_boolean(false),
+        {.kind = VALUE_INTEGER, .integer = 1},
+        {.kind = VALUE_INTEGER, .integer = -70000},
+        {.kind = VALUE_DOUBLE, .number = 1.0},
+        {.kind = VALUE_DOUBLE, .number = -2.5},
+        value_string(TEXT("")),
+        value_string(TEXT("1")),
+        value_string(TEXT("v1.10")),
+        {.kind = VALUE_JSON, .text = TEXT("{\"a\":[1]}")},
+        value_string((struct text){large[0], 3000}),
+        value_string((struct text){large[1], 3000}),
     };
     memcpy(values, made, sizeof values);
 }
@@ -107,7 +114,8 @@ static struct device *open_device(unsigned number, struct model_device **of_mode
     struct text type_text = type < 0 ? (struct text){NULL, 0} : text_of(types[type]);
     done(state_device_open(state, name_of(number), type_text, now_ms, seen_ms, &device, &err));
     if (!m->exists)
-        *m = (struct model_device){.exists = true, .age = model.device_count++, .created_ms = now_ms};
+        *m = (struct model_device){
+            .exists = true, .age = model.device_count++, .created_ms = now_ms};
     if (type >= 0)
         m->type = type;
     if (seen_ms > 0)
@@ -256,7 +264,8 @@ static void same_list(const struct device_filter *filter, const bool *expected)
     unsigned last_age = 0;
     bool by_name = !filter->by_index && filter->type.len == 0;
     do {
-        done(state_devices(state, filter, cursor, 1 + pick(20), &arena, &names, &count, &cursor, &err));
+        done(state_devices(state, filter, cursor, 1 + pick(20), &arena, &names, &count, &cursor,
+                           &err));
         for (size_t i = 0; i < count; i++, total++) {
             unsigned number = 0;
             while (number < DEVICE_COUNT && !text_equal(name_of(number), names[i]))

@@ -1,5 +1,6 @@
-/* full_disk.h - for tests: a disk that fails on demand. Include it in one file of the program: it takes
- * the place of the C library's functions with which LMDB writes (see tests/fault/fullfs.c for the daemon). */
+/* full_disk.h - for tests: a disk that fails on demand. Include it in one file of the program: it
+ * takes the place of the C library's functions with which LMDB writes (see tests/fault/fullfs.c for
+ * the daemon). */
 #ifndef TEST_FULL_DISK_H
 #define TEST_FULL_DISK_H
 
@@ -12,10 +13,10 @@
 #include <unistd.h>
 
 static struct {
-    int error;           /* what each write fails with; 0: it works */
-    bool short_writes;   /* writes take half of what they are given */
-    bool only_meta;      /* only writes to LMDB's first two pages fail */
-    bool no_bytes_left;  /* statvfs says so */
+    int error;            /* what each write fails with; 0: it works */
+    bool short_writes;    /* writes take half of what they are given */
+    bool only_meta;       /* only writes to LMDB's first two pages fail */
+    bool no_bytes_left;   /* statvfs says so */
     unsigned fails_after; /* so many commits still work, then the disk is full; 0: without end */
     size_t written_bytes; /* by pwrite and writev */
 } full_disk;

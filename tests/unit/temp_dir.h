@@ -38,7 +38,8 @@ static inline const char *temp_dir_path(const char *dir, const char *name)
     return path;
 }
 
-/* Write `patch` over every place in the file where `found` stands (same length); how many there were. */
+/* Write `patch` over every place in the file where `found` stands (same length); how many there
+ * were. */
 static inline size_t file_patch(const char *path, const char *found, const char *patch)
 {
     FILE *file = fopen(path, "r+b");

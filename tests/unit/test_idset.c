@@ -79,13 +79,10 @@ static void test_bytes_that_are_no_set(void **unused)
         size_t len;
         bool valid;
     } rows[] = {
-        {"", 0, true},
-        {"\1", 1, false},
-        {"\1\0", 2, true},
-        {"\377\7", 2, true},      /* 2047 */
-        {"\0\10", 2, false},      /* 2048 */
-        {"\1\0\2\0", 4, true},
-        {"\2\0\1\0", 4, false},   /* not rising */
+        {"", 0, true},          {"\1", 1, false},
+        {"\1\0", 2, true},      {"\377\7", 2, true},    /* 2047 */
+        {"\0\10", 2, false},                            /* 2048 */
+        {"\1\0\2\0", 4, true},  {"\2\0\1\0", 4, false}, /* not rising */
         {"\1\0\1\0", 4, false},
     };
     static const char zeros[1000];

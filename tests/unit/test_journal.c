@@ -264,8 +264,8 @@ static void test_number_not_above_the_highest_is_duplicate(void **unused)
         uint64_t n;
         bool duplicate;
     } rows[] = {
-        {"a", 1, false}, {"a", 1, true},  {"a", 5, false}, {"a", 4, true},
-        {"a", 6, false}, {"b", 5, false}, {"b", 6, false}, {"a", 6, true},
+        {"a", 1, false}, {"a", 1, true},           {"a", 5, false},         {"a", 4, true},
+        {"a", 6, false}, {"b", 5, false},          {"b", 6, false},         {"a", 6, true},
         {"c", 0, true},  {"c", UINT64_MAX, false}, {"c", UINT64_MAX, true},
     };
     size_t count = sizeof rows / sizeof rows[0];
@@ -320,15 +320,12 @@ static void test_trim_rules(void **unused)
         size_t count_max;
         size_t trimmed;
     } rows[] = {
-        {10, 10000, 10000, 1 << 20, 100, 0},    /* young and small */
-        {10, 10000, 5000, 1 << 20, 100, 4},     /* older than 5000: 1..4 */
-        {10, 10000, 4999, 1 << 20, 100, 5},
-        {10, 10000, 5000, 1 << 20, 3, 3},       /* bounded work */
-        {2, 10000, 5000, 1 << 20, 100, 2},      /* not above applied_seq */
-        {0, 10000, 5000, 1 << 20, 100, 0},
-        {10, 99999, 0, 1 << 20, 100, 9},        /* never the newest */
-        {99, 99999, 0, 1 << 20, 100, 9},
-        {10, 10000, 10000, 0, 100, 9},          /* too many bytes */
+        {10, 10000, 10000, 1 << 20, 100, 0}, /* young and small */
+        {10, 10000, 5000, 1 << 20, 100, 4},  /* older than 5000: 1..4 */
+        {10, 10000, 4999, 1 << 20, 100, 5},  {10, 10000, 5000, 1 << 20, 3, 3}, /* bounded work */
+        {2, 10000, 5000, 1 << 20, 100, 2}, /* not above applied_seq */
+        {0, 10000, 5000, 1 << 20, 100, 0},   {10, 99999, 0, 1 << 20, 100, 9}, /* never the newest */
+        {99, 99999, 0, 1 << 20, 100, 9},     {10, 10000, 10000, 0, 100, 9},   /* too many bytes */
         {3, 10000, 10000, 0, 100, 3},
     };
     for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
@@ -349,8 +346,8 @@ static void test_trim_rules(void **unused)
         assert_int_equal(journal_last_seq(journal), 10);
         assert_int_equal(read_from(journal, trimmed + 1, 100, &records), 10 - trimmed);
         if (trimmed > 0)
-            fails(journal_read(journal, trimmed, 100, &arena, &records, &count, &err), ERR_NOT_FOUND,
-                  "no longer");
+            fails(journal_read(journal, trimmed, 100, &arena, &records, &count, &err),
+                  ERR_NOT_FOUND, "no longer");
         journal_close(journal);
         temp_dir_remove(dir);
         dir = temp_dir_make();
@@ -411,7 +408,8 @@ static void test_flipped_bit_is_damage(void **unused)
     append_committed(journal, 1, "first");
     append_committed(journal, 1, "the-body-to-hit");
     journal_close(journal);
-    assert_true(file_patch(temp_dir_path(dir, "data.mdb"), "the-body-to-hit", "the-body-to-hiu") > 0);
+    assert_true(file_patch(temp_dir_path(dir, "data.mdb"), "the-body-to-hit", "the-body-to-hiu") >
+                0);
     journal = open_journal();
     assert_int_equal(read_from(journal, 1, 1, &records), 1);
     fails(journal_read(journal, 1, 10, &arena, &records, &count, &err), ERR_DAMAGED,
@@ -549,7 +547,8 @@ static void test_place_that_cannot_be(void **unused)
     struct journal *journal;
     FILE *file = fopen(temp_dir_path(dir, "file"), "wb");
     fclose(file);
-    fails(journal_open(temp_dir_path(dir, "file/journal"), MAP_BYTES, &journal, &err), ERR_IO, "file");
+    fails(journal_open(temp_dir_path(dir, "file/journal"), MAP_BYTES, &journal, &err), ERR_IO,
+          "file");
     fails(journal_open("", MAP_BYTES, &journal, &err), ERR_IO, "");
 }
 

@@ -152,7 +152,7 @@ static void test_named_members_are_expanded(void **state)
     struct fields fields, expanded[3];
     struct err err;
     assert_true(json_parse_object_expanding(text_of("{\"a\":1,\"data\":{\"x\":{\"y\":2.0}},\"metadata\":3}"),
-                                            names, 3, &arena, &arena, &fields, expanded, &err));
+                                            JSON_DEPTH_MAX, names, 3, &arena, &arena, &fields, expanded, &err));
     assert_int_equal(fields.count, 2);
     assert_int_equal(fields_get(&fields, TEXT("metadata"))->integer, 3);
     assert_int_equal(expanded[0].count, 1);

@@ -43,7 +43,7 @@ static const struct vector vectors[] = {
     BOTH("exponents", "{\"a\":1e2,\"b\":1E+2,\"c\":1.5e-3}"),
     BOTH("2^53", "{\"a\":9007199254740992,\"b\":-9007199254740992}"),
     BOTH("underflow to zero", "{\"a\":1e-400}"),
-    BOTH("32 levels", "{\"a\":" NEST_31("1") "}"),
+    BOTH("64 levels", "{\"a\":[" NEST_31(NEST_31("1")) "]}"),
     BOTH("same key in two objects", "{\"a\":{\"k\":1},\"b\":{\"k\":2}}"),
     BOTH("number in a string before a number", "{\"1.0\":1,\"b\":\"2.0\",\"c\":2,\"d\":2.0}"),
 
@@ -114,7 +114,7 @@ static const struct vector vectors[] = {
     STRICTER("2^53 + 1", "{\"a\":9007199254740993}"),
     STRICTER("-(2^53 + 1), below", "{\"a\":[-9007199254740993]}"),
     STRICTER("2^63 - 1", "{\"a\":9223372036854775807}"),
-    STRICTER("33 levels", "{\"a\":[" NEST_31("1") "]}"),
+    STRICTER("65 levels", "{\"a\":[[" NEST_31(NEST_31("1")) "]]}"),
     STRICTER("number of 61 characters",
              "{\"a\":0.00000000000000000000000000000000000000000000000000000000001}"),
 };

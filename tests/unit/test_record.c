@@ -61,7 +61,8 @@ static void put_rows(struct entries *entries)
         struct attribute attribute = {text_of(rows[row].key), rows[row].value, rows[row].ts_ms,
                                       rows[row].seq};
         assert_false(entries_find(entries, rows[row].scope, attribute.key, &position));
-        entries_insert(entries, position, entry_encode(&arena, &words, rows[row].scope, &attribute));
+        entries_insert(entries, position,
+                       entry_encode(&arena, &words, rows[row].scope, &attribute));
     }
 }
 
@@ -74,8 +75,7 @@ static struct text write_record(uint32_t id, const struct record_head *head,
     return (struct text){bytes, len};
 }
 
-static const struct record_head head = {
-    {"ESP32_OTA", 9}, {"device-7", 8}, 1732147200000};
+static const struct record_head head = {{"ESP32_OTA", 9}, {"device-7", 8}, 1732147200000};
 
 static void check_rows(const struct entries *entries)
 {
@@ -223,11 +223,23 @@ static void test_value_keys_are_as_equal_as_values(void **unused)
     struct text long_a = arena_copy(&arena, (struct text){large, 5000}), long_b = long_a;
     long_b.len = 4999;
     const struct value values[] = {
-        value_boolean(false), value_boolean(true), integer(0), integer(1), integer(-1), number(0.0),
-        number(-0.0), number(1.0), number(INFINITY), value_string(TEXT("")), value_string(TEXT("1")),
-        value_string(TEXT("true")), value_string((struct text){large, VALUE_KEY_TEXT_MAX}),
-        value_string((struct text){large, VALUE_KEY_TEXT_MAX + 1}), value_string(long_a),
-        value_string(long_b), {.kind = VALUE_JSON, .text = TEXT("1")},
+        value_boolean(false),
+        value_boolean(true),
+        integer(0),
+        integer(1),
+        integer(-1),
+        number(0.0),
+        number(-0.0),
+        number(1.0),
+        number(INFINITY),
+        value_string(TEXT("")),
+        value_string(TEXT("1")),
+        value_string(TEXT("true")),
+        value_string((struct text){large, VALUE_KEY_TEXT_MAX}),
+        value_string((struct text){large, VALUE_KEY_TEXT_MAX + 1}),
+        value_string(long_a),
+        value_string(long_b),
+        {.kind = VALUE_JSON, .text = TEXT("1")},
         {.kind = VALUE_JSON, .text = long_a},
     };
     size_t count = sizeof values / sizeof values[0];
@@ -246,13 +258,16 @@ static void test_value_keys_are_as_equal_as_values(void **unused)
 static void test_number_keys_sort_as_numbers(void **unused)
 {
     (void)unused;
-    static const double rising[] = {-INFINITY, -1e300, -2.5, -1, -0.0, 0.0, 5e-324, 1, 1e300, INFINITY};
-    static const int64_t integers[] = {-9007199254740992, -256, -1, 0, 1, 255, 256, 9007199254740992};
+    static const double rising[] = {-INFINITY, -1e300, -2.5, -1,    -0.0,
+                                    0.0,       5e-324, 1,    1e300, INFINITY};
+    static const int64_t integers[] = {-9007199254740992, -256, -1, 0, 1, 255, 256,
+                                       9007199254740992};
     for (size_t i = 1; i < sizeof rising / sizeof rising[0]; i++)
-        assert_true(memcmp(key_of(number(rising[i - 1])).bytes, key_of(number(rising[i])).bytes, 9) < 0);
+        assert_true(
+            memcmp(key_of(number(rising[i - 1])).bytes, key_of(number(rising[i])).bytes, 9) < 0);
     for (size_t i = 1; i < sizeof integers / sizeof integers[0]; i++)
-        assert_true(memcmp(key_of(integer(integers[i - 1])).bytes, key_of(integer(integers[i])).bytes,
-                           9) < 0);
+        assert_true(memcmp(key_of(integer(integers[i - 1])).bytes,
+                           key_of(integer(integers[i])).bytes, 9) < 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -1,5 +1,5 @@
-/* The state is what the last checkpoint and the changes since say, and every question about many devices
- * is answered as if each had been looked at. */
+/* The state is what the last checkpoint and the changes since say, and every question about many
+ * devices is answered as if each had been looked at. */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -223,9 +223,15 @@ static void test_every_kind_of_value_comes_back(void **unused)
     static char large[VALUE_BYTES_MAX];
     memset(large, 'x', sizeof large);
     const struct value values[] = {
-        value_boolean(true), value_boolean(false), integer(-5), integer(9007199254740992),
-        {.kind = VALUE_DOUBLE, .number = 1.0}, text_value(""), text_value("1"),
-        value_string((struct text){large, sizeof large}), {.kind = VALUE_JSON, .text = TEXT("{}")},
+        value_boolean(true),
+        value_boolean(false),
+        integer(-5),
+        integer(9007199254740992),
+        {.kind = VALUE_DOUBLE, .number = 1.0},
+        text_value(""),
+        text_value("1"),
+        value_string((struct text){large, sizeof large}),
+        {.kind = VALUE_JSON, .text = TEXT("{}")},
     };
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         for (enum scope scope = SCOPE_CLIENT; scope < SCOPE_COUNT; scope++) {
@@ -267,12 +273,14 @@ static void test_equal_value_keeps_its_time(void **unused)
     assert_true(get(device, SCOPE_CLIENT, "key", &found));
     assert_int_equal(found.ts_ms, 100);
     assert_int_equal(found.seq, 1);
-    assert_true(put(device, SCOPE_CLIENT, "key", text_value("v2"), 50, 3)); /* attributes: as given */
+    assert_true(
+        put(device, SCOPE_CLIENT, "key", text_value("v2"), 50, 3)); /* attributes: as given */
     assert_true(get(device, SCOPE_CLIENT, "key", &found));
     assert_int_equal(found.ts_ms, 50);
     assert_int_equal(found.seq, 3);
     assert_true(put(device, SCOPE_CLIENT, "n", integer(1), 1, 4));
-    assert_true(put(device, SCOPE_CLIENT, "n", (struct value){.kind = VALUE_DOUBLE, .number = 1}, 1, 5));
+    assert_true(
+        put(device, SCOPE_CLIENT, "n", (struct value){.kind = VALUE_DOUBLE, .number = 1}, 1, 5));
     assert_true(put(device, SCOPE_CLIENT, "n", text_value("1"), 1, 6));
 }
 
@@ -292,8 +300,9 @@ static void test_telemetry_takes_only_newer(void **unused)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct attribute found;
         struct device *device = device_open("a");
-        assert_int_equal(put(device, SCOPE_TELEMETRY, "t", integer(rows[i].number), rows[i].ts_ms, i + 1),
-                         rows[i].changed);
+        assert_int_equal(
+            put(device, SCOPE_TELEMETRY, "t", integer(rows[i].number), rows[i].ts_ms, i + 1),
+            rows[i].changed);
         save(device);
         checkpoint();
         reopen();
@@ -355,7 +364,8 @@ static void visit(void *context, const struct attribute *attribute)
 {
     struct visited *visited = context;
     size_t len = strlen(visited->keys);
-    snprintf(visited->keys + len, sizeof visited->keys - len, TEXT_FMT " ", TEXT_ARG(attribute->key));
+    snprintf(visited->keys + len, sizeof visited->keys - len, TEXT_FMT " ",
+             TEXT_ARG(attribute->key));
 }
 
 static void test_each_visits_one_scope_in_order(void **unused)
@@ -388,7 +398,8 @@ static void test_device_over_its_bound_is_refused_unchanged(void **unused)
     struct attribute found;
     bool changed, ok = true;
     struct device *device = device_open("a");
-    fails(device_put(device, SCOPE_CLIENT, TEXT("k"), &value, 1, 1, &changed, &err), ERR_TOO_LARGE, "'k'");
+    fails(device_put(device, SCOPE_CLIENT, TEXT("k"), &value, 1, 1, &changed, &err), ERR_TOO_LARGE,
+          "'k'");
     value.text.len = VALUE_BYTES_MAX;
     int count = 0;
     for (; ok && count < 100; count++) {
@@ -466,7 +477,8 @@ static void fill_fleet(void)
         char name[16];
         struct device *device;
         snprintf(name, sizeof name, "%c%d", i % 2 ? 'x' : 'y', 11 - i);
-        done(state_device_open(state, text_of(name), i % 3 ? TEXT("A") : TEXT("B"), 1, 1, &device, &err));
+        done(state_device_open(state, text_of(name), i % 3 ? TEXT("A") : TEXT("B"), 1, 1, &device,
+                               &err));
         put(device, SCOPE_SERVER, "fwStateIsSynced", value_boolean(i % 4 == 0), 1, 1);
         save(device);
     }
@@ -524,9 +536,11 @@ static void test_cursor_of_another_list_is_refused(void **unused)
     fails(state_devices(state, &by_type, cursor, 1, &arena, &names, &count, &next, &err),
           ERR_BAD_QUERY, "cursor");
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        fails(state_devices(state, &by_name, text_of(wrong[i]), 1, &arena, &names, &count, &next, &err),
+        fails(state_devices(state, &by_name, text_of(wrong[i]), 1, &arena, &names, &count, &next,
+                            &err),
               ERR_BAD_QUERY, "cursor");
-        fails(state_index_values(state, 0, text_of(wrong[i]), 1, &arena, &values, &count, &next, &err),
+        fails(state_index_values(state, 0, text_of(wrong[i]), 1, &arena, &values, &count, &next,
+                                 &err),
               ERR_BAD_QUERY, "cursor");
     }
 }
@@ -558,8 +572,13 @@ static void test_values_of_an_index(void **unused)
     static char large[1000];
     memset(large, 'x', sizeof large);
     const struct value values[] = {
-        value_boolean(true), integer(-1), integer(300), {.kind = VALUE_DOUBLE, .number = 0.5},
-        text_value(""), text_value("v1.1"), {.kind = VALUE_JSON, .text = TEXT("[1]")},
+        value_boolean(true),
+        integer(-1),
+        integer(300),
+        {.kind = VALUE_DOUBLE, .number = 0.5},
+        text_value(""),
+        text_value("v1.1"),
+        {.kind = VALUE_JSON, .text = TEXT("[1]")},
         value_string((struct text){large, 1000}),
     };
     enum { VALUE_COUNT = sizeof values / sizeof values[0] };
@@ -575,7 +594,8 @@ static void test_values_of_an_index(void **unused)
         do {
             struct value_count *page;
             size_t count;
-            done(state_index_values(state, VERSION, cursor, limit, &arena, &page, &count, &cursor, &err));
+            done(state_index_values(state, VERSION, cursor, limit, &arena, &page, &count, &cursor,
+                                    &err));
             for (size_t i = 0; i < count; i++, seen++) {
                 assert_int_equal(page[i].count, 3);
                 assert_true(value_equal(&page[i].value, &values[seen]));
@@ -765,7 +785,8 @@ static void test_unknown_outcome_stops(void **unused)
     fails(state_checkpoint(state, &lost, &err), ERR_STORE, "unknown");
     full_disk.error = 0;
     assert_false(lost);
-    fails(state_device_open(state, TEXT("a"), (struct text){NULL, 0}, 1, 1, &device, &err), ERR_STORE, "");
+    fails(state_device_open(state, TEXT("a"), (struct text){NULL, 0}, 1, 1, &device, &err),
+          ERR_STORE, "");
     fails(state_checkpoint(state, &lost, &err), ERR_STORE, "");
 }
 
@@ -793,7 +814,8 @@ static void test_full_map_goes_back_to_the_last(void **unused)
     }
     fails(ok, ERR_FULL, "raise it");
     struct device *device;
-    fails(state_device_find(state, TEXT("a"), &device, &err), ERR_FULL, "raise it"); /* until then */
+    fails(state_device_find(state, TEXT("a"), &device, &err), ERR_FULL,
+          "raise it"); /* until then */
     fails(state_checkpoint(state, &lost, &err), ERR_FULL, "raise it");
     assert_true(lost);
     assert_int_equal(state_device_count(state), 1);
@@ -815,7 +837,8 @@ static void test_dirty_pages_is_a_bound_from_above(void **unused)
             struct device *device = device_open(name);
             put(device, SCOPE_CLIENT, "currentFwVer", integer(i * (round + 1) % 500), i, 1);
             put(device, SCOPE_SERVER, "lastTargetFwVer",
-                value_string((struct text){"xxxxxxxxxxxxxxxxxxxxxxxxxxxx", (size_t)(i + round) % 28}),
+                value_string(
+                    (struct text){"xxxxxxxxxxxxxxxxxxxxxxxxxxxx", (size_t)(i + round) % 28}),
                 i, 1);
             if (i % 5 == 0)
                 put(device, SCOPE_TELEMETRY, "t", integer(i + round), 100 * round, 1);
@@ -847,8 +870,8 @@ static void test_dirty_pages_counts_removed_values(void **unused)
     }
 }
 
-/* LMDB leaves the end of the file unwritten when a transaction gave back what it took there; that is not
- * a file that was cut. */
+/* LMDB leaves the end of the file unwritten when a transaction gave back what it took there; that
+ * is not a file that was cut. */
 static void test_pages_taken_and_given_back_are_no_damage(void **unused)
 {
     (void)unused;
@@ -911,9 +934,10 @@ static void test_flipped_bit_in_an_index_is_damage(void **unused)
     struct text *names, next;
     size_t count;
     uint64_t devices;
-    fails(state_devices(state, &filter, TEXT(""), 10, &arena, &names, &count, &next, &err), ERR_DAMAGED,
-          "index fails its checksum");
-    fails(state_index_devices(state, VERSION, &filter.value, &devices, &err), ERR_DAMAGED, "counts");
+    fails(state_devices(state, &filter, TEXT(""), 10, &arena, &names, &count, &next, &err),
+          ERR_DAMAGED, "index fails its checksum");
+    fails(state_index_devices(state, VERSION, &filter.value, &devices, &err), ERR_DAMAGED,
+          "counts");
 }
 
 static void test_half_written_device_is_not_committed(void **unused)
