@@ -328,7 +328,8 @@ static bool change_rules(struct applier *applier, struct rules_change *change, s
         done = activate(applier, change->ruleset, change->seq, change->received_ms, err);
     else
         ruleset_destroy(change->ruleset);
-    free(change);
+    change->ruleset = NULL;
+    queue_push(applier->partition->door_queue, &change->work);
     return done;
 }
 

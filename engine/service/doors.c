@@ -59,6 +59,7 @@ struct doors {
     int64_t noticed_ms; /* when a malformed message was last logged */
     struct err err;     /* why the partition failed; code ERR_NONE: it didn't */
     bool stopped;
+    bool rules_active; /* a change of rules came home since doors_run() last said so */
 };
 
 /* --- opening --------------------------------------------------------------------------------------------- */
@@ -469,7 +470,9 @@ static void finish(struct doors *doors, struct work *work)
         free(work);
         return;
     case WORK_RULES:
-        break;
+        doors->rules_active = true;
+        free(work);
+        return;
     }
     abort();
 }
@@ -511,12 +514,15 @@ static void wait_for_work(struct doors *doors, int signal_fd)
 
 int doors_run(struct doors *doors, struct partition *partition, int signal_fd, struct err *err)
 {
-    enum { TURNS_BETWEEN_SIGNALS = 64 }; /* while there is work; a turn is some microseconds to some ms */
-    for (unsigned turn = 0;; turn++) {
+    for (;;) {
         bool busy = take_finished(doors, 0);
         if (doors->err.code != ERR_NONE) {
             *err = doors->err;
-            return 0;
+            return DOORS_FAILED;
+        }
+        if (doors->rules_active) {
+            doors->rules_active = false;
+            return DOORS_RULES_ACTIVE;
         }
         busy |= take_events(doors, partition);
         busy |= take_queries(doors, partition);

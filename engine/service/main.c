@@ -160,16 +160,17 @@ static struct ruleset *load_rules(const struct settings *settings)
     return ruleset;
 }
 
-/* A version that is active already isn't journaled again. `active` is the version asked for last. */
-static void change_rules(struct partition *partition, struct ruleset *ruleset, char active[64])
+/* A version that is active already isn't journaled again: false. `active` is the version asked for last. */
+static bool change_rules(struct partition *partition, struct ruleset *ruleset, char active[64])
 {
     struct text version = ruleset_version(ruleset);
     if (text_is(version, active)) {
         ruleset_destroy(ruleset);
-        return;
+        return false;
     }
     snprintf(active, 64, TEXT_FMT, TEXT_ARG(version));
     partition_change_rules(partition, ruleset);
+    return true;
 }
 
 static void reload_rules(struct partition *partition, char active[64])
@@ -203,24 +204,38 @@ static int fail(const struct err *err)
     return err->code == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
 }
 
-/* Returns false when the partition failed. */
-static bool serve(struct doors *doors, struct partition *partition, int signal_fd, char active[64],
-                  struct err *err)
+static void print_ready(const struct doors *doors, bool *ready)
 {
     printf("ready events=%s query=%s results=%s\n", doors_events(doors), doors_query(doors),
            doors_results(doors));
     fflush(stdout);
+    *ready = true;
+}
+
+/* Serves until a signal says stop. It is ready when the rules that the settings name are active. Returns
+ * false when the partition failed. */
+static bool serve(struct doors *doors, struct partition *partition, int signal_fd, char active[64],
+                  bool rules_change, struct err *err)
+{
+    bool ready = false;
     for (;;) {
-        int signal_number = doors_run(doors, partition, signal_fd, err);
-        if (signal_number == 0)
+        if (!ready && !rules_change)
+            print_ready(doors, &ready);
+        int happened = doors_run(doors, partition, signal_fd, err);
+        switch (happened) {
+        case DOORS_FAILED:
             return false;
-        if (signal_number == SIGHUP) {
+        case DOORS_RULES_ACTIVE:
+            rules_change = false;
+            break;
+        case SIGHUP:
             reload_rules(partition, active);
-            continue;
+            break;
+        default:
+            log_line(LOG_INFO, "stopping", "signal=%s", strsignal(happened));
+            partition_stop_begin(partition);
+            return doors_drain(doors, err);
         }
-        log_line(LOG_INFO, "stopping", "signal=%s", strsignal(signal_number));
-        partition_stop_begin(partition);
-        return doors_drain(doors, err);
     }
 }
 
@@ -256,8 +271,8 @@ static int run(const struct settings *settings, struct ruleset *ruleset)
     }
     char active[64];
     snprintf(active, sizeof active, TEXT_FMT, TEXT_ARG(applier_rules(partition.applier)));
-    change_rules(&partition, ruleset, active);
-    if (!serve(doors, &partition, signal_fd, active, &err))
+    bool rules_change = change_rules(&partition, ruleset, active);
+    if (!serve(doors, &partition, signal_fd, active, rules_change, &err))
         _exit(fail(&err)); /* its threads may hold anything: nothing here is safe to take down */
     partition_close(&partition);
     doors_close(doors);

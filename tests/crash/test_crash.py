@@ -193,7 +193,7 @@ def drive(producers, until, ahead=True):
     by_socket = {producer.socket: producer for producer in producers}
     for socket in by_socket:
         poller.register(socket, zmq.POLLIN)
-    end = time.monotonic() + DEADLINE_S * 2
+    end = time.monotonic() + DEADLINE_S * 4
     while not until():
         if ahead:
             for producer in producers:
