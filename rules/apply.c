@@ -44,15 +44,18 @@ static struct members first_metadata(const struct event *event, const struct app
     return members;
 }
 
-/* An operator's write is saved before any rule sees it. */
+/* An operator's write is saved before any rule sees it. A value that the store won't take ends the write;
+ * the message keeps what came before it, so that the rules derive from what is stored. */
 static bool save_write(struct fwsync_message *message, const struct event *event, int64_t ts_ms)
 {
     for (size_t i = 0; i < event->data.count; i++) {
         const struct field *field = &event->data.items[i];
         if (field->value.kind == VALUE_NULL)
             continue;
-        if (!message_save(message, event->scope, field->key, &field->value, ts_ms))
+        if (!message_save(message, event->scope, field->key, &field->value, ts_ms)) {
+            message->data.fields.count = i;
             return false;
+        }
     }
     return true;
 }
@@ -64,10 +67,10 @@ bool apply_event(const struct ruleset *ruleset, const struct apply_input *input,
     int64_t ts_ms = event->has_ts ? event->ts_ms : input->received_ms;
     struct run run = {.ruleset = ruleset, .input = input, .ts_ms = ts_ms, .err = err};
     struct fwsync_message message = {.run = &run, .data.fields = event->data};
-    if (event->has_scope && !save_write(&message, event, ts_ms)) {
-        if (!run.store_failed)
-            run_dead_letter(&run, NULL, message.error);
-    } else {
+    bool saved = !event->has_scope || save_write(&message, event, ts_ms);
+    if (!saved && !run.store_failed)
+        run_dead_letter(&run, NULL, message.error);
+    if (saved || (!run.store_failed && message.changed)) {
         message.metadata = first_metadata(event, input, ts_ms);
         run_message(&run, &message, ruleset->root->entry.nodes[0]);
     }

@@ -1,8 +1,10 @@
 /* apply.h - one event changes the state: the fold's step.
  *
  * A pure function of (rules, device, event): an operator's write is saved first, then the root chain
- * runs. It reaches the device through `struct device_access` and the outside through `struct sink`, so
- * the same step runs on the real store, in a test against a model, and in a what-if. */
+ * runs. A value that the store won't take is a dead letter; those after it aren't saved, and the chain runs
+ * for those before it if they changed something. The step reaches the device through `struct device_access`
+ * and the outside through `struct sink`, so it is the same on the real store, in a test against a model, and
+ * in a what-if. */
 #ifndef RULES_APPLY_H
 #define RULES_APPLY_H
 

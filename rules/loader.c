@@ -12,6 +12,7 @@
 #include "rules/check.h"
 #include "rules/config.h"
 #include "rules/registry.h"
+#include "rules/words.h"
 
 struct draft {
     struct chain *chain;
@@ -99,6 +100,21 @@ static int compare_drafts(const void *left, const void *right)
                   ((const struct draft *)right)->chain->name.bytes);
 }
 
+static void report_no_root(struct loader *loader, const char *whole)
+{
+    const struct ruleset *ruleset = loader->ruleset;
+    const char *names[CHAIN_COUNT_MAX];
+    for (size_t i = 0; i < ruleset->chain_count; i++)
+        names[i] = ruleset->chains[i]->name.bytes;
+    char found[WORDS_HINT_BYTES];
+    words_list(names, ruleset->chain_count, found);
+    const char *nearest = text_nearest(TEXT("root"), names, ruleset->chain_count);
+    problem_add(loader->problems, (struct place){whole, 0, 0},
+                "no chain is named 'root', the one that gets every message; found: %s%s%s%s", found,
+                nearest == NULL ? "" : "; is it '", nearest == NULL ? "" : nearest,
+                nearest == NULL ? "" : "'?");
+}
+
 static void draft_chains(struct loader *loader, const struct sources *sources)
 {
     struct ruleset *ruleset = loader->ruleset;
@@ -113,8 +129,7 @@ static void draft_chains(struct loader *loader, const struct sources *sources)
             ruleset->root = ruleset->chains[i];
     }
     if (ruleset->root == NULL && loader->chains_complete)
-        problem_add(loader->problems, (struct place){sources->whole, 0, 0},
-                    "no chain is named 'root'; that is the one that gets every message");
+        report_no_root(loader, sources->whole);
 }
 
 /* --- 2: the nodes ----------------------------------------------------------------------------------- */

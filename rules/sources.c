@@ -103,13 +103,31 @@ static bool read_file(const char *dir, struct text name, struct arena *arena, st
     return done;
 }
 
+/* The directory that didn't open may be a file of the one that was meant. */
+static bool dir_problem(struct problems *problems, const char *dir)
+{
+    int reason = errno;
+    struct stat status;
+    if (reason == ENOTDIR && stat(dir, &status) == 0) {
+        const char *slash = strrchr(dir, '/');
+        struct text folder = TEXT(".");
+        if (slash != NULL)
+            folder = (struct text){dir, slash == dir ? 1 : (size_t)(slash - dir)};
+        problem_add(problems, (struct place){dir, 0, 0},
+                    "is a file; expected the folder it is in: " TEXT_FMT, TEXT_ARG(folder));
+        return false;
+    }
+    errno = reason;
+    return io_problem(problems, dir, "the rules directory can't be opened");
+}
+
 /* The names of the rule files, in any order. */
 static bool list_names(const char *dir, struct arena *arena, struct text names[CHAIN_COUNT_MAX],
                        size_t *count, struct problems *problems)
 {
     DIR *stream = opendir(dir);
     if (stream == NULL)
-        return io_problem(problems, dir, "the rules directory can't be opened");
+        return dir_problem(problems, dir);
     bool right = true;
     *count = 0;
     const struct dirent *entry;

@@ -15,10 +15,24 @@ static void add(char hint[WORDS_HINT_BYTES], const char *format, ...)
     va_end(args);
 }
 
+static void add_list(char hint[WORDS_HINT_BYTES], const char *const *words, size_t word_count)
+{
+    enum { SHOWN_MAX = 16 };
+    for (size_t i = 0; i < word_count && i < SHOWN_MAX; i++)
+        add(hint, "%s%s", i == 0 ? "" : ", ", words[i]);
+    if (word_count > SHOWN_MAX)
+        add(hint, ", ... (%zu in all)", word_count);
+}
+
+void words_list(const char *const *words, size_t word_count, char list[WORDS_HINT_BYTES])
+{
+    list[0] = '\0';
+    add_list(list, words, word_count);
+}
+
 void words_hint(struct text wrong, const char *const *words, size_t word_count,
                 char hint[WORDS_HINT_BYTES])
 {
-    enum { SHOWN_MAX = 16 };
     const char *nearest = text_nearest(wrong, words, word_count);
     hint[0] = '\0';
     if (nearest != NULL)
@@ -27,14 +41,10 @@ void words_hint(struct text wrong, const char *const *words, size_t word_count,
         add(hint, "expected none");
         return;
     }
-    const char *lead = word_count == 1 ? "expected" : "expected one of:";
-    add(hint, "%s %s", lead, words[0]);
+    add(hint, "%s ", word_count == 1 ? "expected" : "expected one of:");
     if (nearest != NULL)
         hint[strlen("did you mean ''? ") + strlen(nearest)] = 'E';
-    for (size_t i = 1; i < word_count && i < SHOWN_MAX; i++)
-        add(hint, ", %s", words[i]);
-    if (word_count > SHOWN_MAX)
-        add(hint, ", ... (%zu in all)", word_count);
+    add_list(hint, words, word_count);
 }
 
 bool text_has_control(struct text text)

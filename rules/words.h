@@ -10,6 +10,9 @@ enum { WORDS_HINT_BYTES = 400 };
 void words_hint(struct text wrong, const char *const *words, size_t word_count,
                 char hint[WORDS_HINT_BYTES]);
 
+/* words_list - "x, y, z", cut likewise; "" for none. */
+void words_list(const char *const *words, size_t word_count, char list[WORDS_HINT_BYTES]);
+
 /* text_has_control - is there a C0 or C1 control character or a DEL in this UTF-8 text? */
 bool text_has_control(struct text text);
 

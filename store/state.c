@@ -10,7 +10,10 @@
 enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192 };
 
 /* Beyond what the checkpoint needs: room for the file system's own needs. */
-enum { FREE_MARGIN_BYTES = 1 << 20 };
+enum {
+    FREE_MARGIN_BYTES = 1 << 20,
+    MAP_MARGIN_PART = 16, /* of the map, for what is applied between two checkpoints */
+};
 
 static const struct lmdb_env_kind state_kind = {
     .name = "state",
@@ -149,8 +152,10 @@ bool state_commit(struct state *state, struct err *err)
             state->committed = state->totals;
             state->committed_pages_written = pages;
             start_counting_pages(state);
-            for (size_t i = 0; i < state->counter_count; i++)
+            for (size_t i = 0; i < state->counter_count; i++) {
                 state->counters[i].committed = state->counters[i].number;
+                state->counters[i].stored = true;
+            }
             return true;
         }
     }
@@ -305,6 +310,12 @@ static bool check_space(const struct state *state, struct err *err)
 {
     uint64_t pages = state_dirty_pages(state), reusable = reusable_pages(state);
     uint64_t need = pages > reusable ? (pages - reusable) * state->env.page_bytes : 0;
+    uint64_t file_bytes = lmdb_env_pages(&state->env) * state->env.page_bytes;
+    if (file_bytes + need + state->env.map_bytes / MAP_MARGIN_PART > state->env.map_bytes)
+        return err_set(err, ERR_FULL,
+                       "%s: it has grown to its bound of %" PRIu64
+                       " GiB: raise state-map-gib and start again",
+                       state->env.path, state->env.map_bytes >> 30);
     uint64_t free_bytes = lmdb_env_free_bytes(&state->env);
     if (free_bytes >= need + FREE_MARGIN_BYTES)
         return true;

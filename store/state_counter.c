@@ -54,6 +54,7 @@ static bool load_all(struct state *state, MDB_cursor *cursor, struct err *err)
             !state_db_move(state, cursor, &key, &value, MDB_NEXT, &found, err))
             return false;
         counter->committed = counter->number;
+        counter->stored = true;
     }
     return true;
 }
@@ -61,8 +62,10 @@ static bool load_all(struct state *state, MDB_cursor *cursor, struct err *err)
 bool state_counters_load(struct state *state, struct err *err)
 {
     MDB_cursor *cursor;
-    for (size_t i = 0; i < state->counter_count; i++)
+    for (size_t i = 0; i < state->counter_count; i++) {
         state->counters[i].number = state->counters[i].committed = 0;
+        state->counters[i].stored = false;
+    }
     if (!state_db_cursor(state, DB_COUNTERS, &cursor, err))
         return false;
     bool done = load_all(state, cursor, err);
@@ -74,7 +77,7 @@ bool state_counters_flush(struct state *state, struct err *err)
 {
     for (size_t i = 0; i < state->counter_count; i++) {
         const struct counter *counter = &state->counters[i];
-        if (counter->number != counter->committed &&
+        if ((counter->number != counter->committed || !counter->stored) &&
             !state_db_put_number(state, DB_COUNTERS, counter->name, counter->number, err))
             return false;
     }

@@ -61,6 +61,7 @@ enum { COUNTER_COUNT_MAX = 256, COUNTER_NAME_BYTES_MAX = 64 };
 struct counter {
     uint64_t number;
     uint64_t committed;
+    bool stored;      /* on disk, if only as 0: a name that was given out stays so in a replay */
     struct text name; /* in state->lasting */
 };
 

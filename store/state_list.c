@@ -64,7 +64,7 @@ static bool read_cursor(const struct device_filter *filter, struct text cursor, 
     snprintf(start, sizeof start, "%016" PRIx64 ":", filter_hash(filter));
     if (cursor.len <= CURSOR_HASH_LEN + 1 || !text_starts(cursor, text_of(start)))
         return err_set(err, ERR_BAD_QUERY,
-                       "the cursor is not one of this list: give 'next' of the page before, with "
+                       "the cursor is not one of this list: give 'cursor' of the page before, with "
                        "the same filter");
     *rest = (struct text){cursor.bytes + CURSOR_HASH_LEN + 1, cursor.len - CURSOR_HASH_LEN - 1};
     return true;
@@ -330,7 +330,7 @@ static bool values_of(struct state *state, size_t place, struct text cursor, siz
     MDB_cursor *lmdb_cursor;
     if (cursor.len > 0 && len == 0)
         return err_set(err, ERR_BAD_QUERY,
-                       "the cursor is not one of this list: give 'next' of the page before");
+                       "the cursor is not one of this list: give 'cursor' of the page before");
     struct value_page page = {
         .items = arena_alloc(arena, limit * sizeof *page.items), .limit = limit, .next = {"", 0}};
     if (!state_counts_flush(state, err) || !state_db_cursor(state, DB_COUNTS, &lmdb_cursor, err))

@@ -45,7 +45,7 @@ LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 def files(*endings):
     """Paths below ROOT, relative, without build folders and what git keeps."""
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = sorted(set(folders) - {".git", "build", "fwsync-data", "__pycache__"})
+        folders[:] = sorted(set(folders) - {".git", "build", "fwsync-data", "fwsync-demo", "__pycache__"})
         for name in sorted(names):
             if name.endswith(endings):
                 yield os.path.relpath(os.path.join(folder, name), ROOT)

@@ -1,13 +1,13 @@
 #!/bin/sh
-# The demonstration behind `make run`: starts fwsyncd on ./fwsync-data, loads the sample fleet into an
+# The demonstration behind `make run`: starts fwsyncd on ./fwsync-demo, loads the sample fleet into an
 # empty folder, shows who runs what, and keeps serving until Ctrl-C.
 #
-# Environment: FWSYNC_BUILD (build), FWSYNC_DATA (./fwsync-data), and the endpoints FWSYNC_EVENTS,
+# Environment: FWSYNC_BUILD (build), FWSYNC_DATA (./fwsync-demo), and the endpoints FWSYNC_EVENTS,
 # FWSYNC_QUERY, FWSYNC_RESULTS, which may end in `:*` for free ports.
 set -eu
 
 build=${FWSYNC_BUILD:-build}
-data=${FWSYNC_DATA:-./fwsync-data}
+data=${FWSYNC_DATA:-./fwsync-demo}
 fleet=$(dirname "$0")/fleet.ndjson
 daemon=
 folder=$(mktemp -d)

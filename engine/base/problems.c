@@ -8,7 +8,6 @@ void problems_init(struct problems *problems)
     enum { CHUNK_BYTES = 4096 };
     *problems = (struct problems){.first = NULL};
     arena_init(&problems->arena, CHUNK_BYTES);
-    problems->last = &problems->first;
 }
 
 void problems_fini(struct problems *problems)
@@ -44,6 +43,26 @@ format_line(struct arena *arena, struct place place, const char *format, va_list
     return line;
 }
 
+static int compare_places(struct place left, struct place right)
+{
+    int order = strcmp(left.file, right.file);
+    if (order == 0)
+        order = (left.line > right.line) - (left.line < right.line);
+    if (order == 0)
+        order = (left.column > right.column) - (left.column < right.column);
+    return order;
+}
+
+/* Behind all that come before it or stand in the same place. */
+static void insert(struct problems *problems, struct problem *problem)
+{
+    struct problem **at = &problems->first;
+    while (*at != NULL && compare_places((*at)->place, problem->place) <= 0)
+        at = &(*at)->next;
+    problem->next = *at;
+    *at = problem;
+}
+
 void problem_add(struct problems *problems, struct place place, const char *format, ...)
 {
     problems->count++;
@@ -52,8 +71,8 @@ void problem_add(struct problems *problems, struct place place, const char *form
     va_list args;
     va_start(args, format);
     struct problem *problem = arena_alloc(&problems->arena, sizeof *problem);
-    *problem = (struct problem){format_line(&problems->arena, place, format, args), NULL};
+    *problem = (struct problem){format_line(&problems->arena, place, format, args), place, NULL};
     va_end(args);
-    *problems->last = problem;
-    problems->last = &problem->next;
+    problem->place.file = arena_copy(&problems->arena, text_of(place.file)).bytes;
+    insert(problems, problem);
 }

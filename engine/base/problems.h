@@ -1,4 +1,5 @@
-/* problems.h - everything wrong with a set of files, not only the first thing.
+/* problems.h - everything wrong with a set of files, not only the first thing, in the order in which a
+ * person goes through them: by file, line and column, and in one place as they were found.
  * Each problem is one line that starts with `file:line:column: `, or with `file: ` where it is about a
  * file or a directory as a whole. Line ends in what is quoted become spaces. */
 #ifndef BASE_PROBLEMS_H
@@ -17,13 +18,13 @@ enum { PROBLEM_COUNT_MAX = 100 }; /* what comes after is counted, not kept */
 
 struct problem {
     const char *line;
+    struct place place; /* its file's name lives as long as the problem */
     struct problem *next;
 };
 
 struct problems {
     struct arena arena;
-    struct problem *first;
-    struct problem **last;
+    struct problem *first; /* in order */
     size_t count; /* all of them, kept or not */
 };
 

@@ -50,16 +50,28 @@ static struct place place_of_offset(const struct reader *reader, size_t offset)
     return place;
 }
 
-/* The byte at a mark, whose column counts characters; '\n' where there is none. */
-static char byte_at(struct text text, yaml_mark_t mark)
+/* The marked line up to the mark, whose column counts characters, and the first byte there. */
+static struct text line_to(struct text text, yaml_mark_t mark)
 {
-    size_t i = 0;
-    for (size_t line = 0; line < mark.line && i < text.len; i++)
-        line += text.bytes[i] == '\n';
+    size_t start = 0;
+    for (size_t line = 0; line < mark.line && start < text.len; start++)
+        line += text.bytes[start] == '\n';
+    size_t i = start;
     for (size_t column = 0; column < mark.column && i < text.len; column++)
         for (i++; i < text.len && ((unsigned char)text.bytes[i] & 0xC0) == 0x80;)
             i++;
-    return i < text.len ? text.bytes[i] : '\n';
+    return (struct text){text.bytes + start, i - start + (i < text.len)};
+}
+
+/* What somebody who meets libyaml's message most likely did. */
+static const char *likely_cause(struct text line)
+{
+    if (line.len > 0 && line.bytes[line.len - 1] == '\t')
+        return "; indent with spaces, not with tabs";
+    for (size_t i = 1; i < line.len; i++)
+        if (line.bytes[i - 1] == '$' && (line.bytes[i] == '{' || line.bytes[i] == '['))
+            return "; put ${...} and $[...] in quotes inside { }";
+    return "";
 }
 
 static void report_parser(struct reader *reader)
@@ -74,9 +86,7 @@ static void report_parser(struct reader *reader)
     problem_add(reader->problems, place_of(reader, parser->problem_mark), "not valid YAML: %s%s%s%s",
                 problem, parser->context == NULL ? "" : " ",
                 parser->context == NULL ? "" : parser->context,
-                byte_at(reader->text, parser->problem_mark) == '\t'
-                    ? "; indent with spaces, not with tabs"
-                    : "");
+                likely_cause(line_to(reader->text, parser->problem_mark)));
 }
 
 /* --- building the tree ------------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 
 #include "engine/base/limits.h"
 #include "engine/client/command.h"
+#include "engine/client/compose.h"
 #include "engine/client/interrupt.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
@@ -137,17 +138,6 @@ static bool count_values(struct session *session, struct text index)
 
 /* --- count ATTRIBUTE VALUE -------------------------------------------------------------------------- */
 
-/* The values that the word may mean: the string, and what it is as JSON (true, 12). Returns how many. */
-static size_t readings(const char *word, struct arena *arena, struct value values[2])
-{
-    struct arena scratch;
-    arena_init(&scratch, 1024);
-    values[0] = value_string(text_of(word));
-    bool json = json_parse_value(text_of(word), &scratch, arena, &values[1], NULL);
-    arena_fini(&scratch);
-    return json ? 2 : 1;
-}
-
 /* A row for each reading that counts any device; for none, a row with 0. */
 static bool count_value(struct session *session, struct text index, const char *word)
 {
@@ -155,7 +145,8 @@ static bool count_value(struct session *session, struct text index, const char *
     struct value values[2];
     arena_init(&arena, 1024);
     struct table *table = table_create(columns, 2, &session->setup->screen);
-    size_t count = readings(word, &arena, values), row_count = 0;
+    size_t count = compose_readings(word, &arena, values), row_count = 0;
+    int64_t total = 0;
     bool ok = true;
     for (size_t i = 0; i < count && ok; i++) {
         size_t choice = count - 1 - i; /* JSON first; the string is what a 0 is shown for */
@@ -164,6 +155,7 @@ static bool count_value(struct session *session, struct text index, const char *
             break;
         }
         int64_t devices = field_integer(&session->answer, "count");
+        total += devices;
         if (devices == 0 && (choice > 0 || row_count > 0))
             continue;
         if (session->setup->json)
@@ -173,6 +165,8 @@ static bool count_value(struct session *session, struct text index, const char *
         row_count++;
     }
     table_print(table, stdout);
+    if (ok && total == 0 && (strcmp(word, "yes") == 0 || strcmp(word, "no") == 0))
+        fprintf(stderr, "If that is a boolean attribute: write true or false.\n");
     table_destroy(table);
     arena_fini(&arena);
     return ok;
@@ -205,9 +199,11 @@ const struct command command_count = {
     .details = "ATTRIBUTE is an indexed one: fwStateIsSynced, currentFwVer, lastTargetFwVer, or what\n"
                "fwsyncd was configured to index, with or without `client.`, `shared.` or `server.` in\n"
                "front; or `type`. The numbers are kept, not computed: this is fast for any fleet.\n"
+               "VALUE 1.1 means the number and the string; '\"1.1\"', with quotes, only the string.\n"
                "\n"
                "  fwsync count\n"
                "  fwsync count currentFwVer\n"
                "  fwsync count client.currentFwVer v1.1\n",
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
     .run = run,
 };

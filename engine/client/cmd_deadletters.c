@@ -94,7 +94,7 @@ static int run(const struct setup *setup, struct options *options)
         if (id == OPTION_WORD)
             return options_wrong(options, "too much: '%s'", options->value);
         if (id == OPTION_WRONG ||
-            (id == OPT_LIMIT && !options_number(options, 1, INT64_MAX, &listing.limit)))
+            (id == OPT_LIMIT && !options_number(options, 1, OPTION_COUNT_MAX, &listing.limit)))
             return EXIT_USAGE;
         if (id == OPT_ALL)
             listing.limit = INT64_MAX;
@@ -116,5 +116,6 @@ const struct command command_deadletters = {
                "  fwsync deadletters --limit 10\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
     .run = run,
 };

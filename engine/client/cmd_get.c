@@ -73,5 +73,6 @@ const struct command command_get = {
     .summary = "show one device: its attributes and latest telemetry",
     .details = "  fwsync get ESP32\n"
                "  fwsync get ESP32 | awk -F'\\t' '$2 == \"currentFwVer\" {print $3}'\n",
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
     .run = run,
 };

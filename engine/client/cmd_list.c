@@ -7,6 +7,7 @@
 
 #include "engine/base/limits.h"
 #include "engine/client/command.h"
+#include "engine/client/compose.h"
 #include "engine/client/interrupt.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
@@ -25,14 +26,21 @@ static const struct option_spec specs[] = {
     {OPT_ALL, "all", NULL, "no limit"},
 };
 
+/* A version as typed, with the values that it may mean. */
+struct version {
+    struct value readings[2];
+    size_t count; /* 0: any version */
+};
+
 struct wish {
     bool synced_given;
     bool synced;
-    const char *version; /* NULL: any */
-    const char *target;
+    struct version version;
+    struct version target;
     const char *type;
     const char *prefix;
     int64_t limit;
+    struct arena arena; /* of the versions */
 };
 
 struct listing {
@@ -40,12 +48,19 @@ struct listing {
     struct wish wish;
     struct table *table;
     int64_t count;
+    size_t reading;    /* of the version that the daemon filters by: one after the other */
     struct buf cursor; /* JSON; empty: no next page */
 };
+
+static void read_version(struct wish *wish, const char *word, struct version *version)
+{
+    version->count = compose_readings(word, &wish->arena, version->readings);
+}
 
 static bool read_wish(struct options *options, struct wish *wish)
 {
     *wish = (struct wish){.limit = LIST_COUNT_DEFAULT};
+    arena_init(&wish->arena, 1024);
     for (;;) {
         switch (options_next(options)) {
         case OPT_UNSYNCED:
@@ -60,10 +75,10 @@ static bool read_wish(struct options *options, struct wish *wish)
             break;
         }
         case OPT_VERSION:
-            wish->version = options->value;
+            read_version(wish, options->value, &wish->version);
             break;
         case OPT_TARGET:
-            wish->target = options->value;
+            read_version(wish, options->value, &wish->target);
             break;
         case OPT_TYPE:
             wish->type = options->value;
@@ -72,7 +87,7 @@ static bool read_wish(struct options *options, struct wish *wish)
             wish->prefix = options->value;
             break;
         case OPT_LIMIT:
-            if (!options_number(options, 1, INT64_MAX - 1, &wish->limit))
+            if (!options_number(options, 1, OPTION_COUNT_MAX, &wish->limit))
                 return false;
             break;
         case OPT_ALL:
@@ -90,18 +105,24 @@ static bool read_wish(struct options *options, struct wish *wish)
     }
 }
 
+/* The version that the daemon filters by. */
+static const struct version *asked_version(const struct wish *wish)
+{
+    return wish->version.count > 0 ? &wish->version : &wish->target;
+}
+
 static void write_question(struct listing *listing)
 {
     const struct wish *wish = &listing->wish;
     struct buf *question = session_question(&listing->session, "devices");
     int64_t wanted = wish->limit + 1 - listing->count;
     json_member_integer(question, "limit", wanted < LIST_COUNT_MAX ? wanted : LIST_COUNT_MAX);
-    if (wish->version != NULL) {
-        json_member_text(question, "index", TEXT("client.currentFwVer"));
-        json_member_text(question, "value", text_of(wish->version));
-    } else if (wish->target != NULL) {
-        json_member_text(question, "index", TEXT("server.lastTargetFwVer"));
-        json_member_text(question, "value", text_of(wish->target));
+    const struct version *version = asked_version(wish);
+    if (version->count > 0) {
+        json_member_text(question, "index", version == &wish->version ? TEXT("client.currentFwVer")
+                                                                      : TEXT("server.lastTargetFwVer"));
+        json_key(question, "value");
+        json_value(question, &version->readings[listing->reading]);
     } else if (wish->synced_given) {
         json_member_text(question, "index", TEXT("server.fwStateIsSynced"));
         json_member_boolean(question, "value", wish->synced);
@@ -114,13 +135,19 @@ static void write_question(struct listing *listing)
         json_member_raw(question, "cursor", buf_text(&listing->cursor));
 }
 
+static bool is_version(const struct version *version, const struct value *value)
+{
+    for (size_t i = 0; value != NULL && i < version->count; i++)
+        if (value_equal(value, &version->readings[i]))
+            return true;
+    return version->count == 0;
+}
+
 static bool matches(const struct wish *wish, const struct value *target, const struct value *synced)
 {
-    if (wish->target != NULL &&
-        (target == NULL || target->kind != VALUE_STRING || !text_is(target->text, wish->target)))
-        return false;
-    return !wish->synced_given ||
-           (synced != NULL && synced->kind == VALUE_BOOLEAN && synced->boolean == wish->synced);
+    return is_version(&wish->target, target) &&
+           (!wish->synced_given ||
+            (synced != NULL && synced->kind == VALUE_BOOLEAN && synced->boolean == wish->synced));
 }
 
 static void add_value(struct listing *listing, const struct value *value)
@@ -182,7 +209,14 @@ static bool list_page(struct listing *listing)
     const struct value *cursor = fields_get(&session->answer, TEXT("cursor"));
     if (cursor != NULL && cursor->kind != VALUE_NULL)
         json_value(&listing->cursor, cursor);
+    else
+        listing->reading++;
     return true;
+}
+
+static bool has_more(const struct listing *listing)
+{
+    return listing->cursor.len > 0 || listing->reading < asked_version(&listing->wish)->count;
 }
 
 static void list_all(struct listing *listing)
@@ -191,7 +225,7 @@ static void list_all(struct listing *listing)
     do
         if (!list_page(listing))
             return;
-    while (listing->cursor.len > 0 && listing->count <= wish->limit && !interrupted());
+    while (has_more(listing) && listing->count <= wish->limit && !interrupted());
     fflush(stdout);
     if (listing->count > wish->limit)
         fprintf(stderr, "These are the first %" PRId64 "; for more: --limit N or --all\n", wish->limit);
@@ -206,13 +240,16 @@ static int run(const struct setup *setup, struct options *options)
         {"TARGET", false}, {"SYNCED", false}, {"LAST SEEN", false},
     };
     struct listing listing = {.count = 0};
-    if (!read_wish(options, &listing.wish))
+    if (!read_wish(options, &listing.wish)) {
+        arena_fini(&listing.wish.arena);
         return EXIT_USAGE;
+    }
     session_open(&listing.session, setup, "list");
     listing.table = table_create(columns, sizeof columns / sizeof columns[0], &setup->screen);
     list_all(&listing);
     table_destroy(listing.table);
     buf_fini(&listing.cursor);
+    arena_fini(&listing.wish.arena);
     return session_close(&listing.session);
 }
 
@@ -222,10 +259,12 @@ const struct command command_list = {
     .summary = "list devices, with what they run and what they should run",
     .details = "Several conditions all have to hold. SYNCED is the rules' verdict (server attribute\n"
                "fwStateIsSynced), TARGET is lastTargetFwVer; '-' means there is none.\n"
+               "--version 1.1 means the string and the number; '\"1.1\"', with quotes, only the string.\n"
                "\n"
                "  fwsync list --unsynced --type ESP32_OTA\n"
                "  fwsync list --all --version v1.0 | cut -f1\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
     .run = run,
 };

@@ -90,5 +90,6 @@ const struct command command_rules = {
                "the daemon. Exit code 1 if there is anything.\n"
                "\n"
                "  fwsync rules check my-rules\n",
+    .common = COMMON_JSON,
     .run = run,
 };

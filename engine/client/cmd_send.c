@@ -1,6 +1,7 @@
 /* cmd_send.c - `fwsync send DEVICE key=value ...`: a few events typed by a person, in one request. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "engine/base/limits.h"
 #include "engine/client/command.h"
@@ -144,6 +145,9 @@ static int send_typed(const struct setup *setup, struct options *options, struct
     if (!read_words(options, draft, true))
         return EXIT_USAGE;
     finish_group(draft);
+    if (draft->event_count == 0 && access(draft->device, R_OK) == 0)
+        return options_wrong(options, "nothing to send; did you mean: fwsync send - <%s",
+                             draft->device);
     if (draft->event_count == 0)
         return options_wrong(options, "nothing to send: fwsync send %s key=value", draft->device);
     if (draft->body.len > REQUEST_BYTES_MAX)
@@ -195,5 +199,6 @@ const struct command command_send = {
         "if a later one was taken: send it without --source.\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_EVENTS,
     .run = run,
 };

@@ -76,7 +76,8 @@ const struct command command_stats = {
     .usage = "",
     .summary = "show the daemon's counters, sizes and lags",
     .details = "  fwsync stats\n"
-               "  fwsync stats | awk '$1 == \"rejected\" {print $2}'\n",
+               "  fwsync stats | awk '$1 == \"events.rejected\" {print $2}'\n",
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
     .run = run_stats,
 };
 
@@ -85,5 +86,6 @@ const struct command command_ping = {
     .usage = "",
     .summary = "ask whether the daemon is there",
     .details = "  fwsync ping && echo it is\n",
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
     .run = run_ping,
 };

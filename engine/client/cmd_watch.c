@@ -32,6 +32,7 @@ struct watch {
     bool one_device;       /* numbers have gaps by nature */
     int64_t count_max;     /* 0: no bound */
     int64_t count;
+    int64_t timeout_ms;    /* 0: no end */
     int64_t end_ms;        /* monotonic */
     int64_t heard_ms;
     bool started;          /* a heartbeat has come */
@@ -210,6 +211,14 @@ static void hear_result(struct watch *watch)
     watch->count++;
 }
 
+static bool nobody_there(struct watch *watch, int64_t silence_ms)
+{
+    struct err err;
+    err_set(&err, ERR_TIMEOUT, "nothing heard from %s within %g s: is fwsyncd running?",
+            watch->session.setup->results, (double)silence_ms / 1000);
+    return session_fail(&watch->session, &err);
+}
+
 /* Nothing, not even a heartbeat, for a while. False before the first one: nobody is there. */
 static bool check_silence(struct watch *watch)
 {
@@ -217,12 +226,8 @@ static bool check_silence(struct watch *watch)
     int64_t silence_ms = watch->started ? SILENCE_MS : setup->timeout_ms;
     if (now_ms() - watch->heard_ms < silence_ms)
         return true;
-    if (!watch->started) {
-        struct err err;
-        err_set(&err, ERR_TIMEOUT, "nothing heard from %s within %g s: is fwsyncd running?",
-                setup->results, (double)silence_ms / 1000);
-        return session_fail(&watch->session, &err);
-    }
+    if (!watch->started)
+        return nobody_there(watch, silence_ms);
     if (!watch->silence_told)
         fprintf(stderr, "fwsync watch: nothing heard for %d s, not even a heartbeat; waiting\n",
                 SILENCE_MS / 1000);
@@ -247,6 +252,18 @@ static bool watch_step(struct watch *watch)
     return true;
 }
 
+/* The time given with --timeout is over. */
+static void end_in_time(struct watch *watch)
+{
+    if (!watch->started && watch->count == 0) {
+        nobody_there(watch, watch->timeout_ms);
+    } else if (watch->count_max > 0) {
+        fprintf(stderr, "%" PRId64 " of %" PRId64 " result%s came\n", watch->count, watch->count_max,
+                watch->count_max == 1 ? "" : "s");
+        watch->session.exit_code = EXIT_ERROR;
+    }
+}
+
 static void watch_loop(struct watch *watch)
 {
     char prefix[512];
@@ -261,9 +278,8 @@ static void watch_loop(struct watch *watch)
     watch->heard_ms = now_ms();
     while (!interrupted() && (watch->count_max == 0 || watch->count < watch->count_max)) {
         if (now_ms() >= watch->end_ms) {
-            if (watch->count_max > 0 || !watch->started)
-                watch->session.exit_code = EXIT_ERROR;
-            break;
+            end_in_time(watch);
+            return;
         }
         if (!watch_step(watch))
             return;
@@ -274,19 +290,18 @@ static void watch_loop(struct watch *watch)
 
 static bool read_words(struct options *options, struct watch *watch)
 {
-    int64_t timeout_ms;
     watch->end_ms = INT64_MAX;
     watch->what = "";
     for (;;) {
         switch (options_next(options)) {
         case OPT_COUNT:
-            if (!options_number(options, 1, INT64_MAX, &watch->count_max))
+            if (!options_number(options, 1, OPTION_COUNT_MAX, &watch->count_max))
                 return false;
             break;
         case OPT_TIMEOUT:
-            if (!options_seconds(options, &timeout_ms))
+            if (!options_seconds(options, &watch->timeout_ms))
                 return false;
-            watch->end_ms = now_ms() + timeout_ms;
+            watch->end_ms = now_ms() + watch->timeout_ms;
             break;
         case OPTION_WORD:
             if (watch->what[0] != '\0') {
@@ -332,5 +347,6 @@ const struct command command_watch = {
                "  fwsync watch attributes/ESP32 --count 1 --timeout 60\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
+    .common = COMMON_JSON | COMMON_RESULTS,
     .run = run,
 };

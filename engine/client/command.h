@@ -11,6 +11,7 @@ struct command {
     const char *details; /* paragraphs, with an example */
     const struct option_spec *specs;
     size_t spec_count;
+    unsigned common; /* the common options that it uses: COMMON_JSON | ... */
     /* Returns the exit code. options->setup is complete once options_next has returned OPTION_END. */
     int (*run)(const struct setup *setup, struct options *options);
 };

@@ -28,6 +28,21 @@ bool compose_field(const char *word, struct arena *arena, struct field *field, s
     return true;
 }
 
+size_t compose_readings(const char *word, struct arena *arena, struct value values[2])
+{
+    struct arena scratch;
+    struct value parsed;
+    arena_init(&scratch, 1024);
+    bool json = json_parse_value(text_of(word), &scratch, arena, &parsed, NULL);
+    arena_fini(&scratch);
+    bool quoted = json && parsed.kind == VALUE_STRING;
+    values[0] = quoted ? parsed : value_string(text_of(word));
+    if (!json || quoted)
+        return 1;
+    values[1] = parsed;
+    return 2;
+}
+
 static const char *event_type(enum scope scope)
 {
     return scope == SCOPE_CLIENT      ? "POST_ATTRIBUTES_REQUEST"

@@ -1,4 +1,4 @@
-/* compose.h - from what a person types to events as they go over the wire. */
+/* compose.h - from what a person types to values and events as they go over the wire. */
 #ifndef CLIENT_COMPOSE_H
 #define CLIENT_COMPOSE_H
 
@@ -9,6 +9,11 @@
  * The field's texts are borrowed from the word or live in `arena`.
  * Errors  ERR_CONFIG with what to write instead. */
 bool compose_field(const char *word, struct arena *arena, struct field *field, struct err *err);
+
+/* compose_readings - the values that a bare word may mean: for `1.1` the string and the number, for `v1.1`
+ * only the string, for `"1.1"`, in quotes, only the string 1.1. Returns how many, 1 or 2, the string
+ * first. They are borrowed from the word or live in `arena`. */
+size_t compose_readings(const char *word, struct arena *arena, struct value values[2]);
 
 /* compose_event - append one event as a line: a device's report of attributes (SCOPE_CLIENT) or of
  * telemetry, or an operator's write (SCOPE_SHARED, SCOPE_SERVER). An empty device_type is left out. */

@@ -1,6 +1,7 @@
 /* main.c - fwsync, the command line tool: find the command, or help to find it. */
 #include <stdio.h>
 
+#include "engine/base/buf.h"
 #include "engine/client/command.h"
 #include "engine/client/interrupt.h"
 
@@ -25,8 +26,8 @@ static void print_overview(void)
            "Usage: fwsync COMMAND ...\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
-    printf("\nMore about one: fwsync help COMMAND. Every command takes:\n");
-    options_print_common();
+    printf("\nMore about one: fwsync help COMMAND. Every command takes, before or after its name:\n");
+    options_print_common(COMMON_ALL);
     printf("\nExit code: 0 done, 1 the answer is an error or there is none, 2 bad usage.\n");
 }
 
@@ -48,7 +49,7 @@ static void print_help(const struct command *command)
     print_usage(command);
     printf("\n%s\n", command->details);
     options_print_specs(command->specs, command->spec_count);
-    options_print_common();
+    options_print_common(command->common);
 }
 
 static int unknown_command(const struct options *options, const char *name)
@@ -58,9 +59,14 @@ static int unknown_command(const struct options *options, const char *name)
         names[i] = commands[i]->name;
     names[COMMAND_COUNT] = "help";
     const char *nearest = text_nearest(text_of(name), names, COMMAND_COUNT + 1);
-    if (nearest == NULL)
-        return options_wrong(options, "there is no command '%s'", name);
-    return options_wrong(options, "there is no command '%s'; did you mean '%s'?", name, nearest);
+    if (nearest != NULL)
+        return options_wrong(options, "there is no command '%s'; did you mean '%s'?", name, nearest);
+    struct buf list = {.bytes = NULL};
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        buf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
+    options_wrong(options, "there is no command '%s'; there are: " TEXT_FMT, name, TEXT_ARG(list));
+    buf_fini(&list);
+    return EXIT_USAGE;
 }
 
 static int help_about(const struct options *options, const char *name)

@@ -11,8 +11,6 @@
 
 enum { TIMEOUT_MS_DEFAULT = 5000, SECONDS_MAX = 86400 * 365, SPEC_COUNT_MAX = 32 };
 
-enum { COMMON_JSON = 1000, COMMON_TIMEOUT, COMMON_EVENTS, COMMON_QUERY, COMMON_RESULTS };
-
 static const struct option_spec common[] = {
     {COMMON_JSON, "json", NULL, "print one JSON object a line"},
     {COMMON_TIMEOUT, "timeout", "SECONDS", "how long to wait for an answer (5)"},
@@ -218,8 +216,10 @@ void options_print_specs(const struct option_spec *specs, size_t spec_count)
     }
 }
 
-void options_print_common(void)
+void options_print_common(unsigned set)
 {
-    options_print_specs(common, COMMON_COUNT);
+    for (size_t i = 0; i < COMMON_COUNT; i++)
+        if (set & (unsigned)common[i].id)
+            options_print_specs(&common[i], 1);
     printf("  --help                this\n");
 }

@@ -34,6 +34,19 @@ struct option_spec {
 
 enum { OPTION_END = 0, OPTION_WORD = -1, OPTION_WRONG = -2 };
 
+/* The options that every command takes, as a set of bits. */
+enum {
+    COMMON_JSON = 1,
+    COMMON_TIMEOUT = 2,
+    COMMON_EVENTS = 4,
+    COMMON_QUERY = 8,
+    COMMON_RESULTS = 16,
+    COMMON_ALL = 31,
+};
+
+/* For `--limit N` and the like: more than anybody reads. */
+enum { OPTION_COUNT_MAX = 1000000000 };
+
 struct options {
     const char *const *words; /* borrowed */
     int word_count;
@@ -64,8 +77,8 @@ bool options_seconds(const struct options *options, int64_t *ms);
 bool options_only_words(struct options *options, const char *what, size_t word_min, size_t word_max,
                         const char *words[]);
 
-/* options_print_common - the help of the options that every command has. */
+/* The help of a command's own options, and of those common ones that are in the set. */
 void options_print_specs(const struct option_spec *specs, size_t spec_count);
-void options_print_common(void);
+void options_print_common(unsigned set);
 
 #endif

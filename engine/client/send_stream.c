@@ -120,9 +120,9 @@ static void print_summary(const struct stream *stream)
                totals->duplicates, totals->rejected, unknown, seconds);
         return;
     }
-    printf("%" PRId64 " event%s: %" PRId64 " accepted, %" PRId64 " duplicates, %" PRId64 " rejected",
+    printf("%" PRId64 " event%s: %" PRId64 " accepted, %" PRId64 " duplicate%s, %" PRId64 " rejected",
            totals->events, totals->events == 1 ? "" : "s", totals->accepted, totals->duplicates,
-           totals->rejected);
+           totals->duplicates == 1 ? "" : "s", totals->rejected);
     if (unknown > 0)
         printf(", %" PRId64 " without an answer", unknown);
     printf(" in %.1f s\n", seconds);
@@ -295,7 +295,7 @@ static void count_batch(struct stream *stream, const struct batch *batch)
     struct totals *totals = &stream->totals;
     if (fields_get(answer, TEXT("accepted")) == NULL) { /* refused as a whole */
         totals->rejected += batch_event_count(batch);
-        struct text error = screen_clean(field_text(answer, "error"), &stream->session.arena);
+        struct text error = session_error(&stream->session, CLIENT_EVENTS);
         clear_progress(stream);
         fprintf(stderr, "fwsync send: lines %" PRIu64 " to %" PRIu64 " are rejected: " TEXT_FMT "\n",
                 batch->first_line, batch->first_line + batch->line_count - 1, TEXT_ARG(error));

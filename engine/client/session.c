@@ -47,14 +47,19 @@ bool session_read(struct session *session, struct text json, struct err *err)
     return json_parse_object(json, &session->scratch, &session->arena, &session->answer, err);
 }
 
+static const char *endpoint(const struct session *session, enum client_door door)
+{
+    return door == CLIENT_EVENTS ? session->setup->events : session->setup->query;
+}
+
 bool session_request(struct session *session, enum client_door door, struct text body, bool *ok)
 {
     struct err err;
+    session->door = door;
     if (!client_request(session->client, door, body, &session->raw, &err))
         return session_fail(session, &err);
     if (!session_read(session, buf_text(&session->raw), &err)) {
-        err_context(&err, "cannot read the answer from %s: ",
-                    door == CLIENT_EVENTS ? session->setup->events : session->setup->query);
+        err_context(&err, "cannot read the answer from %s: ", endpoint(session, door));
         return session_fail(session, &err);
     }
     *ok = field_boolean(&session->answer, "ok");
@@ -75,6 +80,28 @@ bool session_ask(struct session *session)
     return ok ? true : session_complain(session);
 }
 
+/* Only the events door counts what it accepts; only the query door finds a question bad. */
+static bool wrong_door(const struct session *session, enum client_door door)
+{
+    return door == CLIENT_EVENTS ? text_is(field_text(&session->answer, "code"), "bad-query")
+                                 : fields_get(&session->answer, TEXT("accepted")) != NULL;
+}
+
+struct text session_error(struct session *session, enum client_door door)
+{
+    static const char *const doors[] = {[CLIENT_EVENTS] = "an events", [CLIENT_QUERY] = "a query"};
+    if (wrong_door(session, door))
+        return arena_format(&session->arena, "%s is %s door, not %s door", endpoint(session, door),
+                            doors[!door], doors[door]);
+    struct value *errors;
+    struct text text = field_text(&session->answer, "error");
+    if (text.len == 0 && field_array(session, &session->answer, "errors", &errors) > 0) {
+        struct fields first = value_object(session, &errors[0]);
+        text = field_text(&first, "error");
+    }
+    return screen_clean(text.len > 0 ? text : field_text(&session->answer, "code"), &session->arena);
+}
+
 bool session_complain(struct session *session)
 {
     session->exit_code = EXIT_ERROR;
@@ -82,10 +109,7 @@ bool session_complain(struct session *session)
         session_print_raw(session);
         return false;
     }
-    struct text code = screen_clean(field_text(&session->answer, "code"), &session->arena);
-    struct text text = screen_clean(field_text(&session->answer, "error"), &session->arena);
-    if (text.len == 0)
-        text = code;
+    struct text text = session_error(session, session->door);
     fprintf(stderr, "fwsync %s: " TEXT_FMT "\n", session->command, TEXT_ARG(text));
     return false;
 }

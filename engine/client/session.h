@@ -12,6 +12,7 @@
 struct session {
     const struct setup *setup;
     const char *command; /* for messages */
+    enum client_door door; /* that gave the last answer */
     struct client *client;
     struct buf question;
     struct buf raw; /* the last answer as it came */
@@ -35,6 +36,9 @@ bool session_try(struct session *session, bool *ok);
 /* session_request - send `body` through any door; an answer that isn't ok is handed over too. */
 bool session_request(struct session *session, enum client_door door, struct text body, bool *ok);
 
+/* session_error - what is wrong, says the last answer, which came from `door`; ready for the screen, until
+ * the next question. When the answer shows that the endpoint is another door, that. */
+struct text session_error(struct session *session, enum client_door door);
 /* session_complain - tell the error that the last answer holds; always false. */
 bool session_complain(struct session *session);
 /* session_fail - tell an error of ours; always false. */

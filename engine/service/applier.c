@@ -129,13 +129,11 @@ static bool activate(struct applier *applier, struct ruleset *ruleset, uint64_t 
         ruleset_destroy(ruleset);
         return true;
     }
-    if (!state_ruleset_activate(applier->state, ruleset_version(ruleset), ruleset_bundle(ruleset), seq,
-                                since_ms, err)) {
-        ruleset_destroy(ruleset);
-        return false;
-    }
     ruleset_destroy(applier->ruleset);
-    applier->ruleset = ruleset;
+    applier->ruleset = ruleset; /* from here on, since the publisher holds its class names */
+    if (!state_ruleset_activate(applier->state, ruleset_version(ruleset), ruleset_bundle(ruleset), seq,
+                                since_ms, err))
+        return false;
     log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu seq=%" PRIu64,
              TEXT_ARG(ruleset_version(ruleset)), ruleset_chain_count(ruleset), seq);
     return true;
@@ -200,7 +198,6 @@ static bool checkpoint(struct applier *applier, struct err *err)
     struct stats *stats = applier->partition->stats;
     int64_t start_ms = now_ms();
     bool lost = false;
-    schedule_checkpoint(applier);
     if (!state_checkpoint(applier->state, &lost, err)) {
         if (err->code != ERR_FULL)
             return false;
@@ -278,7 +275,8 @@ static bool replay(struct applier *applier, struct err *err)
             if (records[i].seq <= published_seq)
                 results_destroy(publisher_take(applier->publisher));
         }
-        pass_results(applier);
+        if (done)
+            pass_results(applier);
         size_t pages_max = (size_t)applier->partition->settings->checkpoint_pages;
         if (done && state_dirty_pages(applier->state) >= pages_max &&
             !atomic_load(&applier->partition->stats->disk_full))
@@ -407,7 +405,9 @@ static void serve(struct applier *applier)
             going = process(applier, work, &err) &&
                     (applier->stopped || checkpoint_if_due(applier, &err));
         }
-        going = going && (applier->stopped || checkpoint_if_due(applier, &err));
+        if (!going || applier->stopped)
+            break; /* WORK_STOP is the last that the door gets */
+        going = checkpoint_if_due(applier, &err);
         heartbeat_if_due(applier);
     }
     if (!going)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/base/limits.h"
+#include "engine/service/reply.h"
 
 enum { BATCH_ARENA_BYTES = 32 * 1024, ACKS_ARENA_BYTES = 4 * 1024 };
 
@@ -29,10 +30,10 @@ struct batch *batch_create(void)
     return batch;
 }
 
-void batch_close_bodies(struct batch *batch)
+static void close_bodies(struct batch *batch)
 {
     for (size_t i = 0; i < batch->body_count; i++)
-        zmq_msg_close(&batch->bodies[i]);
+        zmq_msg_close(batch->bodies[i]);
     batch->body_count = 0;
     batch->body_bytes = 0;
 }
@@ -41,7 +42,7 @@ void batch_destroy(struct batch *batch)
 {
     if (batch == NULL)
         return;
-    batch_close_bodies(batch);
+    close_bodies(batch);
     acks_destroy(batch->acks);
     arena_fini(&batch->arena);
     free(batch->events);
@@ -58,17 +59,24 @@ void acks_destroy(struct acks *acks)
     free(acks);
 }
 
-void batch_clear(struct batch *batch, struct acks *acks)
+void acks_clear(struct acks *acks)
 {
-    assert(batch->acks == NULL || acks == NULL);
-    batch_close_bodies(batch);
+    arena_reset(&acks->arena);
+    acks->request_count = 0;
+}
+
+void batch_clear(struct batch *batch)
+{
+    close_bodies(batch);
     arena_reset(&batch->arena);
     batch->event_count = 0;
     batch->refuse = NULL;
-    if (batch->acks == NULL)
-        batch->acks = acks != NULL ? acks : acks_create();
-    arena_reset(&batch->acks->arena);
-    batch->acks->request_count = 0;
+}
+
+void batch_pair(struct batch *batch, struct acks *acks)
+{
+    assert(batch->acks == NULL);
+    batch->acks = acks != NULL ? acks : acks_create();
 }
 
 /* Room for one more item of an array that keeps its memory from use to use. */
@@ -147,12 +155,15 @@ static void add_lines(struct batch *batch, struct request *request, struct text 
 static struct text failed_reply(struct arena *arena, enum err_code code, const char *error)
 {
     struct buf reply = {.arena = arena};
-    buf_byte(&reply, '{');
-    json_member_boolean(&reply, "ok", false);
-    json_member_text(&reply, "code", text_of(err_code_name(code)));
-    json_member_text(&reply, "error", text_of(error));
-    buf_byte(&reply, '}');
+    reply_error(&reply, code, error);
     return buf_text(&reply);
+}
+
+/* Could an event of this body have a source? If not, a refusal needs no look at the events. */
+static bool may_name_source(struct text body)
+{
+    return memmem(body.bytes, body.len, "source", 6) != NULL ||
+           memmem(body.bytes, body.len, "\\u", 2) != NULL; /* a key can be written with escapes */
 }
 
 void batch_add(struct batch *batch, const struct envelope *envelope, zmq_msg_t *body,
@@ -160,13 +171,18 @@ void batch_add(struct batch *batch, const struct envelope *envelope, zmq_msg_t *
 {
     batch->bodies = grow(batch->bodies, batch->body_count, &batch->body_capacity,
                          sizeof *batch->bodies);
-    zmq_msg_t *kept = &batch->bodies[batch->body_count++];
+    zmq_msg_t *kept = arena_alloc(&batch->arena, sizeof *kept);
+    batch->bodies[batch->body_count++] = kept;
     zmq_msg_init(kept);
     zmq_msg_move(kept, body);
     struct text text = {zmq_msg_data(kept), zmq_msg_size(kept)};
     batch->body_bytes += text.len;
 
     struct request *request = add_request(batch->acks, envelope);
+    if (batch->refuse != NULL && !may_name_source(text)) {
+        request->refused = batch->refuse;
+        return;
+    }
     if (text.len > REQUEST_BYTES_MAX)
         request->failed = failed_reply(&batch->acks->arena, ERR_TOO_LARGE,
                                        "a request is at most 1048576 bytes; send fewer events at once");

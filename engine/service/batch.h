@@ -63,10 +63,11 @@ struct batch {
     struct batch_event *events;
     size_t event_count;
     size_t event_capacity;
-    zmq_msg_t *bodies;
+    zmq_msg_t **bodies; /* in the arena: a short body lies inside its zmq_msg_t, which must not move */
     size_t body_count;
     size_t body_capacity;
     size_t body_bytes;
+    size_t bytes_in_flight; /* as the door counted them when it handed the batch over */
 };
 
 /* batch_create - an empty batch with its empty acks. */
@@ -74,11 +75,12 @@ struct batch *batch_create(void);
 void batch_destroy(struct batch *batch);
 void acks_destroy(struct acks *acks);
 
-/* batch_close_bodies - give the requests' memory back; the events' lines die with it. */
-void batch_close_bodies(struct batch *batch);
+/* batch_clear, acks_clear - give up the content; only the memory for the next use stays. */
+void batch_clear(struct batch *batch);
+void acks_clear(struct acks *acks);
 
-/* batch_clear - ready for the next use, paired with `acks` (cleared too). */
-void batch_clear(struct batch *batch, struct acks *acks);
+/* batch_pair - give a batch that was parted from its acks others: `acks`, cleared, or NULL for new ones. */
+void batch_pair(struct batch *batch, struct acks *acks);
 
 /* batch_add - parse one request's body into the batch; takes the message over. The envelope's frames are
  * in the acks' arena already. `scratch` is left with garbage in it. */

@@ -25,6 +25,8 @@ struct committer {
     struct work **group_end; /* where `next` of the group's last hangs */
     struct work *held;       /* changes of rules that found the disk full, to be tried again */
     size_t group_events;
+    int64_t journal_ms; /* time of the newest record */
+    int64_t now_ms;     /* monotonic, when the group was taken: for refusals */
     bool full; /* the last commit failed for want of space: logged once */
 };
 
@@ -55,7 +57,7 @@ static void refuse_request(struct committer *committer, struct batch *batch, siz
         if (event->source.len == 0 || (noted != NULL && follows(noted, event)) ||
             is_taken(committer, event))
             continue;
-        refusals_note(&committer->refusals, event->source, event->n, batch->received_ms);
+        refusals_note(&committer->refusals, event->source, event->n, committer->now_ms);
         noted = event;
     }
 }
@@ -77,7 +79,7 @@ static bool request_blocked(struct committer *committer, const struct batch *bat
         const struct event *event = &batch->events[i].event;
         if (event->source.len == 0)
             continue;
-        if (refusals_blocks(&committer->refusals, event->source, event->n, batch->received_ms))
+        if (refusals_blocks(&committer->refusals, event->source, event->n, committer->now_ms))
             return true;
         refusals_clear(&committer->refusals, event->source, event->n);
     }
@@ -106,8 +108,17 @@ static bool append_event(struct journal *journal, struct batch *batch, struct ba
     return true;
 }
 
+/* The time that goes into the journal and, just the same, to the applier: it never goes back. */
+static int64_t journal_time(struct committer *committer, int64_t wall_ms)
+{
+    if (wall_ms > committer->journal_ms)
+        committer->journal_ms = wall_ms;
+    return committer->journal_ms;
+}
+
 static bool append_batch(struct committer *committer, struct batch *batch, struct err *err)
 {
+    batch->received_ms = journal_time(committer, batch->received_ms);
     for (size_t first = 0, end; first < batch->event_count; first = end) {
         end = request_end(batch, first);
         const char *refused = batch->refuse != NULL ? batch->refuse
@@ -126,23 +137,19 @@ static bool append_batch(struct committer *committer, struct batch *batch, struc
 
 static bool append_rules(struct committer *committer, struct rules_change *change, struct err *err)
 {
-    change->received_ms = clock_wall_ms();
+    change->received_ms = journal_time(committer, clock_wall_ms());
     return journal_append(committer->partition->journal, JOURNAL_RULES, change->received_ms,
                           ruleset_bundle(change->ruleset), &change->seq, err);
 }
 
-static bool trim(struct committer *committer, struct err *err)
+static bool trim(struct committer *committer, size_t *trimmed, struct err *err)
 {
     struct partition *partition = committer->partition;
     const struct settings *settings = partition->settings;
-    size_t trimmed;
-    if (!journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
+    return journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
                       settings->journal_keep_hours * 3600 * 1000,
                       (uint64_t)settings->journal_keep_mib << 20,
-                      committer->group_events * 2 + TRIM_LEAST, &trimmed, err))
-        return false;
-    stats_add(&partition->stats->trimmed, trimmed);
-    return true;
+                      committer->group_events * 2 + TRIM_LEAST, trimmed, err);
 }
 
 static bool append_work(struct committer *committer, struct work *work, struct err *err)
@@ -173,11 +180,16 @@ static bool group_commit(struct committer *committer, struct err *err)
             journal_abort(journal);
             return false;
         }
-    if (!trim(committer, err)) {
+    size_t trimmed;
+    if (!trim(committer, &trimmed, err)) {
         journal_abort(journal);
         return false;
     }
-    return journal_commit(journal, err);
+    if (!journal_commit(journal, err))
+        return false;
+    stats_add(&committer->partition->stats->trimmed, trimmed);
+    stats_add(&committer->partition->stats->commits, 1);
+    return true;
 }
 
 /* --- what follows from it --------------------------------------------------------------------------- */
@@ -304,7 +316,6 @@ static bool group_process(struct committer *committer, bool stop, struct err *er
         log_line(LOG_INFO, "journal-has-space", "seq=%" PRIu64, journal_last_seq(partition->journal));
     }
     atomic_store(&partition->journal_seq, journal_last_seq(partition->journal));
-    stats_add(&partition->stats->commits, 1);
     pass_on(committer);
     return true;
 }
@@ -312,12 +323,14 @@ static bool group_process(struct committer *committer, bool stop, struct err *er
 void *committer_run(void *argument)
 {
     struct committer committer = {.partition = argument};
+    committer.journal_ms = journal_last_received_ms(committer.partition->journal);
     struct work *taken = NULL;
     for (bool stop = false; !stop;) {
         if (taken == NULL)
             taken = queue_take(committer.partition->commit_queue,
                                committer.held == NULL ? -1 : RETRY_MS);
         taken = group_fill(&committer, taken, &stop);
+        committer.now_ms = clock_monotonic_ns() / 1000000;
         struct err err;
         if (!group_process(&committer, stop, &err)) {
             partition_fail(committer.partition, &err);

@@ -13,6 +13,7 @@
 #include "engine/service/batch.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
+#include "engine/service/reply.h"
 
 enum {
     ENDPOINT_BYTES = 256,
@@ -20,6 +21,8 @@ enum {
     BATCH_MESSAGES = 2000,         /* or came in this many messages, malformed ones included */
     BATCH_BYTES = 512 * 1024,      /* or its requests have this many bytes */
     QUERIES_AT_ONCE = 64,          /* then events get their turn again */
+    UNREAD_ANSWERS_MAX = 256,      /* of one asker, of up to some MiB each; more are dropped */
+    QUERY_BYTES_MAX = 16 << 20,    /* of questions under way; then they wait in their sockets */
     QUERIES_IN_FLIGHT_MAX = 4096,  /* more wait in the askers' queues */
     SPARE_BATCHES_MAX = 64,        /* kept for the next use */
     MESSAGE_BYTES_MAX = 8 << 20,   /* libzmq drops the connection above; below, we can say what is wrong */
@@ -56,6 +59,7 @@ struct doors {
     uint64_t events_in_flight;
     uint64_t bytes_in_flight;
     uint64_t queries_in_flight;
+    uint64_t query_bytes_in_flight;
     int64_t noticed_ms; /* when a malformed message was last logged */
     struct err err;     /* why the partition failed; code ERR_NONE: it didn't */
     bool stopped;
@@ -125,11 +129,11 @@ bool doors_open(struct doors **out, const struct settings *settings, struct stat
                             .context = zmq_ctx_new(),
                             .queue = queue_create()};
     arena_init(&doors->scratch, SCRATCH_BYTES);
-    /* one client can't have more answers to come than there are events in flight */
+    /* one producer can't have more answers to come than there are events in flight */
     if (!open_door(doors, &doors->events, ZMQ_ROUTER, "events", settings->events,
                    settings->in_flight_events, err) ||
-        !open_door(doors, &doors->query, ZMQ_ROUTER, "query", settings->query,
-                   settings->in_flight_events, err) ||
+        !open_door(doors, &doors->query, ZMQ_ROUTER, "query", settings->query, UNREAD_ANSWERS_MAX,
+                   err) ||
         !open_door(doors, &doors->results, ZMQ_XPUB, "results", settings->results,
                    settings->results_queue, err)) {
         doors_close(doors);
@@ -215,6 +219,7 @@ static void send_acks(struct doors *doors, struct acks *acks)
         acks_destroy(acks);
         return;
     }
+    acks_clear(acks);
     acks->work.next = doors->spare_acks;
     doors->spare_acks = &acks->work;
     doors->spare_ack_count++;
@@ -249,25 +254,31 @@ static struct batch *spare_batch(struct doors *doors)
     struct batch *batch = (struct batch *)pop(&doors->spare_batches, &doors->spare_batch_count);
     if (batch == NULL)
         return batch_create();
-    struct acks *acks = NULL;
     if (batch->acks == NULL) /* else it came back without having been used */
-        acks = (struct acks *)pop(&doors->spare_acks, &doors->spare_ack_count);
-    batch_clear(batch, acks);
+        batch_pair(batch, (struct acks *)pop(&doors->spare_acks, &doors->spare_ack_count));
     return batch;
 }
 
+/* A batch that grew large for one large request isn't kept. */
 static void batch_back(struct doors *doors, struct batch *batch)
 {
-    doors->events_in_flight -= batch->event_count;
-    doors->bytes_in_flight -= batch->body_bytes;
-    if (doors->spare_batch_count == SPARE_BATCHES_MAX) {
+    if (doors->spare_batch_count == SPARE_BATCHES_MAX || batch->event_capacity > 2 * BATCH_EVENTS) {
         batch_destroy(batch);
         return;
     }
-    batch_close_bodies(batch);
+    batch_clear(batch);
+    if (batch->acks != NULL)
+        acks_clear(batch->acks);
     batch->work.next = doors->spare_batches;
     doors->spare_batches = &batch->work;
     doors->spare_batch_count++;
+}
+
+static void batch_home(struct doors *doors, struct batch *batch)
+{
+    doors->events_in_flight -= batch->event_count;
+    doors->bytes_in_flight -= batch->bytes_in_flight;
+    batch_back(doors, batch);
 }
 
 static void hand_over(struct doors *doors, struct partition *partition, struct batch *batch)
@@ -278,7 +289,8 @@ static void hand_over(struct doors *doors, struct partition *partition, struct b
     }
     batch->received_ms = clock_wall_ms();
     doors->events_in_flight += batch->event_count;
-    doors->bytes_in_flight += batch->body_bytes;
+    batch->bytes_in_flight = batch->body_bytes + batch->arena.used_bytes;
+    doors->bytes_in_flight += batch->bytes_in_flight;
     queue_push(partition->commit_queue, &batch->work);
 }
 
@@ -346,9 +358,11 @@ static void malformed(struct doors *doors, struct door *door, struct envelope *e
         return;
     envelope->frame_count = 1;
     envelope->frames[envelope->frame_count++] = TEXT("");
-    send_reply(doors, door, envelope,
-               TEXT("{\"ok\":false,\"code\":\"bad-query\",\"error\":\"malformed message: expected an empty "
-                    "frame, then one body frame\"}"));
+    struct buf reply = {.arena = NULL};
+    reply_error(&reply, door == &doors->events ? ERR_BAD_EVENT : ERR_BAD_QUERY,
+                "malformed message: expected an empty frame, then one body frame");
+    send_reply(doors, door, envelope, buf_text(&reply));
+    buf_fini(&reply);
 }
 
 /* What a message's envelope takes while it is under way. */
@@ -394,10 +408,16 @@ static bool take_events(struct doors *doors, struct partition *partition)
     return any;
 }
 
+static bool too_many_queries(const struct doors *doors)
+{
+    return doors->queries_in_flight >= QUERIES_IN_FLIGHT_MAX ||
+           doors->query_bytes_in_flight >= QUERY_BYTES_MAX;
+}
+
 static bool take_queries(struct doors *doors, struct partition *partition)
 {
     for (int i = 0; i < QUERIES_AT_ONCE; i++) {
-        if (doors->queries_in_flight == QUERIES_IN_FLIGHT_MAX)
+        if (too_many_queries(doors))
             return i > 0;
         struct query *query = query_create();
         zmq_msg_t body;
@@ -417,6 +437,8 @@ static bool take_queries(struct doors *doors, struct partition *partition)
         query->body = arena_copy(&query->arena, text);
         zmq_msg_close(&body);
         doors->queries_in_flight++;
+        doors->query_bytes_in_flight += query->arena.used_bytes;
+        query->bytes_in_flight = query->arena.used_bytes;
         queue_push(partition->apply_queue, &query->work);
     }
     return true;
@@ -446,7 +468,7 @@ static void finish(struct doors *doors, struct work *work)
 {
     switch (work->kind) {
     case WORK_BATCH:
-        batch_back(doors, (struct batch *)work);
+        batch_home(doors, (struct batch *)work);
         return;
     case WORK_ACKS:
         send_acks(doors, (struct acks *)work);
@@ -454,6 +476,7 @@ static void finish(struct doors *doors, struct work *work)
     case WORK_QUERY: {
         struct query *query = (struct query *)work;
         doors->queries_in_flight--;
+        doors->query_bytes_in_flight -= query->bytes_in_flight;
         send_reply(doors, &doors->query, &query->envelope, buf_text(&query->reply));
         query_destroy(query);
         return;
@@ -505,7 +528,7 @@ static void wait_for_work(struct doors *doors, int signal_fd)
         [SIGNAL] = {NULL, signal_fd, ZMQ_POLLIN, 0},
         [QUEUE] = {NULL, queue_fd(doors->queue), ZMQ_POLLIN, 0},
         [QUERY] = {doors->query.socket, 0,
-                   doors->queries_in_flight == QUERIES_IN_FLIGHT_MAX ? 0 : ZMQ_POLLIN, 0},
+                   too_many_queries(doors) ? 0 : ZMQ_POLLIN, 0},
         [RESULTS] = {doors->results.socket, 0, ZMQ_POLLIN, 0},
         [EVENTS] = {doors->events.socket, 0, overload(doors) == 2 ? 0 : ZMQ_POLLIN, 0},
     };

@@ -50,8 +50,10 @@ bool lock_folder(const char *folder, int *out, struct err *err)
         return err_set(err, ERR_IO, "data: the path is too long");
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, LOCK_MODE);
     if (fd < 0)
-        return err_set(err, ERR_IO, "data: cannot open %s: %s; check who owns the folder", path,
-                       strerror(errno));
+        return errno == ENOTDIR
+                   ? err_set(err, ERR_IO, "data: %s is a file; expected a folder", folder)
+                   : err_set(err, ERR_IO, "data: cannot open %s: %s; check who owns the folder", path,
+                             strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         return in_use(fd, folder, err);
     /* the number is for in_use() only: on a full disk the lock holds without it */

@@ -147,17 +147,11 @@ static bool read_file(struct command *command)
 
 /* --- rules -------------------------------------------------------------------------------------------------- */
 
-/* The rule set that the settings name; problems are printed. NULL when it has any. */
-static struct ruleset *load_rules(const struct settings *settings)
+/* The rule set that the settings name; NULL when it has problems. */
+static struct ruleset *load_rules(const struct settings *settings, struct problems *problems)
 {
-    struct problems problems;
-    problems_init(&problems);
-    struct ruleset *ruleset = settings->rules[0] == '\0'
-                                  ? ruleset_load_shipped(&problems)
-                                  : ruleset_load_dir(settings->rules, &problems);
-    print_problems(&problems);
-    problems_fini(&problems);
-    return ruleset;
+    return settings->rules[0] == '\0' ? ruleset_load_shipped(problems)
+                                      : ruleset_load_dir(settings->rules, problems);
 }
 
 /* A version that is active already isn't journaled again: false. `active` is the version asked for last. */
@@ -175,11 +169,16 @@ static bool change_rules(struct partition *partition, struct ruleset *ruleset, c
 
 static void reload_rules(struct partition *partition, char active[64])
 {
-    struct ruleset *ruleset = load_rules(partition->settings);
+    struct problems problems;
+    problems_init(&problems);
+    struct ruleset *ruleset = load_rules(partition->settings, &problems);
+    for (const struct problem *problem = problems.first; problem != NULL; problem = problem->next)
+        log_line(LOG_ERROR, "rules-problem", "error=%s", log_quote(problem->line));
+    problems_fini(&problems);
     if (ruleset == NULL)
         log_line(LOG_ERROR, "rules-kept", "error=\"the new rules have errors; the old ones stay\"");
-    else
-        change_rules(partition, ruleset, active);
+    else if (!change_rules(partition, ruleset, active))
+        log_line(LOG_INFO, "rules-unchanged", "version=%s", active);
 }
 
 /* --- serving ------------------------------------------------------------------------------------------------ */
@@ -271,6 +270,8 @@ static int run(const struct settings *settings, struct ruleset *ruleset)
     }
     char active[64];
     snprintf(active, sizeof active, TEXT_FMT, TEXT_ARG(applier_rules(partition.applier)));
+    log_line(LOG_INFO, "started", "version=%s data=%s rules=%s", FWSYNC_VERSION,
+             log_quote(settings->data), settings->rules[0] == '\0' ? "shipped" : log_quote(settings->rules));
     bool rules_change = change_rules(&partition, ruleset, active);
     if (!serve(doors, &partition, signal_fd, active, rules_change, &err))
         _exit(fail(&err)); /* its threads may hold anything: nothing here is safe to take down */
@@ -294,7 +295,11 @@ int main(int argc, char **argv)
         status = read_options(&command, argc, argv, false);
     if (status < 0) {
         log_set_level((enum log_level)command.settings.log_level);
-        struct ruleset *ruleset = load_rules(&command.settings);
+        struct problems problems;
+        problems_init(&problems);
+        struct ruleset *ruleset = load_rules(&command.settings, &problems);
+        print_problems(&problems);
+        problems_fini(&problems);
         if (ruleset == NULL) {
             status = EXIT_USAGE;
         } else if (command.check) {

@@ -9,7 +9,7 @@
 enum { OWN_ATTRIBUTES, OWN_DEADLETTER, OWN_COUNT }; /* classes that fwsync itself publishes */
 
 struct class {
-    struct text name; /* in the publisher's or the rule set's memory */
+    struct text name; /* static, or the rule set's: until the next publisher_rules */
     uint64_t *n;      /* the last one given; in the state */
     unsigned slot;    /* in the subscriptions */
 };

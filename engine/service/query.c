@@ -8,6 +8,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
 #include "engine/service/memory.h"
+#include "engine/service/reply.h"
 
 enum { QUERY_ARENA_BYTES = 4096, QUERY_FIELDS_MAX = 8 };
 
@@ -516,13 +517,8 @@ static bool answer(struct ask *ask)
 
 void query_reply_error(struct query *query, const struct err *err)
 {
-    struct buf *out = &query->reply;
-    buf_clear(out);
-    buf_byte(out, '{');
-    json_member_boolean(out, "ok", false);
-    json_member_text(out, "code", text_of(err_code_name(err->code)));
-    json_member_text(out, "error", text_of(err->text));
-    buf_byte(out, '}');
+    buf_clear(&query->reply);
+    reply_error(&query->reply, err->code, err->text);
 }
 
 bool query_answer(const struct query_context *context, struct query *query, struct err *err)

@@ -15,6 +15,7 @@ struct query {
     struct arena arena; /* envelope, body, and what the answer needs */
     struct envelope envelope;
     struct text body;
+    size_t bytes_in_flight; /* as the door counted them */
     struct buf reply; /* malloc'd: an answer can be large */
 };
 

@@ -6,6 +6,8 @@
 struct refusal {
     char *source; /* owned */
     size_t source_len;
+    uint32_t bucket;
+    uint32_t next; /* in the bucket: position + 1; 0: the last */
     uint64_t *numbers; /* owned; rising, never empty */
     size_t number_count;
     size_t number_capacity;
@@ -23,25 +25,52 @@ static void *grow(void *items, size_t *capacity, size_t item_bytes)
     return items;
 }
 
+/* The link, in a bucket's head or an item, that holds position + 1. */
+static uint32_t *link_to(struct refusals *refusals, size_t index)
+{
+    uint32_t *link = &refusals->buckets[refusals->items[index].bucket];
+    while (*link != index + 1)
+        link = &refusals->items[*link - 1].next;
+    return link;
+}
+
 static void forget(struct refusals *refusals, size_t index)
 {
-    free(refusals->items[index].source);
-    free(refusals->items[index].numbers);
-    refusals->items[index] = refusals->items[--refusals->count];
+    struct refusal *item = &refusals->items[index];
+    *link_to(refusals, index) = item->next;
+    free(item->source);
+    free(item->numbers);
+    size_t last = --refusals->count;
+    if (index == last)
+        return;
+    *link_to(refusals, last) = (uint32_t)index + 1;
+    *item = refusals->items[last];
+}
+
+static uint32_t bucket_of(struct text source)
+{
+    return text_fnv1a32(source) % REFUSAL_BUCKETS;
 }
 
 /* Position of the source, or count. */
 static size_t find(const struct refusals *refusals, struct text source)
 {
-    size_t i = 0;
-    while (i < refusals->count &&
-           !text_equal(source, (struct text){refusals->items[i].source, refusals->items[i].source_len}))
-        i++;
-    return i;
+    for (uint32_t at = refusals->buckets[bucket_of(source)]; at != 0;) {
+        const struct refusal *item = &refusals->items[at - 1];
+        if (text_equal(source, (struct text){item->source, item->source_len}))
+            return at - 1;
+        at = item->next;
+    }
+    return refusals->count;
 }
 
+/* Once a second is enough: refusals_blocks() looks at the age itself. */
 static void forget_old(struct refusals *refusals, int64_t now_ms)
 {
+    enum { SWEEP_MS = 1000 };
+    if (now_ms - refusals->swept_ms < SWEEP_MS)
+        return;
+    refusals->swept_ms = now_ms;
     for (size_t i = 0; i < refusals->count;)
         if (now_ms - refusals->items[i].noted_ms > REFUSAL_KEEP_MS)
             forget(refusals, i);
@@ -49,18 +78,32 @@ static void forget_old(struct refusals *refusals, int64_t now_ms)
             i++;
 }
 
+static void forget_oldest(struct refusals *refusals)
+{
+    size_t oldest = 0;
+    for (size_t i = 1; i < refusals->count; i++)
+        if (refusals->items[i].noted_ms < refusals->items[oldest].noted_ms)
+            oldest = i;
+    forget(refusals, oldest);
+}
+
 static struct refusal *add_source(struct refusals *refusals, struct text source)
 {
     if (refusals->count == REFUSAL_COUNT_MAX)
-        forget(refusals, 0);
+        forget_oldest(refusals);
     if (refusals->count == refusals->capacity)
         refusals->items = grow(refusals->items, &refusals->capacity, sizeof *refusals->items);
     char *copy = malloc(source.len);
     if (copy == NULL)
         abort();
     memcpy(copy, source.bytes, source.len);
+    uint32_t bucket = bucket_of(source);
     struct refusal *item = &refusals->items[refusals->count++];
-    *item = (struct refusal){.source = copy, .source_len = source.len};
+    *item = (struct refusal){.source = copy,
+                             .source_len = source.len,
+                             .bucket = bucket,
+                             .next = refusals->buckets[bucket]};
+    refusals->buckets[bucket] = (uint32_t)refusals->count;
     return item;
 }
 
@@ -102,8 +145,6 @@ void refusals_note(struct refusals *refusals, struct text source, uint64_t n, in
 
 bool refusals_blocks(struct refusals *refusals, struct text source, uint64_t n, int64_t now_ms)
 {
-    if (refusals->count == 0)
-        return false;
     size_t index = find(refusals, source);
     if (index == refusals->count)
         return false;

@@ -14,7 +14,8 @@
 
 enum {
     REFUSAL_KEEP_MS = 60000,
-    REFUSAL_COUNT_MAX = 10000,   /* sources; one more makes an earlier one be forgotten */
+    REFUSAL_COUNT_MAX = 10000,   /* sources; one more makes the oldest be forgotten */
+    REFUSAL_BUCKETS = 4096,
     REFUSAL_NUMBERS_MAX = 10000, /* of one source; higher ones than these are forgotten */
 };
 
@@ -22,6 +23,8 @@ struct refusals {
     struct refusal *items;
     size_t count; /* sources */
     size_t capacity;
+    int64_t swept_ms; /* when the old ones were last looked for */
+    uint32_t buckets[REFUSAL_BUCKETS]; /* by the source's hash: position + 1 of the first */
 };
 
 /* refusals_note - (source, n) was refused. Of events that follow each other with rising n, and can only be

@@ -44,8 +44,8 @@ static const struct setting table[] = {
      "changed pages (4 KiB of memory each) that make a checkpoint earlier"},
     {"in-flight-events", FORM_INTEGER, AT(in_flight_events), "65536", 1000, 10000000,
      "events under way in the daemon; above it requests are answered with busy"},
-    {"in-flight-kib", FORM_INTEGER, AT(in_flight_kib), "32768", 1024, 4194304,
-     "KiB of requests under way; above it they are answered with busy"},
+    {"in-flight-kib", FORM_INTEGER, AT(in_flight_kib), "65536", 1024, 4194304,
+     "KiB of memory for events under way; above it requests are answered with busy"},
     {"journal-keep-hours", FORM_INTEGER, AT(journal_keep_hours), "168", 0, 1000000,
      "hours that an applied event stays in the journal"},
     {"journal-keep-mib", FORM_INTEGER, AT(journal_keep_mib), "1024", 1, 67108864,
@@ -71,15 +71,17 @@ static bool set_integer(const struct setting *setting, struct text value, int64_
                         struct err *err)
 {
     char digits[24] = "", *end = digits;
+    int64_t number = 0;
     if (value.len > 0 && value.len < sizeof digits) {
         memcpy(digits, value.bytes, value.len);
-        *integer = strtoll(digits, &end, 10);
+        number = strtoll(digits, &end, 10);
     }
-    if (end == digits || *end != '\0' || *integer < setting->min || *integer > setting->max)
+    if (end == digits || *end != '\0' || number < setting->min || number > setting->max)
         return err_set(err, ERR_CONFIG,
                        "%s: expected a whole number from %" PRId64 " to %" PRId64
                        ", found \"" TEXT_FMT "\"",
                        setting->name, setting->min, setting->max, TEXT_ARG(value));
+    *integer = number;
     return true;
 }
 

@@ -46,7 +46,7 @@ bool settings_set(struct settings *settings, const char *name, const char *value
 /* settings_print - all of them as a commented fwsync.yaml, with the values as they are now. */
 void settings_print(const struct settings *settings);
 
-/* settings_names - for options and their help: NULL behind the last. */
+/* settings_name, settings_help - by position, for the options; NULL behind the last. */
 const char *settings_name(size_t position);
 const char *settings_help(size_t position);
 

@@ -104,7 +104,8 @@ class Session:
     def __init__(self, prefix):
         self.folder = tempfile.mkdtemp(prefix="fwsync-docs-")
         self.home = os.path.join(self.folder, "project")
-        ignore = shutil.ignore_patterns(".git", "build", "fwsync-data", "tests", "__pycache__")
+        ignore = shutil.ignore_patterns(".git", "build", "fwsync-data", "fwsync-demo", "tests",
+                                        "__pycache__")
         shutil.copytree(ROOT, self.home, symlinks=True, ignore=ignore)
         os.symlink(BUILD, os.path.join(self.home, "build"))
         os.mkdir(os.path.join(self.folder, "home"))

@@ -335,19 +335,31 @@ static void test_a_failing_store_stops_the_fold(void **state)
     ruleset_destroy(rulesets[1]);
 }
 
-static void test_a_write_that_doesnt_fit_is_a_dead_letter_of_the_engine(void **state)
+static void test_a_write_that_doesnt_fit_is_a_dead_letter_and_the_rules_see_what_was_saved(void **state)
 {
     (void)state;
-    struct ruleset *ruleset = rules_of(SHOW);
+    struct ruleset *ruleset = rules_of("chain: root\nfirst: l\nnodes: {l: {type: log, text: '$[*]'}}\n");
     struct model model;
     model_init(&model);
     model.put_error = ERR_TOO_LARGE;
     model.put_error_key = "b";
-    unsigned dead_letter_count = 0;
-    assert_true(model_apply(&model, ruleset, TARGET("{\"a\":1,\"b\":2}"), &dead_letter_count, NULL));
-    assert_int_equal(dead_letter_count, 1);
-    assert_string_equal(model.happenings.bytes,
-                        "server.a=1\ndead /: can't save 'b' in SERVER_SCOPE: the model says no\n");
+    static const char dead[] = "dead /: can't save 'b' in SERVER_SCOPE: the model says no\n";
+    static const struct {
+        const char *event;
+        const char *before, *after; /* the dead letter */
+    } rows[] = {
+        {TARGET("{\"b\":2,\"a\":1}"), "", ""},
+        {TARGET("{\"a\":1,\"b\":2,\"c\":3}"), "server.a=1\n", "log root/l: {\"a\":1}\n"},
+        {TARGET("{\"a\":1,\"b\":2,\"c\":3}"), "", ""}, /* nothing new */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char expected[256];
+        snprintf(expected, sizeof expected, "%s%s%s", rows[i].before, dead, rows[i].after);
+        unsigned dead_letter_count = 0;
+        assert_true(model_apply(&model, ruleset, rows[i].event, &dead_letter_count, NULL));
+        assert_int_equal(dead_letter_count, 1);
+        assert_string_equal(model.happenings.bytes, expected);
+    }
     model_fini(&model);
     ruleset_destroy(ruleset);
 }
@@ -488,7 +500,7 @@ int main(void)
         cmocka_unit_test(test_a_failure_without_a_link_is_a_dead_letter),
         cmocka_unit_test(test_a_failure_with_a_link_is_handled),
         cmocka_unit_test(test_a_failing_store_stops_the_fold),
-        cmocka_unit_test(test_a_write_that_doesnt_fit_is_a_dead_letter_of_the_engine),
+        cmocka_unit_test(test_a_write_that_doesnt_fit_is_a_dead_letter_and_the_rules_see_what_was_saved),
         cmocka_unit_test(test_branches_run_in_order_each_with_its_own_copy),
         cmocka_unit_test(test_changed_travels_with_the_branch),
         cmocka_unit_test(test_a_branch_that_fails_leaves_the_others_alone),

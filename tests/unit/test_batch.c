@@ -146,6 +146,43 @@ static void test_at_most_100_wrong_lines_are_named(void **state)
     assert_int_equal(named, LINE_ERRORS_MAX);
 }
 
+/* libzmq keeps a body of up to 33 bytes inside the zmq_msg_t, so that one must not move. */
+static void test_lines_of_many_short_requests_stay_as_they_came(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { REQUESTS = 1000 };
+    char body[REQUESTS][40];
+    for (int i = 0; i < REQUESTS; i++) {
+        snprintf(body[i], sizeof body[i], "{\"device\":\"%d\",\"type\":\"T\"}", i);
+        add(fixture, text_of(body[i]));
+    }
+    assert_int_equal(fixture->batch->event_count, REQUESTS);
+    for (int i = 0; i < REQUESTS; i++)
+        assert_true(text_is(fixture->batch->events[i].line, body[i]));
+}
+
+static void test_a_refused_request_is_looked_at_only_for_its_source(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        const char *body;
+        size_t events;
+    } rows[] = {
+        {EVENT, 0},
+        {"{\"device\":\"d\",\"type\":\"T\",\"source\":\"s\",\"n\":1}", 1},
+        {"{\"device\":\"d\",\"type\":\"T\",\"s\\u006furce\":\"s\",\"n\":1}", 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        batch_clear(fixture->batch);
+        acks_clear(fixture->batch->acks);
+        fixture->batch->refuse = "too much";
+        const struct request *request = add(fixture, text_of(rows[i].body));
+        assert_int_equal(fixture->batch->event_count, rows[i].events);
+        if (rows[i].events == 0)
+            assert_non_null(strstr(reply(fixture, request), "\"code\":\"busy\""));
+    }
+}
+
 static void test_a_batch_is_used_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -156,12 +193,10 @@ static void test_a_batch_is_used_again(void **state)
         assert_int_equal(fixture->batch->acks->request_count, 200);
         assert_true(fixture->batch->body_bytes > 0);
         struct acks *acks = fixture->batch->acks;
-        if (round > 0) { /* as the committer parts them */
-            fixture->batch->acks = NULL;
-            batch_clear(fixture->batch, acks);
-        } else {
-            batch_clear(fixture->batch, NULL);
-        }
+        fixture->batch->acks = NULL; /* as the committer parts them */
+        batch_clear(fixture->batch);
+        acks_clear(acks);
+        batch_pair(fixture->batch, acks);
         assert_ptr_equal(fixture->batch->acks, acks);
         assert_int_equal(fixture->batch->event_count, 0);
         assert_int_equal(fixture->batch->body_bytes, 0);
@@ -177,6 +212,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_request_without_events_is_wrong_as_a_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_request_is_bounded_in_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_at_most_100_wrong_lines_are_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lines_of_many_short_requests_stay_as_they_came, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_refused_request_is_looked_at_only_for_its_source, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_a_batch_is_used_again, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

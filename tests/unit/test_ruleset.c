@@ -48,6 +48,8 @@ static void expect_rows(const struct row *rows, size_t row_count)
     "message-type-filter, message-type-switch, publish, rename-keys, rule-chain, save-attributes, "    \
     "save-telemetry, set"
 
+#define LEAF(name) "chain: " name "\nfirst: l\nnodes: {l: {type: log}}\n"
+
 static void test_files_that_are_no_chain(void **state)
 {
     (void)state;
@@ -79,9 +81,12 @@ static void test_files_that_are_no_chain(void **state)
          "root.yaml:2:1: unknown key 'frist'; did you mean 'first'? Expected one of: chain, first, nodes, "
          "description\n"},
         {"chain: other\nfirst: l\nnodes: {l: {type: log}}\n",
-         "rules: no chain is named 'root'; that is the one that gets every message\n"},
+         "rules: no chain is named 'root', the one that gets every message; found: other\n"},
     };
     EXPECT_ROWS(rows);
+    expect_problems((const char *const[]){"a.yaml", LEAF("main"), "b.yaml", LEAF("Root"), NULL},
+                    "rules: no chain is named 'root', the one that gets every message; found: Root, main; "
+                    "is it 'Root'?\n");
 }
 
 static void test_unknown_words_come_with_the_nearest(void **state)
@@ -178,7 +183,6 @@ static void test_graph(void **state)
     EXPECT_ROWS(rows);
 }
 
-#define LEAF(name) "chain: " name "\nfirst: l\nnodes: {l: {type: log}}\n"
 #define CALL(name, other) "chain: " name "\nfirst: l\nnodes: {l: {type: rule-chain, chain: " other "}}\n"
 
 static void test_chains_among_each_other(void **state)
@@ -334,11 +338,11 @@ static void test_all_problems_are_listed(void **state)
          "  b: {type: publish, class: X, speed: 1}\n",
          "root.yaml:3:1: unknown key 'extra'; expected one of: chain, first, nodes, description\n"
          "root.yaml:5:13: unknown node type 'lgo'; did you mean 'log'? Expected one of: " ALL_TYPES "\n"
+         "root.yaml:5:32: unknown node 'x'; did you mean 'a'? Expected one of: a, b\n"
          "root.yaml:6:29: class: 'X' can't be a class; expected a small letter, then up to 31 small letters, "
          "digits or '-'\n"
          "root.yaml:6:32: unknown setting of publish 'speed'; expected one of: type, to, description, "
-         "class, on\n"
-         "root.yaml:5:32: unknown node 'x'; did you mean 'a'? Expected one of: a, b\n"},
+         "class, on\n"},
     };
     EXPECT_ROWS(rows);
 }
@@ -594,6 +598,11 @@ static void test_a_directory_shows_its_path_in_problems(void **state)
     expect_dir(dir, path, "DIR/none: the rules directory can't be opened: No such file or directory\n");
     write_file(dir, "a.yaml", TEXT("chain: root\nfirst: x\nnodes: {l: {type: log}}\n"));
     expect_dir(dir, dir->path, "DIR/a.yaml:2:8: unknown node 'x'; did you mean 'l'? Expected l\n");
+    snprintf(path, sizeof path, "%s/a.yaml", dir->path);
+    expect_dir(dir, path, "DIR/a.yaml: is a file; expected the folder it is in: DIR\n");
+    snprintf(path, sizeof path, "%s/a.yaml/b", dir->path);
+    expect_dir(dir, path, "DIR/a.yaml/b: the rules directory can't be opened: Not a directory\n");
+    expect_dir(dir, "Makefile", "Makefile: is a file; expected the folder it is in: .\n");
     snprintf(path, sizeof path, "%s/", dir->path);
     expect_dir(dir, path, "DIR/a.yaml:2:8: unknown node 'x'; did you mean 'l'? Expected l\n");
 }

@@ -139,6 +139,14 @@ static void test_refusals_name_their_place(void **state)
                                   "tabs"},
         {"a: [1, 2\n", "f.yaml:2:1: not valid YAML: did not find expected ',' or ']' while parsing a flow "
                        "sequence"},
+        {"{a: b, c: ${d}}\n", "f.yaml:1:12: not valid YAML: did not find expected ',' or '}' while parsing a "
+                             "flow mapping; put ${...} and $[...] in quotes inside { }"},
+        {"- {a: b,\n   c: x $[d]}\n", "f.yaml:2:10: not valid YAML: did not find expected ',' or '}' while "
+                                      "parsing a flow mapping; put ${...} and $[...] in quotes inside { }"},
+        {"{c: ${*}}\n", "f.yaml:1:8: not valid YAML: did not find expected alphabetic or numeric character "
+                        "while scanning an alias; put ${...} and $[...] in quotes inside { }"},
+        {"{a: '$', b: c: d, e: '${f}'}\n", /* only a pattern before the place may be the cause */
+         "f.yaml:1:14: not valid YAML: did not find expected ',' or '}' while parsing a flow mapping"},
         {"a: b: c\n", "f.yaml:1:5: not valid YAML: mapping values are not allowed in this context"},
         {"a: \xFF\n", "f.yaml:1:4: not valid YAML: invalid leading UTF-8 octet"},
         {"a: b\nc: \xC3\xA4\xC3(\n", "f.yaml:2:6: not valid YAML: invalid trailing UTF-8 octet"},
@@ -368,8 +376,8 @@ static void test_problems_are_one_line_and_bounded(void **state)
     problems_init(&problems);
     problem_add(&problems, (struct place){"f", 2, 3}, "bad '%s'", "a\nb\x01");
     problem_add(&problems, (struct place){"dir", 0, 0}, "no file");
-    assert_string_equal(problems.first->line, "f:2:3: bad 'a b '");
-    assert_string_equal(problems.first->next->line, "dir: no file");
+    assert_string_equal(problems.first->line, "dir: no file");
+    assert_string_equal(problems.first->next->line, "f:2:3: bad 'a b '");
     for (int i = 0; i < 2 * PROBLEM_COUNT_MAX; i++)
         problem_add(&problems, (struct place){"f", 1, 1}, "again");
     assert_int_equal(problems.count, 2 * PROBLEM_COUNT_MAX + 2);
@@ -377,6 +385,28 @@ static void test_problems_are_one_line_and_bounded(void **state)
     for (const struct problem *problem = problems.first; problem != NULL; problem = problem->next)
         kept++;
     assert_int_equal(kept, PROBLEM_COUNT_MAX);
+    problems_fini(&problems);
+}
+
+static void test_problems_come_in_the_order_of_the_files(void **state)
+{
+    (void)state;
+    char file[] = "b"; /* a file's name may go before the problems do */
+    const struct place places[] = {{file, 10, 1}, {"a", 3, 2}, {file, 9, 5}, {file, 9, 5},
+                                   {"a", 3, 1},   {file, 0, 0}, {"a", 20, 1}};
+    struct problems problems;
+    problems_init(&problems);
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        problem_add(&problems, places[i], "%zu", i);
+    file[0] = '0';
+    problem_add(&problems, (struct place){"ab", 1, 1}, "7");
+    struct buf lines = {.bytes = NULL};
+    for (const struct problem *problem = problems.first; problem != NULL; problem = problem->next)
+        buf_printf(&lines, "%s\n", problem->line);
+    buf_byte(&lines, '\0');
+    assert_string_equal(lines.bytes, "a:3:1: 4\na:3:2: 1\na:20:1: 6\nab:1:1: 7\n"
+                                     "b: 5\nb:9:5: 2\nb:9:5: 3\nb:10:1: 0\n");
+    buf_fini(&lines);
     problems_fini(&problems);
 }
 
@@ -396,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_scalars_are_read_strictly),
         cmocka_unit_test(test_integers_reach_both_ends),
         cmocka_unit_test(test_problems_are_one_line_and_bounded),
+        cmocka_unit_test(test_problems_come_in_the_order_of_the_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
