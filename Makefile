@@ -212,10 +212,15 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/fwsync
 SHARE   := $(DESTDIR)$(PREFIX)/share/fwsync
 
 install: all
-	install -d $(BIN) $(INCLUDE) $(dir $(PC)) $(DOC) $(SHARE)/rules
+	install -d $(BIN) $(INCLUDE) $(dir $(PC)) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/rules/chains \
+	    $(SHARE)/rules
 	install -m 755 $B/fwsyncd $B/fwsync $(BIN)
 	install -m 644 plugins/fwsync_plugin.h $(INCLUDE)
-	install -m 644 README.md CHANGELOG.md LICENSE $(wildcard docs/*.md) $(DOC)
+	install -m 644 README.md CHANGELOG.md SECURITY.md LICENSE $(DOC)
+	install -m 644 $(wildcard docs/*.md) $(DOC)/docs
+	install -m 644 $(wildcard docs/decisions/*.md) $(DOC)/docs/decisions
+	install -m 644 docs/demo/fleet.ndjson $(DOC)/docs/demo
+	install -m 644 $(wildcard rules/chains/*.yaml) $(DOC)/rules/chains
 	install -m 644 $(wildcard rules/chains/*.yaml) $(SHARE)/rules
 	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include/fwsync' '' 'Name: fwsync' \
 	    'Description: Firmware sync daemon; this is what a rule node plugin needs' \

@@ -205,12 +205,6 @@ void json_member_boolean(struct buf *buf, const char *key, bool boolean)
     buf_append(buf, boolean ? TEXT("true") : TEXT("false"));
 }
 
-void json_member_double(struct buf *buf, const char *key, double number)
-{
-    json_key(buf, key);
-    buf_printf(buf, "%.6g", number);
-}
-
 void json_member_raw(struct buf *buf, const char *key, struct text json)
 {
     json_key(buf, key);

@@ -43,7 +43,6 @@ void json_member_text(struct buf *buf, const char *key, struct text text);
 void json_member_integer(struct buf *buf, const char *key, int64_t integer);
 void json_member_unsigned(struct buf *buf, const char *key, uint64_t integer);
 void json_member_boolean(struct buf *buf, const char *key, bool boolean);
-void json_member_double(struct buf *buf, const char *key, double number);
 /* json_member_raw - the value is JSON already. */
 void json_member_raw(struct buf *buf, const char *key, struct text json);
 

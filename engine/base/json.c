@@ -47,36 +47,6 @@ static bool scan_fail(const struct scan *scan, const char *what)
     return err_set(scan->err, ERR_BAD_JSON, "%s at byte %zu", what, (size_t)(scan->at - scan->start));
 }
 
-/* Length of the well-formed UTF-8 sequence that starts at `at` (Unicode 15, table 3-7), 0 if none. */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    unsigned char lead = at[0];
-    if (lead < 0x80)
-        return 1;
-    size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC2 || lead > 0xF4 || left < length)
-        return 0;
-    unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (at[1] < low || at[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if (at[i] < 0x80 || at[i] > 0xBF)
-            return 0;
-    return length;
-}
-
-bool text_valid_utf8(struct text text)
-{
-    for (size_t i = 0; i < text.len;) {
-        size_t length = utf8_length((const unsigned char *)text.bytes + i, text.len - i);
-        if (length == 0 || text.bytes[i] == '\0')
-            return false;
-        i += length;
-    }
-    return true;
-}
-
 /* `at` stands on the backslash. cJSON refuses an unknown letter, but reads \u with wrong digits as NUL. */
 static bool scan_escape(struct scan *scan)
 {
@@ -112,7 +82,7 @@ static bool scan_string(struct scan *scan)
                 return false;
             continue;
         }
-        size_t length = utf8_length((const unsigned char *)scan->at, (size_t)(scan->end - scan->at));
+        size_t length = text_utf8_length(scan->at, (size_t)(scan->end - scan->at));
         if (length == 0)
             return scan_fail(scan, "bytes that are not UTF-8");
         scan->at += length;

@@ -2,19 +2,43 @@
 
 #include <ctype.h>
 
-enum { WORD_BYTES_MAX = 64 };
-
-static size_t utf8_length_said(unsigned char lead)
+size_t text_utf8_length(const char *bytes, size_t left)
 {
-    return lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    const unsigned char *at = (const unsigned char *)bytes;
+    unsigned char lead = at[0];
+    if (lead < 0x80)
+        return 1;
+    size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    if (lead < 0xC2 || lead > 0xF4 || left < length)
+        return 0;
+    unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if (at[i] < 0x80 || at[i] > 0xBF)
+            return 0;
+    return length;
+}
+
+bool text_valid_utf8(struct text text)
+{
+    for (size_t i = 0; i < text.len;) {
+        size_t length = text_utf8_length(text.bytes + i, text.len - i);
+        if (length == 0 || text.bytes[i] == '\0')
+            return false;
+        i += length;
+    }
+    return true;
 }
 
 void text_to_line(char *string)
 {
+    enum { UTF8_BYTES_MAX = 4 };
     char *out = string;
     for (const char *at = string; *at != '\0';) {
-        size_t len = utf8_length_said((unsigned char)*at);
-        if (strnlen(at, len) < len || !text_valid_utf8((struct text){at, len})) {
+        size_t len = text_utf8_length(at, strnlen(at, UTF8_BYTES_MAX));
+        if (len == 0) {
             at++;
             continue;
         }
@@ -31,6 +55,8 @@ static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
+
+enum { WORD_BYTES_MAX = 64 };
 
 /* Damerau-Levenshtein distance (optimal string alignment), ignoring case. Both at most WORD_BYTES_MAX. */
 static size_t edit_distance(struct text a, struct text b)

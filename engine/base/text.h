@@ -55,6 +55,10 @@ static inline uint64_t text_fnv1a64(struct text text, uint64_t hash)
 }
 #define FNV1A64_START UINT64_C(14695981039346656037)
 
+/* text_utf8_length - bytes of the well-formed UTF-8 sequence that starts there (Unicode 15, table 3-7); 0
+ * when there is none. left is at least 1. */
+size_t text_utf8_length(const char *bytes, size_t left);
+
 /* text_valid_utf8 - well-formed UTF-8 (no overlong forms, no surrogates, up to U+10FFFF) without NUL. */
 bool text_valid_utf8(struct text text);
 

@@ -77,8 +77,9 @@ static void note_number(struct watch *watch, struct text name, int64_t n, int64_
         memcpy(seen->name, name.bytes, name.len);
         seen->name[name.len] = '\0';
     } else if (n > seen->n + step) {
-        fprintf(stderr, "fwsync watch: missed %" PRId64 " results of class '%s'\n",
-                n - seen->n - step, seen->name);
+        int64_t missed = n - seen->n - step;
+        fprintf(stderr, "fwsync watch: missed %" PRId64 " result%s of class '%s'\n", missed,
+                missed == 1 ? "" : "s", seen->name);
     }
     seen->n = n;
 }
@@ -258,8 +259,7 @@ static void end_in_time(struct watch *watch)
     if (!watch->started && watch->count == 0) {
         nobody_there(watch, watch->timeout_ms);
     } else if (watch->count_max > 0) {
-        fprintf(stderr, "%" PRId64 " of %" PRId64 " result%s came\n", watch->count, watch->count_max,
-                watch->count_max == 1 ? "" : "s");
+        fprintf(stderr, "%" PRId64 " of %" PRId64 " results came\n", watch->count, watch->count_max);
         watch->session.exit_code = EXIT_ERROR;
     }
 }
@@ -285,7 +285,7 @@ static void watch_loop(struct watch *watch)
             return;
     }
     if (interrupted() && watch->session.setup->screen.tables)
-        fprintf(stderr, "\n%" PRId64 " results\n", watch->count);
+        fprintf(stderr, "\n%" PRId64 " result%s\n", watch->count, watch->count == 1 ? "" : "s");
 }
 
 static bool read_words(struct options *options, struct watch *watch)
@@ -318,6 +318,16 @@ static bool read_words(struct options *options, struct watch *watch)
     }
 }
 
+/* A letter, then letters, digits and '-': what a class's name is made of. */
+static bool is_class(struct text name)
+{
+    static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    for (size_t i = 0; i < name.len; i++)
+        if (memchr(rest, name.bytes[i], sizeof rest - 1) == NULL)
+            return false;
+    return name.len > 0 && name.bytes[0] >= 'a' && name.bytes[0] <= 'z';
+}
+
 static int run(const struct setup *setup, struct options *options)
 {
     static struct watch watch; /* large */
@@ -325,6 +335,11 @@ static int run(const struct setup *setup, struct options *options)
         return EXIT_USAGE;
     const char *slash = strchr(watch.what, '/');
     watch.one_device = slash != NULL;
+    size_t class_len = slash == NULL ? strlen(watch.what) : (size_t)(slash - watch.what);
+    if (watch.what[0] != '\0' && !is_class((struct text){watch.what, class_len}))
+        return options_wrong(options,
+                             "'%.*s' can't be a class: small letters, digits and '-', a letter first",
+                             (int)class_len, watch.what);
     if (slash != NULL && slash[1] == '\0')
         return options_wrong(options, "the DEVICE behind '%s' is missing", watch.what);
     if (strlen(watch.what) > DEVICE_BYTES_MAX + CLASS_BYTES_MAX)

@@ -42,6 +42,12 @@ struct door {
     char endpoint[ENDPOINT_BYTES];
 };
 
+/* What was handed to the partition and hasn't come home. */
+struct in_flight {
+    uint64_t events;
+    uint64_t bytes;
+};
+
 struct doors {
     const struct settings *settings;
     struct stats *stats;
@@ -56,8 +62,8 @@ struct doors {
     size_t spare_batch_count;
     struct work *spare_acks;
     size_t spare_ack_count;
-    uint64_t events_in_flight;
-    uint64_t bytes_in_flight;
+    struct in_flight taken;
+    struct in_flight refused; /* on its way to be answered with busy */
     uint64_t queries_in_flight;
     uint64_t query_bytes_in_flight;
     int64_t noticed_ms; /* when a malformed message was last logged */
@@ -274,10 +280,16 @@ static void batch_back(struct doors *doors, struct batch *batch)
     doors->spare_batch_count++;
 }
 
+static struct in_flight *in_flight_of(struct doors *doors, const struct batch *batch)
+{
+    return batch->refuse == NULL ? &doors->taken : &doors->refused;
+}
+
 static void batch_home(struct doors *doors, struct batch *batch)
 {
-    doors->events_in_flight -= batch->event_count;
-    doors->bytes_in_flight -= batch->bytes_in_flight;
+    struct in_flight *in_flight = in_flight_of(doors, batch);
+    in_flight->events -= batch->event_count;
+    in_flight->bytes -= batch->bytes_in_flight;
     batch_back(doors, batch);
 }
 
@@ -288,20 +300,28 @@ static void hand_over(struct doors *doors, struct partition *partition, struct b
         return;
     }
     batch->received_ms = clock_wall_ms();
-    doors->events_in_flight += batch->event_count;
     batch->bytes_in_flight = batch->body_bytes + batch->arena.used_bytes;
-    doors->bytes_in_flight += batch->bytes_in_flight;
+    struct in_flight *in_flight = in_flight_of(doors, batch);
+    in_flight->events += batch->event_count;
+    in_flight->bytes += batch->bytes_in_flight;
     queue_push(partition->commit_queue, &batch->work);
 }
 
-/* Over how many times the bound is what is under way? 0, 1, or 2 for twice and more. */
-static int overload(const struct doors *doors)
+static bool is_over(const struct doors *doors, const struct in_flight *in_flight)
 {
-    uint64_t events_max = (uint64_t)doors->settings->in_flight_events;
-    uint64_t bytes_max = (uint64_t)doors->settings->in_flight_kib << 10;
-    if (doors->events_in_flight < events_max && doors->bytes_in_flight < bytes_max)
-        return 0;
-    return doors->events_in_flight < 2 * events_max && doors->bytes_in_flight < 2 * bytes_max ? 1 : 2;
+    return in_flight->events >= (uint64_t)doors->settings->in_flight_events ||
+           in_flight->bytes >= (uint64_t)doors->settings->in_flight_kib << 10;
+}
+
+/* What is refused isn't counted with what is taken: else producers that come again at once would keep the
+ * daemon overloaded with nothing but their refusals. */
+enum overload { OVERLOAD_NONE, OVERLOAD_REFUSE, OVERLOAD_STOP };
+
+static enum overload overload(const struct doors *doors)
+{
+    if (is_over(doors, &doors->refused))
+        return OVERLOAD_STOP; /* don't read: the senders' queues fill up, then they wait */
+    return is_over(doors, &doors->taken) ? OVERLOAD_REFUSE : OVERLOAD_NONE;
 }
 
 /* --- receiving ------------------------------------------------------------------------------------------- */
@@ -377,11 +397,11 @@ static size_t envelope_bytes(const struct envelope *envelope)
 /* Fills one batch with what has arrived. False when nothing had. */
 static bool take_events(struct doors *doors, struct partition *partition)
 {
-    int overloaded_times = overload(doors);
-    if (overloaded_times == 2)
+    enum overload level = overload(doors);
+    if (level == OVERLOAD_STOP)
         return false; /* the senders' queues fill up, then they wait */
     struct batch *batch = spare_batch(doors);
-    if (overloaded_times == 1)
+    if (level == OVERLOAD_REFUSE)
         batch->refuse = overloaded;
     else if (atomic_load_explicit(&doors->stats->disk_full, memory_order_relaxed))
         batch->refuse = state_full;
@@ -530,7 +550,7 @@ static void wait_for_work(struct doors *doors, int signal_fd)
         [QUERY] = {doors->query.socket, 0,
                    too_many_queries(doors) ? 0 : ZMQ_POLLIN, 0},
         [RESULTS] = {doors->results.socket, 0, ZMQ_POLLIN, 0},
-        [EVENTS] = {doors->events.socket, 0, overload(doors) == 2 ? 0 : ZMQ_POLLIN, 0},
+        [EVENTS] = {doors->events.socket, 0, overload(doors) == OVERLOAD_STOP ? 0 : ZMQ_POLLIN, 0},
     };
     zmq_poll(items, COUNT, -1);
 }

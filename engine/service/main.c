@@ -101,7 +101,7 @@ static int read_options(struct command *command, int argc, char **argv, bool fil
     list_options(options);
     opterr = 0;
     optind = 1;
-    for (int at = 1, option; (option = getopt_long(argc, argv, "+", options, NULL)) != -1; at = optind) {
+    for (int at = 1, option; (option = getopt_long(argc, argv, "+h", options, NULL)) != -1; at = optind) {
         struct err err;
         switch (option) {
         case OPTION_CONFIG:
@@ -114,6 +114,7 @@ static int read_options(struct command *command, int argc, char **argv, bool fil
             printf("fwsyncd %s\n", FWSYNC_VERSION);
             return EXIT_DONE;
         case OPTION_HELP:
+        case 'h':
             print_help();
             return EXIT_DONE;
         case '?':

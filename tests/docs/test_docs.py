@@ -9,8 +9,8 @@
     ...
     ```
 
-`$ ` begins a command, `> ` continues it, the lines below are its output (both streams). `...` stands for
-any text, alone on a line for any lines. A command that ends in `&` goes on in the background; what it
+`$ ` begins a command, `> ` continues it, the lines below are its output (both streams). A command with
+<<'END' takes the lines up to END as they are, so that a reader can paste them. `...` stands for any text, alone on a line for any lines. A command that ends in `&` goes on in the background; what it
 prints on standard output has to begin with the lines below it, within a deadline.
 A block that begins with ```console skip-test=REASON isn't run, and is counted as skipped.
 
@@ -45,6 +45,12 @@ class Step:
         self.line, self.command, self.expected = line, command, []
 
     @property
+    def open_text(self):
+        """Is it still short of the END of its <<'END'?"""
+        end = re.search(r"<<'?(\w+)", self.command)
+        return end is not None and end.group(1) not in self.command.splitlines()[1:]
+
+    @property
     def background(self):
         return self.command.rstrip().endswith("&") and not self.command.rstrip().endswith("&&")
 
@@ -70,7 +76,9 @@ def read_page(path):
             fence = None
         elif fence is not None and block:
             text = line[indent:]
-            if text.startswith("$ "):
+            if steps and steps[-1].open_text:
+                steps[-1].command += "\n" + text
+            elif text.startswith("$ "):
                 steps.append(Step(number, text[2:]))
             elif not steps:
                 raise SystemExit(f"{path}:{number}: output before the first command")

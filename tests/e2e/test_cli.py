@@ -118,6 +118,17 @@ def every_command_has_help_with_an_example():
 
 
 @test
+def help_shows_the_options_that_a_command_uses():
+    def options(command):
+        return re.findall(r"^  (--\S+)", done(fwsync("help", command)), re.M)
+
+    assert options("rules") == ["--json", "--help"]
+    assert options("watch") == ["--count", "--timeout", "--json", "--results", "--help"]
+    assert options("get") == ["--json", "--timeout", "--query", "--help"]
+    assert options("send")[-4:] == ["--json", "--timeout", "--events", "--help"]
+
+
+@test
 def version_is_printed():
     assert re.fullmatch(r"fwsync \d+\.\d+\.\d+\n", done(fwsync("--version")))
 
@@ -127,9 +138,9 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
     for args, said in [
             (["lst"], "did you mean 'list'?"),
             (["help", "wach"], "did you mean 'watch'?"),
-            (["nonsense-altogether"], "no command 'nonsense-altogether'"),
+            (["nonsense-altogether"], "no command 'nonsense-altogether'; there are: send, get, list"),
             (["list", "--unsync"], "did you mean --unsynced?"),
-            (["list", "--limit", "0"], "'0' is not a whole number"),
+            (["list", "--limit", "0"], "'0' is not a whole number from 1 to 1000000000"),
             (["list", "--limit"], "--limit needs a value"),
             (["list", "--synced", "--unsynced"], "exclude each other"),
             (["list", "ESP32"], "fwsync get ESP32"),
@@ -138,6 +149,7 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
             (["get", "a", "b"], "too much: 'b'"),
             (["send"], "DEVICE is missing"),
             (["send", "a"], "nothing to send"),
+            (["send", __file__], f"did you mean: fwsync send - <{__file__}"),
             (["send", "a", "b"], "neither key=value nor key:=json"),
             (["send", "a", "b:=v1.2"], "for a string write b=v1.2"),
             (["send", "a", "b=1", "b=2"], "'b' is given twice"),
@@ -145,6 +157,9 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
             (["--timeout", "x", "ping"], "'x' is not a number of seconds"),
             (["--query", "nonsense", "ping"], "cannot use the endpoint 'nonsense'"),
             (["watch", "sync/"], "the DEVICE behind 'sync/' is missing"),
+            (["watch", "Sync"], "'Sync' can't be a class"),
+            (["watch", "a_b/ESP32"], "'a_b' can't be a class"),
+            (["watch", "/ESP32"], "'' can't be a class"),
             (["rules"], "what to do"),
             (["rules", "chek", "x"], "did you mean 'check'?"),
             (["rules", "check"], "DIR is missing")]:
@@ -164,6 +179,18 @@ def no_daemon_is_said_so():
     assert code == 1 and err == "" and json.loads(out)["code"] == "timeout"
     code, out, err = fwsync("--timeout", "0.2", "send", "-", input=report("a", "1"), env=NOWHERE)
     assert code == 1 and "is fwsyncd running?" in err and "1 without an answer" in out, (out, err)
+
+
+@test
+def the_wrong_door_is_named():
+    with Daemon() as daemon:
+        for args in [["ping"], ["get", "x"], ["list"], ["count"], ["count", "currentFwVer"], ["stats"]]:
+            code, out, err = fwsync("--query", daemon.events, *args)
+            assert code == 1 and out == "", (args, code, out)
+            assert f"{daemon.events} is an events door, not a query door" in err, (args, err)
+        for args, text in [(["send", "a", "b=c"], None), (["send", "-"], report("a", "v1"))]:
+            code, out, err = fwsync("--events", daemon.query_endpoint, *args, input=text)
+            assert code == 1 and f"{daemon.query_endpoint} is a query door, not an events door" in err, err
 
 
 # --- one device, and the fleet
@@ -277,6 +304,32 @@ def count_finds_the_index_and_reads_the_value_both_ways():
         assert count("type") == {"T": "1", "default": "4"}
         code, out, err = fwsync("count", "nonsense", daemon=daemon)
         assert code == 1 and 'none on "nonsense"' in err, err
+
+
+@test
+def list_reads_a_version_as_count_does():
+    with Daemon() as daemon:
+        events = [{"device": f"{kind}{number}", "type": "ATTRIBUTES_UPDATED", "scope": scope,
+                   "data": {key: value}}
+                  for number in range(3) for kind, value in [("s", "1.1"), ("n", 1.1), ("o", "1.10")]
+                  for scope, key in [("CLIENT_SCOPE", "currentFwVer"), ("SERVER_SCOPE", "lastTargetFwVer")]]
+        assert daemon.send_events(events)["rejected"] == 0
+
+        def names(*args):
+            return [line.split("\t")[0] for line in done(fwsync("list", *args, daemon=daemon)).splitlines()]
+
+        strings, numbers = ["s0", "s1", "s2"], ["n0", "n1", "n2"]
+        for option in ["--version", "--target"]:
+            assert names(option, "1.1") == strings + numbers
+            assert names(option, '"1.1"') == strings
+            assert names(option, "1.10") == ["o0", "o1", "o2"] + numbers
+        assert names("--version", "1.1", "--target", "1.1") == strings + numbers
+        assert names("--version", "1.1", "--target", '"1.1"') == strings
+        code, out, err = fwsync("list", "--version", "1.1", "--limit", "4", daemon=daemon)
+        assert code == 0 and len(out.splitlines()) == 4 and "the first 4" in err, (out, err)
+        assert done(fwsync("count", "currentFwVer", '"1.1"', daemon=daemon)) == "1.1\t3\n"
+        code, out, err = fwsync("count", "fwStateIsSynced", "no", daemon=daemon)
+        assert (code, out) == (0, "no\t0\n") and "write true or false" in err, (out, err)
 
 
 @test
@@ -473,8 +526,11 @@ def watch_of_one_device_leaves_out_its_namesakes():
 @test
 def watch_that_ends_early_says_so_by_its_exit_code():
     with Daemon() as daemon:
-        assert fwsync("watch", "sync", "--count", "1", "--timeout", "2.5", daemon=daemon)[0] == 1
+        code, out, err = fwsync("watch", "sync", "--count", "1", "--timeout", "2.5", daemon=daemon)
+        assert (code, out) == (1, "") and err.endswith("\n0 of 1 results came\n"), (code, out, err)
         assert fwsync("watch", "--timeout", "2.5", daemon=daemon)[0] == 0
+    code, out, err = fwsync("watch", "--timeout", "0.2", env=NOWHERE)
+    assert (code, out) == (1, "") and "nothing heard from tcp://127.0.0.1:1 within 0.2 s" in err, err
 
 
 @test

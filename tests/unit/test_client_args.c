@@ -73,6 +73,33 @@ static void test_wrong_fields(void **state)
     }
 }
 
+static void test_readings_of_a_word(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word;
+        const char *string;
+        size_t count;
+        enum value_kind other;
+    } rows[] = {
+        {"v1.1", "v1.1", 1, VALUE_NULL},   {"1.1", "1.1", 2, VALUE_DOUBLE},
+        {"7", "7", 2, VALUE_INTEGER},      {"true", "true", 2, VALUE_BOOLEAN},
+        {"\"1.1\"", "1.1", 1, VALUE_NULL}, {"\"1.1", "\"1.1", 1, VALUE_NULL},
+        {"", "", 1, VALUE_NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena arena;
+        struct value values[2];
+        arena_init(&arena, 256);
+        assert_int_equal(compose_readings(rows[i].word, &arena, values), rows[i].count);
+        assert_int_equal(values[0].kind, VALUE_STRING);
+        assert_true(text_is(values[0].text, rows[i].string));
+        if (rows[i].count == 2)
+            assert_int_equal(values[1].kind, rows[i].other);
+        arena_fini(&arena);
+    }
+}
+
 static void test_events_by_scope(void **state)
 {
     (void)state;
@@ -303,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_wrong_fields),
+        cmocka_unit_test(test_readings_of_a_word),
         cmocka_unit_test(test_events_by_scope),
         cmocka_unit_test(test_lines_get_their_numbers),
         cmocka_unit_test(test_options_and_words_in_order),
