@@ -4,7 +4,7 @@ import tempfile
 
 import zmq
 
-from harness import BUILD, SAN, Daemon, Skip, main, receive, test
+from harness import BUILD, SAN, Daemon, Skip, main, receive, test, wait_until
 
 
 def devices(daemon):
@@ -59,6 +59,29 @@ def test_a_clock_that_is_set_back_makes_no_difference():
             daemon.send_events([{"device": "b", "type": "T"}, {"device": "a", "type": "T"}])
             before = same_after_a_kill(daemon)
             assert before[1]["created"] >= before[0]["created"], "time went back"
+
+
+@test
+def old_events_leave_the_journal_but_never_before_a_checkpoint_has_them():
+    batch = [{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST", "data": {"a": i}} for i in range(100)]
+    with Daemon("--journal-keep-hours", 0, "--checkpoint-ms", 60000, "--checkpoint-pages", 100000) as daemon:
+        for _ in range(20):
+            daemon.send_events(batch)
+        assert daemon.query({"op": "stats"})["journal"]["trimmed"] == 0, "nothing is in a checkpoint yet"
+        daemon.args = ["--journal-keep-hours", "0", "--checkpoint-ms", "10"]
+        daemon.kill()
+        daemon.restart()
+        assert daemon.query({"op": "stats"})["events"]["replayed"] == 2000
+
+        def trimmed():
+            daemon.send_events(batch)
+            return daemon.query({"op": "stats"})["journal"]["trimmed"] > 2000
+        wait_until(trimmed, what="the journal is trimmed")
+        before = devices(daemon)
+        daemon.stop()
+        daemon.restart()
+        assert daemon.query({"op": "stats"})["events"]["replayed"] == 0
+        assert devices(daemon) == before and len(before) == 100
 
 
 main()
