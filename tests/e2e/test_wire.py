@@ -6,7 +6,7 @@ import json
 
 import zmq
 
-from harness import Daemon, main, receive, test, wait_until
+from harness import SAN, Daemon, main, receive, test, wait_until
 
 MIB = 1 << 20
 
@@ -676,6 +676,31 @@ def test_results_keep_their_numbers_over_a_crash():
             contents.append(results)
         assert contents[0] and contents[0] == contents[1], "as if there had been no crash"
         assert daemon.collector.last == undisturbed.collector.last
+
+
+@test
+def an_asker_who_does_not_read_costs_little():
+    asked, answer_bytes = 3000, 60000
+    with Daemon() as daemon:
+        daemon.send_events({"device": "d", "type": "POST_ATTRIBUTES_REQUEST", "data": {"a": "x" * answer_bytes}})
+        before = daemon.query({"op": "stats"})
+        silent = daemon.context.socket(zmq.DEALER)
+        silent.setsockopt(zmq.LINGER, 0)
+        silent.setsockopt(zmq.SNDHWM, 0)
+        silent.setsockopt(zmq.RCVHWM, 1)
+        silent.connect(daemon.query_endpoint)
+        for _ in range(asked):
+            silent.send_multipart([b"", b'{"op":"device","device":"d"}'])
+
+        def all_answered():
+            now = daemon.query({"op": "stats"})
+            return now if now["traffic"]["queries"] >= before["traffic"]["queries"] + asked else None
+        after = wait_until(all_answered, what="all questions are answered")
+        silent.close()
+        assert after["traffic"]["repliesDropped"] > 0
+        if not SAN:
+            grown = after["memory"]["anonymous"] - before["memory"]["anonymous"]
+            assert grown < asked * answer_bytes / 2, grown
 
 
 main()
