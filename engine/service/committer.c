@@ -27,7 +27,7 @@ struct committer {
     size_t group_events;
     int64_t journal_ms; /* time of the newest record */
     int64_t now_ms;     /* monotonic, when the group was taken: for refusals */
-    bool full; /* the last commit failed for want of space: logged once */
+    bool full;          /* the last commit failed for want of space: logged once */
 };
 
 /* --- one group in one transaction ------------------------------------------------------------------- */
@@ -194,23 +194,28 @@ static bool group_commit(struct committer *committer, struct err *err)
 
 /* --- what follows from it --------------------------------------------------------------------------- */
 
+static void batch_undo(struct committer *committer, struct batch *batch, const char *why)
+{
+    for (size_t first = 0, end; first < batch->event_count; first = end) {
+        end = request_end(batch, first);
+        struct request *request = &batch->acks->requests[batch->events[first].request];
+        request->accepted = request->duplicates = 0; /* what append_event counted */
+        request->first_seq = request->last_seq = 0;
+        if (request->refused == NULL)
+            refuse_request(committer, batch, first, end, why);
+    }
+}
+
 /* Nothing of the group was written: every request is answered with busy. */
 static bool group_undo(struct committer *committer, const char *why, struct err *err)
 {
     if (!journal_begin(committer->partition->journal, err)) /* to ask it what it has */
         return false;
     for (struct work *work = committer->group; work != NULL; work = work->next) {
-        if (work->kind != WORK_BATCH)
-            continue;
-        struct batch *batch = (struct batch *)work;
-        for (size_t first = 0, end; first < batch->event_count; first = end) {
-            end = request_end(batch, first);
-            struct request *request = &batch->acks->requests[batch->events[first].request];
-            request->accepted = request->duplicates = 0; /* what append_event counted */
-            request->first_seq = request->last_seq = 0;
-            if (request->refused == NULL)
-                refuse_request(committer, batch, first, end, why);
-        }
+        if (work->kind == WORK_BATCH)
+            batch_undo(committer, (struct batch *)work, why);
+        else if (work->kind == WORK_RULES)
+            ((struct rules_change *)work)->seq = 0; /* what append_rules gave it */
     }
     journal_abort(committer->partition->journal);
     return true;

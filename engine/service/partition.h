@@ -36,8 +36,8 @@ struct partition {
 /* A new rule set on its way: journaled by the committer, made active by the applier. */
 struct rules_change {
     struct work work;
-    struct ruleset *ruleset; /* owned */
-    uint64_t seq;
+    struct ruleset *ruleset; /* owned; NULL when it comes home */
+    uint64_t seq;            /* 0: never journaled, so never to become active */
     int64_t received_ms;
 };
 

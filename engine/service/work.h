@@ -17,7 +17,7 @@ enum work_kind {
     WORK_QUERY,   /* struct query: door -> applier, answered -> door */
     WORK_RULES,   /* struct rules_change: door -> committer -> applier -> door */
     WORK_RESULTS, /* struct results: applier -> door */
-    WORK_STOP,    /* struct stop: door -> committer -> applier -> door */
+    WORK_STOP,    /* nothing more: door -> committer -> applier -> door */
     WORK_FAILED,  /* struct failure: any thread -> door */
 };
 

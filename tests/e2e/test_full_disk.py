@@ -3,7 +3,9 @@ space again all goes on; nothing acknowledged is lost, nothing is applied twice.
 
 The disk is full in two ways: tests/fault/fullfs.so makes writes fail, and a small tmpfs really is full."""
 import os
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -234,6 +236,29 @@ def test_a_really_full_disk_below_the_state_makes_producers_wait():
 @test
 def test_a_really_full_disk_below_the_journal_makes_producers_wait():
     fill_tmpfs("journal", "journal")
+
+
+@test
+def test_rules_that_were_never_journaled_never_become_active():
+    """New rules find the disk full and wait; when the daemon is stopped meanwhile, they are given up."""
+    with Disk() as disk, tempfile.TemporaryDirectory() as rules:
+        chain = "chain: root\nfirst: note\nnodes:\n  note: {type: log, text: %s}\n"
+        with open(f"{rules}/root.yaml", "w") as file:
+            file.write(chain % "one")
+        with Daemon("--rules", rules, **disk.options) as daemon:
+            before = daemon.query({"op": "rules"})
+            with open(f"{rules}/root.yaml", "w") as file:
+                file.write(chain % "two")
+            disk.fill(says_so=False)
+            daemon.signal(signal.SIGHUP)
+            wait_until(lambda: "journal-full" in daemon.stderr, what="the new rules found the disk full")
+            daemon.stop()
+            active = set(re.findall(r"rules-active version=(\w+)", daemon.stderr))
+            assert active == {before["version"]}, daemon.stderr
+            disk.free()
+            daemon.restart()
+            after = daemon.query({"op": "rules"})
+            assert after["version"] != before["version"] and after["activated"] == 2, after
 
 
 @test
