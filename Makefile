@@ -12,6 +12,7 @@ WERROR  :=
 TESTS   :=
 V       :=
 FUZZ_SECONDS := 30
+BENCH   :=
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -24,6 +25,7 @@ PACKAGES_BUILD := gcc libc6-dev make pkg-config libzmq3-dev liblmdb-dev libcjson
 PACKAGES_CLANG := clang libclang-rt-dev
 PACKAGES_TEST  := libcmocka-dev libjansson-dev python3 python3-zmq iproute2
 PACKAGES_CHECK := cppcheck $(PACKAGES_CLANG)
+PACKAGES_BUDGET := valgrind
 ifneq ($(findstring clang,$(CC)),)
 PACKAGES_BUILD += $(PACKAGES_CLANG)
 endif
@@ -66,7 +68,9 @@ SERVICE := $B/libfwsync-service.a# for tests: the daemon without its main.c
 CLIENT  := $B/libfwsync-client.a#  likewise
 
 TEST_PROGRAMS := $(TEST_C:%.c=$B/%)
-BENCH_PROGRAMS := $(BENCH_C:%.c=$B/%)
+BENCH_MAINS := $(shell grep -ls '^int main\b' $(BENCH_C) /dev/null)# the others are parts of them
+BENCH_PROGRAMS := $(BENCH_MAINS:%.c=$B/%)
+BENCH_PARTS := $B/libfwsync-bench.a
 FAULT_LIBRARIES := $(FAULT_C:%.c=$B/%.so)
 FUZZ_PROGRAMS := $(FUZZ_C:%.c=$B/%)
 
@@ -91,7 +95,10 @@ help:
 	@echo 'make run        install what is missing, build, and show a small fleet'
 	@echo 'make test       install what is missing, build, and run every test'
 	@echo 'make check      install what is missing, and look at the sources: layers, warnings, cppcheck'
-	@echo 'make bench      measure'
+	@echo 'make bench      measure, some minutes; BENCH="--quick" or "--only latency" for less, "--help" for more'
+	@echo 'make bench-peers  the same work by fwsync, Redis and PostgreSQL, some minutes; installs them; BENCH as above'
+	@echo 'make check-budget  count the instructions an event takes, and hold them against tests/bench/budget.txt'
+	@echo 'make flamegraph    draw where the time goes, into OUT=build/flamegraph.svg; takes linux-perf'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make deps       install the Debian packages that a build needs and that are missing'
 	@echo 'make install    to PREFIX=$(PREFIX), below DESTDIR; make uninstall takes it away again'
@@ -145,6 +152,7 @@ $B/obj/rules/shipped.o: $(wildcard rules/chains/*.yaml)
 $(CORE): $(call objects,$(CORE_C))
 $(SERVICE): $(call objects,$(filter-out %/main.c,$(SERVICE_C)))
 $(CLIENT): $(call objects,$(filter-out %/main.c,$(CLIENT_C)))
+$(BENCH_PARTS): $(call objects,$(filter-out $(BENCH_MAINS),$(BENCH_C)))
 %.a:
 	@rm -f $@
 	$(say)ar rcs $@ $^
@@ -161,6 +169,7 @@ $B/fwsync: $(call objects,$(CLIENT_C)) $(CORE)
 including = $(patsubst %.c,$B/%,$(shell grep -ls '"engine/$1/' $(TEST_C) $(BENCH_C) /dev/null))
 $(call including,service): $(SERVICE)
 $(call including,client): $(CLIENT)
+$(BENCH_PROGRAMS): $(BENCH_PARTS)
 $(TEST_PROGRAMS) $(BENCH_PROGRAMS): $B/%: $B/obj/%.o $(CORE)
 	@mkdir -p $(@D)
 	$(say)$(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
@@ -196,7 +205,10 @@ check: deps-check
 
 bench: deps-test
 	@$(MAKE) build-bench
-	@tests/bench/run.sh $B
+	@FWSYNC_BUILD=$B $(PYTHON) tests/bench/run.py $(BENCH)
+
+include tests/bench/peers.mk
+include tests/bench/budget.mk
 
 # Every input that made a program fail is left in build/fuzz/, and stops the run.
 fuzz: deps-check

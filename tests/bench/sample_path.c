@@ -1,0 +1,311 @@
+/* sample_path.c - the sample's events through the parts of the daemon that every event passes.
+ *
+ *     sample_path FOLDER
+ *
+ * For counting instructions, not for time: budget.py runs this under callgrind, which counts only what
+ * happens inside counted(). So everything is on one thread, with fixed events and times, and one part
+ * after the other: the same program counts the same in every run.
+ *
+ * parse   requests of 100 lines become batches, as at the door
+ * commit  the committer takes each batch into the journal, in a commit of its own
+ * apply   the shipped rules on the state, with a subscriber to `sync`
+ *
+ * FOLDER has to be empty. Prints a line per counted part, in the order in which they ran: its name and its
+ * number of events. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/service/batch.h"
+#include "engine/service/committer.h"
+#include "engine/service/publisher.h"
+#include "rules/apply.h"
+#include "store/state.h"
+#include "tests/bench/requests.h"
+
+enum { BATCH_COUNT = 20, BATCH_EVENTS = 100, EVENT_COUNT = BATCH_COUNT * BATCH_EVENTS };
+enum { ARENA_BYTES = 256 * 1024, PATH_BYTES = 4096 };
+
+static const int64_t received_ms = 1732147200000; /* of every event */
+
+struct path {
+    struct settings settings;
+    struct stats stats;
+    struct queue *door_queue;
+    struct partition partition;
+    struct state *state;
+    struct ruleset *ruleset;
+    struct publisher *publisher;
+    struct arena scratch;
+    struct arena message_arena;
+    struct requests *requests;
+    zmq_msg_t bodies[BATCH_COUNT]; /* of the requests of this pass */
+    struct batch *batches[BATCH_COUNT];
+    size_t results_bytes; /* written since the pass began */
+};
+
+static struct err failure;
+
+static void need(bool done)
+{
+    if (done)
+        return;
+    fprintf(stderr, "sample_path: %s\n", failure.text);
+    exit(1);
+}
+
+/* --- parse ------------------------------------------------------------------------------------------- */
+
+/* As they would come from the socket. */
+static void write_bodies(struct path *path)
+{
+    struct buf body = {.bytes = NULL};
+    for (size_t i = 0; i < BATCH_COUNT; i++) {
+        buf_clear(&body);
+        requests_write(path->requests, BATCH_EVENTS, &body);
+        zmq_msg_init_size(&path->bodies[i], body.len);
+        memcpy(zmq_msg_data(&path->bodies[i]), body.bytes, body.len);
+    }
+    buf_fini(&body);
+}
+
+static void parse(struct path *path)
+{
+    struct envelope envelope = {.frames = {TEXT("id"), TEXT("")}, .frame_count = 2};
+    for (size_t i = 0; i < BATCH_COUNT; i++) {
+        struct batch *batch = path->batches[i];
+        batch->received_ms = received_ms;
+        batch_add(batch, &envelope, &path->bodies[i], &path->scratch);
+        assert(batch->event_count == BATCH_EVENTS);
+    }
+}
+
+/* --- commit ------------------------------------------------------------------------------------------ */
+
+/* The committer runs until a stop, and passes that on behind the batch. */
+static void commit_batch(struct partition *partition, struct batch *batch)
+{
+    queue_push(partition->commit_queue, &batch->work);
+    partition_stop_begin(partition);
+    committer_run(partition);
+    struct work *taken = queue_take(partition->apply_queue, 0);
+    struct work *answered = queue_take(partition->door_queue, 0);
+    assert(taken == &batch->work && taken->next->kind == WORK_STOP);
+    free(taken->next);
+    assert(answered != NULL && answered->kind == WORK_ACKS);
+    batch_pair(batch, (struct acks *)answered);
+}
+
+static void commit(struct path *path)
+{
+    for (size_t i = 0; i < BATCH_COUNT; i++)
+        commit_batch(&path->partition, path->batches[i]);
+}
+
+/* --- apply ------------------------------------------------------------------------------------------- */
+
+static bool access_get(void *device, enum scope scope, struct text key, struct value *value,
+                       bool *found, struct err *err)
+{
+    struct attribute attribute;
+    if (!device_get(device, scope, key, &attribute, found, err))
+        return false;
+    if (*found)
+        *value = attribute.value;
+    return true;
+}
+
+static bool access_put(void *device, enum scope scope, struct text key, const struct value *value,
+                       int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
+{
+    return device_put(device, scope, key, value, ts_ms, seq, changed, err);
+}
+
+static bool access_remove(void *device, enum scope scope, struct text key, bool *existed, struct err *err)
+{
+    return device_delete(device, scope, key, existed, err);
+}
+
+static const struct device_access device_access = {access_get, access_put, access_remove};
+
+/* The calls of apply_one() in engine/service/applier.c, in its order. */
+static void apply_one(struct path *path, const struct batch_event *item)
+{
+    const struct event *event = &item->event;
+    struct device *device;
+    unsigned dead_letters = 0;
+    assert(item->seq > state_applied_seq(path->state));
+    need(state_device_open(path->state, event->device, event->device_type, received_ms,
+                           event->has_scope ? 0 : received_ms, &device, &failure));
+    publisher_event(path->publisher, item->seq, received_ms, event->device, device_type(device),
+                    item->line);
+    struct apply_input input = {
+        .event = event,
+        .seq = item->seq,
+        .received_ms = received_ms,
+        .device_type = device_type(device),
+        .device = device,
+        .access = &device_access,
+        .sink = publisher_sink(path->publisher),
+        .arena = &path->message_arena,
+    };
+    need(apply_event(path->ruleset, &input, &dead_letters, &failure));
+    need(publisher_ok(path->publisher, &failure));
+    need(state_device_save(path->state, device, &failure));
+    arena_reset(&path->message_arena);
+    state_set_applied_seq(path->state, item->seq);
+    assert(dead_letters == 0);
+}
+
+static void apply(struct path *path)
+{
+    for (size_t i = 0; i < BATCH_COUNT; i++) {
+        struct batch *batch = path->batches[i];
+        for (size_t j = 0; j < batch->event_count; j++)
+            apply_one(path, &batch->events[j]);
+        struct results *results = publisher_take(path->publisher);
+        if (results != NULL)
+            path->results_bytes += results->records.len;
+        results_destroy(results);
+    }
+}
+
+/* --- passes ------------------------------------------------------------------------------------------ */
+
+/* What budget.py tells callgrind to count. Reads the path after the step, so that the call of the step
+ * isn't this function's end. */
+static __attribute__((noinline, used)) size_t counted(void (*step)(struct path *), struct path *path)
+{
+    step(path);
+    size_t event_count = 0;
+    for (size_t i = 0; i < BATCH_COUNT; i++)
+        event_count += path->batches[i]->event_count;
+    return event_count;
+}
+
+static void start_pass(struct path *path, const char *work)
+{
+    requests_start(path->requests, work);
+    path->results_bytes = 0;
+    write_bodies(path);
+}
+
+static void end_pass(struct path *path)
+{
+    for (size_t i = 0; i < BATCH_COUNT; i++) {
+        batch_clear(path->batches[i]);
+        acks_clear(path->batches[i]->acks);
+    }
+}
+
+static void pass(struct path *path, const char *work)
+{
+    start_pass(path, work);
+    parse(path);
+    commit(path);
+    apply(path);
+    end_pass(path);
+}
+
+/* A pass before it warms up: arenas, pages, and the first call of each function. */
+static void warm_pass(struct path *path, const char *work)
+{
+    pass(path, work);
+    start_pass(path, work);
+    printf("parse-%s %zu\n", work, counted(parse, path));
+    printf("commit-%s %zu\n", work, counted(commit, path));
+    printf("apply-%s %zu\n", work, counted(apply, path));
+    end_pass(path);
+}
+
+/* --- life -------------------------------------------------------------------------------------------- */
+
+static const char *below(char path[PATH_BYTES], const char *folder, const char *name)
+{
+    int len = snprintf(path, PATH_BYTES, "%s/%s", folder, name);
+    assert(len > 0 && len < PATH_BYTES);
+    return path;
+}
+
+static void open_stores(struct path *path, const char *folder)
+{
+    char dir[PATH_BYTES];
+    const struct settings *settings = &path->settings;
+    struct state_options options = {
+        .map_bytes = UINT64_C(1) << 30,
+        .indexes = settings->indexes,
+        .index_count = settings->index_count,
+    };
+    need(journal_open(below(dir, folder, "journal"), options.map_bytes, &path->partition.journal, &failure));
+    need(state_open(below(dir, folder, "state"), &options, &path->state, &failure));
+}
+
+static void load_rules(struct path *path)
+{
+    struct problems problems;
+    problems_init(&problems);
+    path->ruleset = ruleset_load_shipped(&problems);
+    assert(path->ruleset != NULL);
+    problems_fini(&problems);
+    need(publisher_rules(path->publisher, path->ruleset, &failure));
+}
+
+static void path_open(struct path *path, const char *folder)
+{
+    *path = (struct path){.requests = requests_create(EVENT_COUNT)};
+    settings_init(&path->settings);
+    path->partition = (struct partition){
+        .settings = &path->settings,
+        .stats = &path->stats,
+        .subscriptions = subscriptions_create(),
+        .door_queue = queue_create(),
+        .commit_queue = queue_create(),
+        .apply_queue = queue_create(),
+    };
+    open_stores(path, folder);
+    subscriptions_change(path->partition.subscriptions, TEXT("sync"), true);
+    path->publisher = publisher_create(path->state, path->partition.subscriptions, 100);
+    load_rules(path);
+    arena_init(&path->scratch, ARENA_BYTES);
+    arena_init(&path->message_arena, ARENA_BYTES);
+    for (size_t i = 0; i < BATCH_COUNT; i++)
+        path->batches[i] = batch_create();
+}
+
+static void path_close(struct path *path)
+{
+    for (size_t i = 0; i < BATCH_COUNT; i++)
+        batch_destroy(path->batches[i]);
+    arena_fini(&path->message_arena);
+    arena_fini(&path->scratch);
+    publisher_destroy(path->publisher);
+    ruleset_destroy(path->ruleset);
+    state_close(path->state);
+    journal_close(path->partition.journal);
+    queue_destroy(path->partition.apply_queue);
+    queue_destroy(path->partition.commit_queue);
+    queue_destroy(path->partition.door_queue);
+    subscriptions_destroy(path->partition.subscriptions);
+    settings_fini(&path->settings);
+    requests_destroy(path->requests);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: sample_path FOLDER\n");
+        return 2;
+    }
+    static struct path path;
+    path_open(&path, argv[1]);
+    pass(&path, "targets");
+    pass(&path, "reports");
+    assert(state_device_count(path.state) == EVENT_COUNT);
+    warm_pass(&path, "unchanged");
+    assert(path.results_bytes == 0);
+    warm_pass(&path, "changing");
+    assert(path.results_bytes > 0);
+    path_close(&path);
+    return 0;
+}
