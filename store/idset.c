@@ -143,15 +143,3 @@ unsigned idset_next(struct text set, unsigned from)
     }
     return IDSET_SPAN;
 }
-
-bool idset_valid(struct text set)
-{
-    if (is_bitmap(set))
-        return true;
-    if (set.len % 2 != 0 || set.len > 2 * IDSET_LIST_MAX)
-        return false;
-    for (size_t i = 0; i < set.len / 2; i++)
-        if (list_get(set, i) >= IDSET_SPAN || (i > 0 && list_get(set, i) <= list_get(set, i - 1)))
-            return false;
-    return true;
-}

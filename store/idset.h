@@ -26,7 +26,5 @@ size_t idset_remove(struct text set, unsigned offset, unsigned char out[IDSET_BY
 /* idset_next - the smallest offset in the set from `from` on; IDSET_SPAN: none. */
 unsigned idset_next(struct text set, unsigned from);
 
-/* idset_valid - could these bytes from disk be a set? */
-bool idset_valid(struct text set);
 
 #endif

@@ -44,6 +44,7 @@ struct journal {
 
 static const struct lmdb_env_kind journal_kind = {
     .name = "journal",
+    .format = 1,
     .advice = "restore a backup of the journal folder",
 };
 

@@ -19,7 +19,6 @@ enum {
 };
 
 /* The environment's mark: key "format" in sub-database "meta", value "fwsync journal 1". */
-#define FORMAT_VERSION "1"
 
 /* --- errors --- */
 
@@ -337,20 +336,6 @@ static bool check_length(struct lmdb_env *env, struct err *err)
                             (intmax_t)st.st_size, need);
 }
 
-/* LMDB doesn't say where it mapped the file; but a page of the file begins with its own number.
- * `bytes` is a value read from a page that wasn't changed. */
-static void find_map(struct lmdb_env *env, const void *bytes)
-{
-    MDB_envinfo info;
-    uint64_t number;
-    uintptr_t page = (uintptr_t)bytes - (uintptr_t)bytes % env->page_bytes;
-    memcpy(&number, (const void *)page, sizeof number);
-    if (mdb_env_info(env->env, &info) != 0 || number > info.me_last_pgno)
-        return;
-    env->map_start = page - number * env->page_bytes;
-    env->map_bytes = info.me_mapsize;
-}
-
 static bool check_mark(struct lmdb_env *env, const struct lmdb_env_kind *kind, const char *mark,
                        struct err *err)
 {
@@ -364,11 +349,9 @@ static bool check_mark(struct lmdb_env *env, const struct lmdb_env_kind *kind, c
     rc = mdb_dbi_open(txn, "meta", 0, &meta);
     if (rc == 0)
         rc = mdb_get(txn, meta, &key, &value);
-    if (rc == 0) {
+    if (rc == 0)
         snprintf(found, sizeof found, "%.*s", (int)(value.mv_size < 60 ? value.mv_size : 60),
                  (const char *)value.mv_data);
-        find_map(env, value.mv_data);
-    }
     mdb_txn_abort(txn);
     if (strcmp(found, mark) == 0)
         return true;
@@ -399,7 +382,7 @@ static bool open_or_create(struct lmdb_env *env, const struct lmdb_env_kind *kin
                            struct err *err)
 {
     char mark[64];
-    snprintf(mark, sizeof mark, "fwsync %s " FORMAT_VERSION, kind->name);
+    snprintf(mark, sizeof mark, "fwsync %s %d", kind->name, kind->format);
     if (!check_file_system(dir, err))
         return false;
     struct stat st;

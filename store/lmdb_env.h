@@ -23,11 +23,11 @@ struct lmdb_env {
     const char *advice; /* what to do about damage; a literal */
     size_t page_bytes;
     uint64_t map_bytes;
-    uintptr_t map_start; /* where the file is mapped; 0: not known */
 };
 
 struct lmdb_env_kind {
     const char *name;   /* "journal": what the mark in the file says */
+    int format;         /* likewise: its version */
     const char *advice; /* a sentence: what to do when it is damaged */
 };
 
@@ -59,14 +59,6 @@ uint64_t lmdb_env_free_bytes(const struct lmdb_env *env);
 
 /* lmdb_env_pages - pages of the file in use or reusable, as of the last commit. */
 uint64_t lmdb_env_pages(const struct lmdb_env *env);
-
-/* lmdb_env_is_copied - does a value just read stand in a page that the transaction has already
- * copied to change it, so that changing it again adds nothing to the commit? False when that can't
- * be told. */
-static inline bool lmdb_env_is_copied(const struct lmdb_env *env, const void *bytes)
-{
-    return env->map_start != 0 && (uintptr_t)bytes - env->map_start >= env->map_bytes;
-}
 
 /* lmdb_env_backup - write a compact copy of the last commit into the empty or new folder `dir`.
  * Any thread. Errors ERR_IO, ERR_FULL; what was written stays for the caller to remove. */

@@ -3,9 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "engine/base/crc32c.h"
-
-enum { CRC_BYTES = 4, VARINT_BYTES_MAX = 10, SEQ_BYTES_MIN = 5, RECORD_ALIGN = 8 };
+enum { VARINT_BYTES_MAX = 10, SEQ_BYTES_MIN = 5, RECORD_ALIGN = 8 };
 
 /* What an entry's value is. On disk: never renumber. */
 enum stored_kind {
@@ -359,23 +357,6 @@ static bool read_entry(struct reader *reader, const struct words *words, struct 
 
 /* --- the whole record --- */
 
-static uint32_t record_crc(uint32_t id, struct text rest)
-{
-    return crc32c(crc32c(0, &id, sizeof id), rest.bytes, rest.len);
-}
-
-static bool read_checked(struct text record, uint32_t id, struct reader *reader)
-{
-    uint32_t crc;
-    if (record.len <= CRC_BYTES || record.len > UINT32_MAX)
-        return false;
-    memcpy(&crc, record.bytes, CRC_BYTES);
-    struct text rest = {record.bytes + CRC_BYTES, record.len - CRC_BYTES};
-    *reader = (struct reader){(const unsigned char *)rest.bytes,
-                              (const unsigned char *)rest.bytes + rest.len};
-    return crc == record_crc(id, rest);
-}
-
 static bool read_head(struct reader *reader, const struct words *words, struct record_head *head)
 {
     head->type = read_word(reader, words);
@@ -392,12 +373,14 @@ static bool only_zeros(const struct reader *reader)
     return reader->end - reader->at < RECORD_ALIGN;
 }
 
-bool record_read(const struct words *words, struct text record, uint32_t id,
-                 struct record_head *head, struct entries *entries)
+bool record_read(const struct words *words, struct text record, struct record_head *head,
+                 struct entries *entries)
 {
-    struct reader reader;
+    const unsigned char *bytes = (const unsigned char *)record.bytes;
+    struct reader reader = {bytes, bytes + record.len};
     entries->count = entries->bytes = 0;
-    if (!read_checked(record, id, &reader) || (head != NULL && !read_head(&reader, words, head)))
+    if (record.len == 0 || record.len > UINT32_MAX ||
+        (head != NULL && !read_head(&reader, words, head)))
         return false;
     uint64_t count = read_varint(&reader);
     for (uint64_t i = 0; i < count && reader.at != NULL; i++) {
@@ -412,7 +395,7 @@ bool record_read(const struct words *words, struct text record, uint32_t id,
 static size_t plain_bytes(const struct words *words, const struct record_head *head,
                           const struct entries *entries)
 {
-    size_t bytes = CRC_BYTES + varint_bytes(entries->count) + entries->bytes;
+    size_t bytes = varint_bytes(entries->count) + entries->bytes;
     if (head != NULL)
         bytes += word_bytes(words, head->type) + varint_bytes(zigzag(head->created_ms)) +
                  varint_bytes(head->name.len) + head->name.len;
@@ -426,12 +409,12 @@ size_t record_bytes(const struct words *words, const struct record_head *head,
     return (bytes + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
 }
 
-void record_write(char *record, const struct words *words, uint32_t id,
-                  const struct record_head *head, const struct entries *entries)
+void record_write(char *record, const struct words *words, const struct record_head *head,
+                  const struct entries *entries)
 {
     size_t len = record_bytes(words, head, entries);
     unsigned char *end = (unsigned char *)record + len;
-    unsigned char *out = (unsigned char *)record + CRC_BYTES;
+    unsigned char *out = (unsigned char *)record;
     if (head != NULL) {
         out = put_word(out, words, head->type);
         out = put_varint(out, zigzag(head->created_ms));
@@ -444,6 +427,4 @@ void record_write(char *record, const struct words *words, uint32_t id,
     }
     assert(out <= end && end - out < RECORD_ALIGN);
     memset(out, 0, (size_t)(end - out));
-    uint32_t crc = record_crc(id, (struct text){record + CRC_BYTES, len - CRC_BYTES});
-    memcpy(record, &crc, CRC_BYTES);
 }

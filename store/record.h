@@ -1,6 +1,5 @@
 /* record.h - the bytes of a device on disk (docs/decisions/0003-device-record.md).
  *
- *     crc32c, 4 bytes, over the device's id and all that follows
  *     attributes only: type, created_ms, name
  *     the number of entries, then the entries sorted by (scope, key)
  *     zeros up to a multiple of 8
@@ -58,16 +57,16 @@ struct entry entry_encode(struct arena *arena, struct words *words, enum scope s
 /* entry_decode - texts are borrowed from the entry. */
 struct attribute entry_decode(const struct entry *entry);
 
-/* record_read - check and take apart. `head` is NULL for a telemetry record; its texts and the
+/* record_read - take apart. `head` is NULL for a telemetry record; its texts and the
  * entries are borrowed from `record` and `words`. False when the bytes are damaged (outputs are
  * then undefined). */
-bool record_read(const struct words *words, struct text record, uint32_t id,
-                 struct record_head *head, struct entries *entries);
+bool record_read(const struct words *words, struct text record, struct record_head *head,
+                 struct entries *entries);
 
 /* record_bytes - the length that record_write will fill. */
 size_t record_bytes(const struct words *words, const struct record_head *head,
                     const struct entries *entries);
-void record_write(char *out, const struct words *words, uint32_t id, const struct record_head *head,
+void record_write(char *out, const struct words *words, const struct record_head *head,
                   const struct entries *entries);
 
 #endif

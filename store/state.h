@@ -1,15 +1,16 @@
 /* state.h - what follows from the journal: devices, attributes, indexes, dead letters, rule sets.
  *
- * One LMDB environment. One write transaction stays open over many events and is committed by
- * state_checkpoint(); whatever wasn't is lost in a crash and comes back by replaying the journal from
- * state_applied_seq() + 1. All access, queries too, happens on one thread, inside that transaction.
+ * Writes change rows in memory (changes.h) and cannot fail; a checkpoint puts all of them on disk in one
+ * LMDB transaction, on a thread of its own, while the state goes on. What isn't in a checkpoint is lost in
+ * a crash and comes back by replaying the journal from state_applied_seq() + 1. All functions, queries
+ * too, are called on one thread.
  *
  * A device's attributes are one record (docs/decisions/0003-device-record.md): state_device_open() takes
  * it into a working copy, device_put() and friends change the copy, state_device_save() writes it back
  * once with its index entries. Names longer than a database key are impossible by limits.h.
  *
  * Indexes: a configured list of attributes plus the device type; each gives devices by value and an
- * exact count by value. Counters are kept in memory and written at a checkpoint. */
+ * exact count by value. */
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
 
@@ -31,6 +32,7 @@ struct state_options {
     uint64_t map_bytes;              /* address space to reserve */
     const struct index_key *indexes; /* borrowed during state_open */
     size_t index_count;              /* 0..INDEX_COUNT_MAX */
+    size_t slice_pages;              /* in one transaction of a checkpoint, about; 0: 2048 */
 };
 
 /* state_open - open or create the state in directory `dir`. An index that is new in the list is built
@@ -43,31 +45,37 @@ void state_close(struct state *state);
 
 /* --- the fold's bookkeeping --- */
 
-/* state_applied_seq - the last event that the open transaction contains. */
+/* state_applied_seq - the last event that the state contains. */
 uint64_t state_applied_seq(const struct state *state);
+/* state_checkpoint_seq - the last event that the last checkpoint contains. */
 uint64_t state_checkpoint_seq(const struct state *state);
 void state_set_applied_seq(struct state *state, uint64_t seq);
 
-/* state_dirty_pages - a bound, from above, on the pages that a checkpoint would write now; LMDB copes
- * badly beyond 100,000. */
-size_t state_dirty_pages(const struct state *state);
-/* state_bytes - bytes of pages in use by the state. */
+/* state_bytes - bytes of pages in use by the last checkpoint. */
 uint64_t state_bytes(const struct state *state);
 
-/* state_checkpoint - commit the open transaction and open the next.
- *
- * When any function here failed with ERR_FULL, ERR_STORE or ERR_DAMAGED while writing, the transaction is
- * spoiled: everything fails with the same error until state_checkpoint is called, which then tells what
- * became of it.
- * Errors  ERR_FULL: the space needed isn't there; when *lost is false nothing happened and the open
- *         transaction is intact; when true the transaction is gone: the state is back at the last
- *         checkpoint, an open device is gone, and the caller replays the journal from there.
+/* --- checkpoints --- */
+
+/* state_changes_bytes - memory of the changes that no checkpoint has begun to write. */
+size_t state_changes_bytes(const struct state *state);
+
+/* state_checkpoint_begin - have all changes so far written by a thread; none is running. When the last
+ * one failed, it is tried again, without what was changed since. */
+void state_checkpoint_begin(struct state *state);
+/* state_checkpoint_running - since state_checkpoint_begin, until state_checkpoint_end. */
+bool state_checkpoint_running(const struct state *state);
+/* state_checkpoint_over - would state_checkpoint_end return at once? */
+bool state_checkpoint_over(const struct state *state);
+/* state_checkpoint_end - wait for the running one. Texts borrowed from the state die.
+ * Errors  ERR_FULL: the space isn't there; nothing is lost, begin again later.
  *         ERR_STORE, ERR_DAMAGED: stop the process. */
-bool state_checkpoint(struct state *state, bool *lost, struct err *err);
+bool state_checkpoint_end(struct state *state, struct err *err);
+/* state_checkpoint - all of it at once: afterwards everything is on disk. Errors as above. */
+bool state_checkpoint(struct state *state, struct err *err);
 
 /* state_backup - a compact copy of the last checkpoint into the new or empty folder `dir`. Any thread;
  * see journal_backup. */
-bool state_backup(const struct state *state, const char *dir, struct err *err);
+bool state_backup(struct state *state, const char *dir, struct err *err);
 
 /* --- one device --- */
 
@@ -76,13 +84,14 @@ bool state_backup(const struct state *state, const char *dir, struct err *err);
  * name      1..DEVICE_BYTES_MAX bytes of UTF-8
  * type      a device type to set, or {NULL, 0} to leave it; an unknown device starts as "default"
  * seen_ms   becomes its last-seen time; not above 0 leaves it
- * Errors    ERR_DAMAGED, ERR_FULL, ERR_STORE. */
+ * Errors    ERR_DAMAGED, ERR_STORE. */
 bool state_device_open(struct state *state, struct text name, struct text type, int64_t now_ms,
                        int64_t seen_ms, struct device **device, struct err *err);
 /* state_device_find - for reading: *device is NULL when there is none. */
 bool state_device_find(struct state *state, struct text name, struct device **device,
                        struct err *err);
-/* state_device_save - write what changed since the open, with the index entries. */
+/* state_device_save - write what changed since the open, with the index entries. When it fails, no
+ * checkpoint may follow. */
 bool state_device_save(struct state *state, struct device *device, struct err *err);
 
 struct text device_name(const struct device *device);
@@ -171,8 +180,7 @@ bool state_devices(struct state *state, const struct device_filter *filter, stru
 
 /* state_dead_letter_add - keep `json` (one object); at most `keep_count` are kept, the oldest go and are
  * counted. */
-bool state_dead_letter_add(struct state *state, struct text json, uint64_t keep_count,
-                           struct err *err);
+void state_dead_letter_add(struct state *state, struct text json, uint64_t keep_count);
 uint64_t state_dead_letter_count(const struct state *state);   /* kept now */
 uint64_t state_dead_letter_trimmed(const struct state *state); /* gone for keep_count */
 /* state_dead_letters - newest first; `before` 0 to start, else the *next of the page before; *next 0 at
@@ -187,8 +195,8 @@ enum { VERSION_BYTES_MAX = 128 }; /* a rule set's version */
 
 /* state_ruleset_activate - keep the bundle under its version (1..VERSION_BYTES_MAX bytes) and make it the
  * active one. `seq` is the event's that says so; each has one activation at most. */
-bool state_ruleset_activate(struct state *state, struct text version, struct text bundle,
-                            uint64_t seq, int64_t now_ms, struct err *err);
+void state_ruleset_activate(struct state *state, struct text version, struct text bundle,
+                            uint64_t seq, int64_t now_ms);
 /* state_ruleset_active - version and bundle in `arena`; version.len 0 when none ever was. */
 bool state_ruleset_active(struct state *state, struct arena *arena, struct text *version,
                           struct text *bundle, uint64_t *seq, int64_t *since_ms, struct err *err);
@@ -209,7 +217,7 @@ bool state_ruleset_bundle(struct state *state, struct text version, struct arena
 /* --- numbers that live with the state: the n of each result class, totals --- */
 
 /* state_counter - a named number, 0 when new; the pointer stays valid until state_close, and the number
- * is written at each checkpoint (after a lost one it is back at its value). At most 256 names of
+ * is written at each checkpoint. At most 256 names of
  * 1..64 bytes; NULL when there is no room. */
 uint64_t *state_counter(struct state *state, struct text name);
 /* state_counter_each - visit all whose name starts with `prefix`, in no order. */

@@ -36,50 +36,34 @@ void state_counter_each(struct state *state, struct text prefix,
             visit(context, state->counters[i].name, state->counters[i].number);
 }
 
-/* Callers hold pointers to the numbers: after a lost checkpoint they must show the old values, and
- * 0 where there was no such counter yet. */
-static bool load_all(struct state *state, MDB_cursor *cursor, struct err *err)
-{
-    MDB_val key, value;
-    bool found;
-    if (!state_db_move(state, cursor, &key, &value, MDB_FIRST, &found, err))
-        return false;
-    while (found) {
-        struct counter *counter = find_or_add(state, (struct text){key.mv_data, key.mv_size});
-        if (counter == NULL)
-            return lmdb_env_damaged(&state->env, err, "it has more than %d counters",
-                                    COUNTER_COUNT_MAX);
-        if (!state_db_get_number(state, DB_COUNTERS, counter->name, &counter->number, &found,
-                                 err) ||
-            !state_db_move(state, cursor, &key, &value, MDB_NEXT, &found, err))
-            return false;
-        counter->committed = counter->number;
-        counter->stored = true;
-    }
-    return true;
-}
-
 bool state_counters_load(struct state *state, struct err *err)
 {
-    MDB_cursor *cursor;
-    for (size_t i = 0; i < state->counter_count; i++) {
-        state->counters[i].number = state->counters[i].committed = 0;
-        state->counters[i].stored = false;
+    struct scan scan;
+    struct text name, value;
+    bool found = true;
+    bool done = state_scan_open(state, DB_COUNTERS, TEXT(""), TEXT(""), &scan, err);
+    while (done && (done = state_scan_next(&scan, &name, &value, &found, err)) && found) {
+        struct counter *counter = find_or_add(state, name);
+        done = (counter != NULL && value.len == sizeof counter->number) ||
+               state_db_damaged(state, DB_COUNTERS, err);
+        if (!done)
+            break;
+        memcpy(&counter->number, value.bytes, sizeof counter->number);
+        counter->written = counter->number;
+        counter->is_stored = true;
     }
-    if (!state_db_cursor(state, DB_COUNTERS, &cursor, err))
-        return false;
-    bool done = load_all(state, cursor, err);
-    mdb_cursor_close(cursor);
+    state_scan_close(&scan);
     return done;
 }
 
-bool state_counters_flush(struct state *state, struct err *err)
+void state_counters_save(struct state *state)
 {
     for (size_t i = 0; i < state->counter_count; i++) {
-        const struct counter *counter = &state->counters[i];
-        if ((counter->number != counter->committed || !counter->stored) &&
-            !state_db_put_number(state, DB_COUNTERS, counter->name, counter->number, err))
-            return false;
+        struct counter *counter = &state->counters[i];
+        if (counter->number == counter->written && counter->is_stored)
+            continue;
+        state_db_put_number(state, DB_COUNTERS, counter->name, counter->number);
+        counter->written = counter->number;
+        counter->is_stored = true;
     }
-    return true;
 }

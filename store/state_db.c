@@ -1,6 +1,8 @@
 #include "store/state_db.h"
 
-#include <stdio.h>
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
 
 #include "engine/base/crc32c.h"
 
@@ -22,42 +24,65 @@ static const struct {
     [DB_INDEXES] = {"indexes", 0},
 };
 _Static_assert(sizeof databases / sizeof databases[0] == DB_COUNT, "name every sub-database");
+_Static_assert((int)DB_COUNT <= (int)CHANGES_DB_MAX, "changes know them by number");
+
+bool state_db_by_number(enum db db)
+{
+    return (databases[db].flags & MDB_INTEGERKEY) != 0;
+}
 
 bool state_db_open(struct state *state, struct err *err)
 {
+    MDB_txn *txn;
+    if (!lmdb_env_begin(&state->env, &txn, err))
+        return false;
     for (enum db db = 0; db < DB_COUNT; db++) {
-        int rc = mdb_dbi_open(state->txn, databases[db].name, MDB_CREATE | databases[db].flags,
+        int rc = mdb_dbi_open(txn, databases[db].name, MDB_CREATE | databases[db].flags,
                               &state->dbs[db]);
-        if (rc != 0)
+        if (rc != 0) {
+            mdb_txn_abort(txn);
             return lmdb_env_error(&state->env, rc, "opening it", err);
+        }
     }
+    return lmdb_env_commit(&state->env, txn, err);
+}
+
+/* --- a row on disk --- */
+
+static MDB_val lmdb_text(struct text text)
+{
+    return lmdb_val(text.bytes, text.len);
+}
+
+static struct text text_lmdb(MDB_val value)
+{
+    return (struct text){value.mv_data, value.mv_size};
+}
+
+uint32_t state_db_crc(struct text key, struct text value)
+{
+    return crc32c(crc32c(0, key.bytes, key.len), value.bytes, value.len);
+}
+
+bool state_db_damaged(const struct state *state, enum db db, struct err *err)
+{
+    return lmdb_env_damaged(&state->env, err, "a record of '%s' fails its checksum",
+                            databases[db].name);
+}
+
+/* The checksum checked and taken off. */
+static bool check_row(const struct state *state, enum db db, struct text key, struct text stored,
+                      struct text *value, struct err *err)
+{
+    uint32_t crc;
+    if (stored.len < ROW_CRC_BYTES)
+        return state_db_damaged(state, db, err);
+    struct text rest = {stored.bytes + ROW_CRC_BYTES, stored.len - ROW_CRC_BYTES};
+    memcpy(&crc, stored.bytes, ROW_CRC_BYTES);
+    if (crc != state_db_crc(key, rest))
+        return state_db_damaged(state, db, err);
+    *value = rest;
     return true;
-}
-
-/* --- errors --- */
-
-static bool is_usable(const struct state *state, struct err *err)
-{
-    if (!state->is_broken)
-        return true;
-    return err_set(err, state->broken.code, "%s", state->broken.text);
-}
-
-bool state_db_spoil(struct state *state, const struct err *why, struct err *err)
-{
-    if (!state->is_broken)
-        state->broken = *why;
-    state->is_broken = true;
-    return is_usable(state, err);
-}
-
-static bool write_failed(struct state *state, int rc, enum db db, struct err *err)
-{
-    struct err why;
-    char doing[64];
-    snprintf(doing, sizeof doing, "writing %s", databases[db].name);
-    lmdb_env_error(&state->env, rc, doing, &why);
-    return state_db_spoil(state, &why, err);
 }
 
 static bool read_failed(const struct state *state, int rc, struct err *err)
@@ -65,142 +90,191 @@ static bool read_failed(const struct state *state, int rc, struct err *err)
     return lmdb_env_error(&state->env, rc, "reading", err);
 }
 
-/* --- access --- */
-
-bool state_db_get(struct state *state, enum db db, MDB_val key, MDB_val *value, bool *found,
-                  struct err *err)
+static bool get_stored(const struct state *state, enum db db, struct text key, struct text *value,
+                       bool *found, struct err *err)
 {
-    if (!is_usable(state, err))
-        return false;
-    int rc = mdb_get(state->txn, state->dbs[db], &key, value);
-    if (rc != 0 && rc != MDB_NOTFOUND)
-        return read_failed(state, rc, err);
-    *found = rc == 0;
-    return true;
-}
-
-/* Records of devices that are new since the last commit are on pages that are new too; these are
- * counted as what was added. */
-static bool is_new_record(const struct state *state, enum db db, const MDB_val *key)
-{
-    uint32_t id;
-    if (db != DB_DEVICES && db != DB_TELEMETRY)
-        return false;
-    memcpy(&id, key->mv_data, sizeof id);
-    return id >= state->committed.device_count;
-}
-
-/* A write touches one leaf that was there before (a split adds pages, which state_dirty_pages
- * sees), and a large value has pages of its own. */
-static void count_pages(struct state *state, enum db db, const MDB_val *key, size_t len)
-{
-    state->last_counted = 0;
-    if (is_new_record(state, db, key))
-        return;
-    state->last_counted = len < state->env.page_bytes / 2 ? 1 : 2 + len / state->env.page_bytes;
-    state->page_writes[db] += state->last_counted;
-}
-
-void state_db_not_counted(struct state *state, enum db db)
-{
-    state->page_writes[db] -= state->last_counted;
-    state->last_counted = 0;
-}
-
-bool state_db_put(struct state *state, enum db db, MDB_val key, MDB_val value, struct err *err)
-{
-    if (!is_usable(state, err))
-        return false;
-    int rc = mdb_put(state->txn, state->dbs[db], &key, &value, 0);
+    MDB_val lmdb_key = lmdb_text(key), stored;
+    int rc = mdb_get(state->read, state->dbs[db], &lmdb_key, &stored);
+    if (rc == MDB_NOTFOUND) {
+        *found = false;
+        return true;
+    }
     if (rc != 0)
-        return write_failed(state, rc, db, err);
-    count_pages(state, db, &key, value.mv_size);
-    return true;
-}
-
-bool state_db_reserve(struct state *state, enum db db, MDB_val key, size_t len, unsigned flags,
-                      char **bytes, struct err *err)
-{
-    if (!is_usable(state, err))
-        return false;
-    MDB_val value = lmdb_val(NULL, len);
-    int rc = mdb_put(state->txn, state->dbs[db], &key, &value, flags | MDB_RESERVE);
-    if (rc != 0)
-        return write_failed(state, rc, db, err);
-    count_pages(state, db, &key, len);
-    *bytes = value.mv_data;
-    return true;
-}
-
-bool state_db_delete(struct state *state, enum db db, MDB_val key, bool *existed, struct err *err)
-{
-    if (!is_usable(state, err))
-        return false;
-    int rc = mdb_del(state->txn, state->dbs[db], &key, NULL);
-    if (rc != 0 && rc != MDB_NOTFOUND)
-        return write_failed(state, rc, db, err);
-    state->page_writes[db] += 3; /* the leaf may be merged with a neighbour */
-    *existed = rc == 0;
-    return true;
-}
-
-bool state_db_cursor(struct state *state, enum db db, MDB_cursor **cursor, struct err *err)
-{
-    if (!is_usable(state, err))
-        return false;
-    int rc = mdb_cursor_open(state->txn, state->dbs[db], cursor);
-    return rc == 0 || read_failed(state, rc, err);
-}
-
-bool state_db_move(struct state *state, MDB_cursor *cursor, MDB_val *key, MDB_val *value,
-                   MDB_cursor_op op, bool *found, struct err *err)
-{
-    int rc = mdb_cursor_get(cursor, key, value, op);
-    if (rc != 0 && rc != MDB_NOTFOUND)
         return read_failed(state, rc, err);
-    *found = rc == 0;
+    *found = true;
+    return check_row(state, db, key, text_lmdb(stored), value, err);
+}
+
+/* --- rows --- */
+
+static struct text change_value(const struct change *change)
+{
+    return (struct text){change->value, change->value_len};
+}
+
+bool state_db_get(const struct state *state, enum db db, struct text key, struct text *value,
+                  bool *found, struct err *err)
+{
+    const struct change *change = changes_find(state->now, db, key);
+    if (change == NULL)
+        change = changes_find(state->frozen, db, key);
+    if (change == NULL)
+        return get_stored(state, db, key, value, found, err);
+    *found = !change->is_deleted;
+    *value = change_value(change);
     return true;
 }
 
-size_t state_db_pages(const struct state *state, enum db db, size_t *branch_pages)
+char *state_db_put(struct state *state, enum db db, struct text key, size_t len)
 {
-    MDB_stat stat;
-    *branch_pages = 0;
-    if (state->is_broken || mdb_stat(state->txn, state->dbs[db], &stat) != 0)
-        return 0;
-    *branch_pages = stat.ms_branch_pages;
-    return stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+    return changes_put(state->now, db, key, len);
 }
 
-/* --- numbers --- */
-
-static uint32_t number_crc(struct text key, uint64_t number)
+void state_db_delete(struct state *state, enum db db, struct text key)
 {
-    return crc32c(crc32c(0, key.bytes, key.len), &number, sizeof number);
+    changes_delete(state->now, db, key);
 }
 
-bool state_db_get_number(struct state *state, enum db db, struct text key, uint64_t *number,
+bool state_db_get_number(const struct state *state, enum db db, struct text key, uint64_t *number,
                          bool *found, struct err *err)
 {
-    MDB_val value;
-    struct number_record record = {0};
-    if (!state_db_get(state, db, lmdb_val(key.bytes, key.len), &value, found, err))
+    struct text value;
+    if (!state_db_get(state, db, key, &value, found, err))
         return false;
     if (!*found)
         return true;
-    if (value.mv_size == sizeof record)
-        memcpy(&record, value.mv_data, sizeof record);
-    if (value.mv_size != sizeof record || record.crc != number_crc(key, record.number))
-        return lmdb_env_damaged(&state->env, err, "a number in %s fails its checksum",
-                                databases[db].name);
-    *number = record.number;
+    if (value.len != sizeof *number)
+        return state_db_damaged(state, db, err);
+    memcpy(number, value.bytes, sizeof *number);
     return true;
 }
 
-bool state_db_put_number(struct state *state, enum db db, struct text key, uint64_t number,
-                         struct err *err)
+void state_db_put_number(struct state *state, enum db db, struct text key, uint64_t number)
 {
-    struct number_record record = {number, number_crc(key, number), 0};
-    return state_db_put(state, db, lmdb_val(key.bytes, key.len), lmdb_val(&record, sizeof record),
-                        err);
+    memcpy(state_db_put(state, db, key, sizeof number), &number, sizeof number);
+}
+
+/* --- in order --- */
+
+static int compare_keys(struct text a, struct text b)
+{
+    size_t shorter = a.len < b.len ? a.len : b.len;
+    int order = shorter == 0 ? 0 : memcmp(a.bytes, b.bytes, shorter);
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static struct text change_key(const struct change *change)
+{
+    return (struct text){change->key, change->key_len};
+}
+
+static bool move_on_disk(struct scan *scan, MDB_cursor_op op, MDB_val key, struct err *err)
+{
+    MDB_val value;
+    int rc = mdb_cursor_get(scan->cursor, &key, &value, op);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return read_failed(scan->state, rc, err);
+    if (rc == 0 && text_starts(text_lmdb(key), scan->prefix)) {
+        scan->disk_key = text_lmdb(key);
+        scan->disk_value = text_lmdb(value);
+    } else {
+        scan->disk_key = (struct text){NULL, 0};
+    }
+    return true;
+}
+
+static void open_list(struct scan_list *list, const struct changes *changes, enum db db,
+                      struct text prefix, struct text from)
+{
+    list->rows = changes_sorted(changes, db, prefix, state_db_by_number(db), &list->count);
+    while (list->at < list->count && compare_keys(change_key(list->rows[list->at]), from) < 0)
+        list->at++;
+}
+
+bool state_scan_open(const struct state *state, enum db db, struct text prefix, struct text from,
+                     struct scan *scan, struct err *err)
+{
+    *scan = (struct scan){.state = state, .db = db, .prefix = prefix};
+    if (compare_keys(from, prefix) < 0)
+        from = prefix;
+    open_list(&scan->lists[0], state->now, db, prefix, from);
+    open_list(&scan->lists[1], state->frozen, db, prefix, from);
+    assert(!state_db_by_number(db) || (from.len == 0 && scan->lists[0].count + scan->lists[1].count == 0));
+    int rc = mdb_cursor_open(state->read, state->dbs[db], &scan->cursor);
+    if (rc != 0)
+        return read_failed(state, rc, err);
+    return move_on_disk(scan, from.len > 0 ? MDB_SET_RANGE : MDB_FIRST, lmdb_text(from), err);
+}
+
+static const struct change *list_row(const struct scan_list *list)
+{
+    return list->at < list->count ? list->rows[list->at] : NULL;
+}
+
+/* The lowest key that is left; false when there is none. */
+static bool lowest_key(const struct scan *scan, struct text *lowest)
+{
+    *lowest = scan->disk_key;
+    for (size_t i = 0; i < 2; i++) {
+        const struct change *change = list_row(&scan->lists[i]);
+        if (change != NULL &&
+            (lowest->bytes == NULL || compare_keys(change_key(change), *lowest) < 0))
+            *lowest = change_key(change);
+    }
+    return lowest->bytes != NULL;
+}
+
+/* Take the row with this key from wherever it is; the newest counts. */
+static bool take_row(struct scan *scan, struct text key, struct text *value, bool *deleted,
+                     struct err *err)
+{
+    bool taken = false;
+    *deleted = false;
+    for (size_t i = 0; i < 2; i++) {
+        const struct change *change = list_row(&scan->lists[i]);
+        if (change == NULL || !text_equal(change_key(change), key))
+            continue;
+        scan->lists[i].at++;
+        if (taken)
+            continue;
+        taken = true;
+        *deleted = change->is_deleted;
+        *value = change_value(change);
+    }
+    if (scan->disk_key.bytes == NULL || !text_equal(scan->disk_key, key))
+        return true;
+    return (taken || check_row(scan->state, scan->db, key, scan->disk_value, value, err)) &&
+           move_on_disk(scan, MDB_NEXT, lmdb_val(NULL, 0), err);
+}
+
+bool state_scan_next(struct scan *scan, struct text *key, struct text *value, bool *found,
+                     struct err *err)
+{
+    bool deleted = true;
+    while (deleted) {
+        *found = lowest_key(scan, key);
+        if (!*found)
+            return true;
+        if (!take_row(scan, *key, value, &deleted, err))
+            return false;
+    }
+    return true;
+}
+
+void state_scan_close(struct scan *scan)
+{
+    if (scan->cursor != NULL)
+        mdb_cursor_close(scan->cursor);
+    free(scan->lists[0].rows);
+    free(scan->lists[1].rows);
+}
+
+size_t state_db_pages(const struct state *state, MDB_txn *txn, enum db db, size_t *branch_pages)
+{
+    MDB_stat stat;
+    *branch_pages = 0;
+    if (mdb_stat(txn, state->dbs[db], &stat) != 0)
+        return 0;
+    *branch_pages = stat.ms_branch_pages;
+    return stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
 }

@@ -1,13 +1,14 @@
-/* state_db.h - what the state_*.c files share: the open transaction, its sub-databases, and what is
- * kept in memory beside them. Nobody outside store/ includes this.
+/* state_db.h - what the state_*.c files share: its sub-databases, the changes that aren't in them yet,
+ * and what is kept in memory beside them. Nobody outside store/ includes this.
  *
- * A write that LMDB refuses spoils the transaction as a whole. The state then remembers why
- * ("broken"), every further access repeats that error, and state_checkpoint() goes back to the last
- * commit. */
+ * A row is found in the newest place that has it: the changes made now, the changes that a checkpoint
+ * is writing, the last checkpoint on disk (read in one transaction from checkpoint to checkpoint). A
+ * write only changes the changes, so it cannot fail. On disk each value begins with a checksum over key
+ * and value; who reads rows here needn't think of it. */
 #ifndef STORE_STATE_DB_H
 #define STORE_STATE_DB_H
 
-#include "store/counts.h"
+#include "store/changes.h"
 #include "store/lmdb_env.h"
 #include "store/names.h"
 #include "store/record.h"
@@ -15,27 +16,23 @@
 #include "store/state.h"
 #include "store/value_key.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 enum db {
     DB_META,        /* "totals" -> struct totals */
-    DB_NAMES,       /* device name -> struct name_record */
+    DB_NAMES,       /* device name -> id */
     DB_DEVICES,     /* device id -> attributes record */
     DB_TELEMETRY,   /* device id -> latest telemetry record */
-    DB_SEEN,        /* block number -> struct seen_record */
+    DB_SEEN,        /* block number -> times: seen.h */
     DB_INDEX,       /* index number, value_key, 0, block of ids -> set of ids: state_index.c */
-    DB_COUNTS,      /* index number, value_key -> struct number_record */
-    DB_DEADLETTERS, /* number -> crc32c, JSON */
+    DB_COUNTS,      /* index number, value_key -> number of devices */
+    DB_DEADLETTERS, /* number -> JSON */
     DB_RULESETS,    /* see state_rules.c */
-    DB_WORDS,       /* number -> crc32c, text */
-    DB_COUNTERS,    /* name -> struct number_record */
+    DB_WORDS,       /* number -> text */
+    DB_COUNTERS,    /* name -> number */
     DB_INDEXES,     /* scope, key -> struct index_record */
     DB_COUNT
-};
-
-/* Numbers on disk with their checksum, which covers the key too. */
-struct number_record {
-    uint64_t number;
-    uint32_t crc;
-    uint32_t zero;
 };
 
 struct totals {
@@ -43,8 +40,6 @@ struct totals {
     uint64_t device_count;
     uint64_t letter_first; /* number of the oldest dead letter kept */
     uint64_t letter_next;
-    uint32_t crc;
-    uint32_t zero;
 };
 
 /* An index: the device type is number 0 in place 0, the configured ones follow in their order. */
@@ -60,8 +55,8 @@ enum { COUNTER_COUNT_MAX = 256, COUNTER_NAME_BYTES_MAX = 64 };
 
 struct counter {
     uint64_t number;
-    uint64_t committed;
-    bool stored;      /* on disk, if only as 0: a name that was given out stays so in a replay */
+    uint64_t written; /* as in the changes or on disk */
+    bool is_stored;   /* if only as 0: a name that was given out stays so in a replay */
     struct text name; /* in state->lasting */
 };
 
@@ -74,7 +69,6 @@ struct device {
     struct record_head head;
     struct entries parts[PART_COUNT];
     bool loaded[PART_COUNT];
-    bool copied[PART_COUNT]; /* its page on disk is among the changed ones already */
     bool changed[PART_COUNT];
     struct arena arena; /* all bytes of it; reset at each open */
     uint64_t touched;   /* bit i: the attribute of indexes[i] was changed */
@@ -83,23 +77,36 @@ struct device {
 };
 _Static_assert(INDEX_PLACES <= 64, "touched has a bit for each index");
 
+/* The checkpoint under way: a thread of its own writes `state->frozen`. */
+struct checkpoint {
+    pthread_t thread;
+    bool is_running;     /* since state_checkpoint_begin, until state_checkpoint_end */
+    atomic_bool is_over; /* the thread has nothing left to do */
+    uint64_t seq;        /* of the last event in the frozen changes */
+    bool has_redo; /* the frozen changes are in the redo file */
+    bool done;
+    struct err err; /* when it isn't done */
+};
+
 struct state {
     struct lmdb_env env;
-    MDB_txn *txn;
+    char *dir;
     MDB_dbi dbs[DB_COUNT];
-    size_t page_writes[DB_COUNT]; /* since the last commit: a bound on pages of before it written */
-    size_t pages_then[DB_COUNT];  /* pages in use at the last commit */
-    size_t last_counted;          /* what the last write added to page_writes */
-    bool is_broken;
-    struct err broken;
+    MDB_txn *read; /* of the last checkpoint */
+    struct changes *now;
+    struct changes *frozen; /* empty but while a checkpoint isn't done */
+    struct changes changes[2];
+    struct checkpoint checkpoint;
+    size_t slice_pages;
+    pthread_mutex_t writing; /* held while the disk is between two checkpoints, and by a backup */
 
-    struct totals totals;    /* as in the open transaction */
-    struct totals committed; /* as on disk */
-    uint64_t committed_pages_written;
+    struct totals totals;
+    struct totals written;   /* as in the changes or on disk */
+    uint64_t checkpoint_seq; /* as on disk */
+    uint64_t checkpoint_pages; /* that the last one wrote, at most */
     struct names names;
     struct words words;
     struct seen seen;
-    struct counts counts;
     struct index indexes[INDEX_PLACES];
     size_t index_count; /* with the type's */
     struct counter counters[COUNTER_COUNT_MAX];
@@ -109,40 +116,72 @@ struct state {
     struct arena lasting;   /* until state_close */
 };
 
-/* --- access (state_db.c) --- */
+/* --- rows (state_db.c) --- */
 
-bool state_db_open(struct state *state, struct err *err); /* the sub-databases, in state->txn */
-/* state_db_get - *value is borrowed until the next write. */
-bool state_db_get(struct state *state, enum db db, MDB_val key, MDB_val *value, bool *found,
-                  struct err *err);
-bool state_db_put(struct state *state, enum db db, MDB_val key, MDB_val value, struct err *err);
-/* state_db_not_counted - the last write was to a page that was copied before: it adds no page. */
-void state_db_not_counted(struct state *state, enum db db);
-/* state_db_reserve - room for `len` bytes to fill before the next call; more `flags` as mdb_put's.
- */
-bool state_db_reserve(struct state *state, enum db db, MDB_val key, size_t len, unsigned flags,
-                      char **bytes, struct err *err);
-bool state_db_delete(struct state *state, enum db db, MDB_val key, bool *existed, struct err *err);
-/* state_db_spoil - the transaction must not be committed any more, because of `why`. Returns false.
- */
-bool state_db_spoil(struct state *state, const struct err *why, struct err *err);
-/* state_db_cursor - to be closed by the caller before anything is written. */
-bool state_db_cursor(struct state *state, enum db db, MDB_cursor **cursor, struct err *err);
-/* state_db_move - mdb_cursor_get; the end is *found false. */
-bool state_db_move(struct state *state, MDB_cursor *cursor, MDB_val *key, MDB_val *value,
-                   MDB_cursor_op op, bool *found, struct err *err);
-/* state_db_pages - pages in use by one sub-database. */
-size_t state_db_pages(const struct state *state, enum db db, size_t *branch_pages);
+/* row_key - any bytes as a row's key. */
+static inline struct text row_key(const void *bytes, size_t len)
+{
+    return (struct text){bytes, len};
+}
 
-/* A number record by name; *found false leaves *number alone. */
-bool state_db_get_number(struct state *state, enum db db, struct text key, uint64_t *number,
+bool state_db_open(struct state *state, struct err *err); /* the sub-databases; creates them */
+
+/* state_db_get - *value is borrowed until the row is written again or a checkpoint ends. */
+bool state_db_get(const struct state *state, enum db db, struct text key, struct text *value,
+                  bool *found, struct err *err);
+/* state_db_put - room for a value of `len` bytes, to be filled at once. */
+char *state_db_put(struct state *state, enum db db, struct text key, size_t len);
+void state_db_delete(struct state *state, enum db db, struct text key);
+
+bool state_db_get_number(const struct state *state, enum db db, struct text key, uint64_t *number,
                          bool *found, struct err *err);
-bool state_db_put_number(struct state *state, enum db db, struct text key, uint64_t number,
-                         struct err *err);
+void state_db_put_number(struct state *state, enum db db, struct text key, uint64_t number);
 
-/* state_commit - write what is kept in memory, commit, open the next transaction. (state.c)
- * Errors as lmdb_env_commit; then the transaction is gone. */
-bool state_commit(struct state *state, struct err *err);
+/* Rows in the order of their keys (for devices and the like: of their numbers). */
+struct scan {
+    const struct state *state;
+    enum db db;
+    struct text prefix;
+    MDB_cursor *cursor;
+    struct text disk_key, disk_value; /* the next row on disk; key.bytes NULL: none is left */
+    struct scan_list {
+        struct change **rows;
+        size_t count;
+        size_t at;
+    } lists[2]; /* the changes, newest first */
+};
+
+/* state_scan_open - from the first key on that isn't below `from`, as long as keys start with `prefix`
+ * (borrowed). Nothing may be written to the sub-database while it is open, but what was scanned may be
+ * deleted. state_scan_close takes one that failed to open, too. */
+bool state_scan_open(const struct state *state, enum db db, struct text prefix, struct text from,
+                     struct scan *scan, struct err *err);
+/* state_scan_next - key and value are borrowed until a checkpoint ends. */
+bool state_scan_next(struct scan *scan, struct text *key, struct text *value, bool *found,
+                     struct err *err);
+void state_scan_close(struct scan *scan);
+
+/* state_db_damaged - ERR_DAMAGED about a sub-database. */
+bool state_db_damaged(const struct state *state, enum db db, struct err *err);
+/* state_db_pages - pages in use by a sub-database in `txn`, and the branch pages among them. */
+size_t state_db_pages(const struct state *state, MDB_txn *txn, enum db db, size_t *branch_pages);
+/* state_db_by_number - are its keys integers, sorted as such? */
+bool state_db_by_number(enum db db);
+
+/* --- rows on disk (state_write.c) --- */
+
+enum { ROW_CRC_BYTES = 4 }; /* in front of each value on disk */
+uint32_t state_db_crc(struct text key, struct text value);
+
+/* state_write - all changes, in transactions that change about `slice_pages` pages each; the totals come
+ * with the last one. Errors as lmdb_env_commit; earlier slices may be in. */
+bool state_write(struct state *state, const struct changes *changes, size_t slice_pages,
+                 struct err *err);
+
+/* --- checkpoints (state_checkpoint.c) --- */
+
+/* state_redo - finish the checkpoint that a crash interrupted, if any. Nothing else is loaded yet. */
+bool state_redo(struct state *state, struct err *err);
 
 /* --- indexes (state_index.c, state_reindex.c) --- */
 
@@ -157,7 +196,6 @@ bool state_index_move(struct state *state, size_t place, uint32_t id, struct tex
 /* state_index_ids - ids of devices that have the value, rising, from `from_id` on. */
 bool state_index_ids(struct state *state, size_t place, struct text value_key, uint32_t from_id,
                      uint32_t *ids, size_t id_count_max, size_t *id_count, struct err *err);
-bool state_counts_flush(struct state *state, struct err *err);
 bool state_counts_get(struct state *state, size_t place, const struct value *value, uint64_t *count,
                       struct err *err);
 
@@ -173,11 +211,11 @@ bool state_names_load(struct state *state, struct err *err);
 
 /* --- words (state_words.c) --- */
 bool state_words_load(struct state *state, struct err *err);
-/* state_words_save - write the words that are new. */
-bool state_words_save(struct state *state, struct err *err);
+/* state_words_save - put the words that are new among the changes. */
+void state_words_save(struct state *state);
 
 /* --- counters (state_counter.c) --- */
 bool state_counters_load(struct state *state, struct err *err);
-bool state_counters_flush(struct state *state, struct err *err);
+void state_counters_save(struct state *state);
 
 #endif

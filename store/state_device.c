@@ -1,18 +1,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "engine/base/crc32c.h"
 #include "store/state_db.h"
 
-/* A name's id on disk. */
-struct name_record {
-    uint32_t id;
-    uint32_t crc;
-};
-
-static uint32_t name_crc(struct text name, uint32_t id)
+static struct text id_key(const uint32_t *id)
 {
-    return crc32c(crc32c(0, name.bytes, name.len), &id, sizeof id);
+    return row_key(id, sizeof *id);
 }
 
 static enum part part_of(enum scope scope)
@@ -22,33 +15,21 @@ static enum part part_of(enum scope scope)
 
 /* --- names --- */
 
-static bool add_name(struct state *state, const MDB_val *key, const MDB_val *value, struct err *err)
-{
-    struct text name = {key->mv_data, key->mv_size};
-    struct name_record record = {0};
-    if (value->mv_size == sizeof record)
-        memcpy(&record, value->mv_data, sizeof record);
-    if (value->mv_size != sizeof record || record.crc != name_crc(name, record.id) ||
-        record.id >= state->totals.device_count)
-        return lmdb_env_damaged(&state->env, err, "the name of a device fails its checksum");
-    names_add(&state->names, name_hash(name), record.id);
-    return true;
-}
-
 bool state_names_load(struct state *state, struct err *err)
 {
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    bool found;
-    names_fini(&state->names);
-    names_init(&state->names);
-    if (!state_db_cursor(state, DB_NAMES, &cursor, err))
-        return false;
-    bool done = state_db_move(state, cursor, &key, &value, MDB_FIRST, &found, err);
-    while (done && found)
-        done = add_name(state, &key, &value, err) &&
-               state_db_move(state, cursor, &key, &value, MDB_NEXT, &found, err);
-    mdb_cursor_close(cursor);
+    struct scan scan;
+    struct text name, value;
+    bool found = true;
+    bool done = state_scan_open(state, DB_NAMES, TEXT(""), TEXT(""), &scan, err);
+    while (done && (done = state_scan_next(&scan, &name, &value, &found, err)) && found) {
+        uint32_t id = UINT32_MAX;
+        if (value.len == sizeof id)
+            memcpy(&id, value.bytes, sizeof id);
+        done = id < state->totals.device_count || state_db_damaged(state, DB_NAMES, err);
+        if (done)
+            names_add(&state->names, name_hash(name), id);
+    }
+    state_scan_close(&scan);
     return done;
 }
 
@@ -60,17 +41,6 @@ static bool damaged(struct state *state, uint32_t id, struct err *err)
                             (unsigned)id);
 }
 
-static bool get_record(struct state *state, enum db db, uint32_t id, struct text *record,
-                       bool *found, struct err *err)
-{
-    MDB_val value;
-    if (!state_db_get(state, db, lmdb_val(&id, sizeof id), &value, found, err))
-        return false;
-    if (*found)
-        *record = (struct text){value.mv_data, value.mv_size};
-    return true;
-}
-
 static void reset_device(struct device *device, uint32_t id)
 {
     arena_reset(&device->arena);
@@ -78,7 +48,7 @@ static void reset_device(struct device *device, uint32_t id)
     device->touched = 0;
     for (enum part part = 0; part < PART_COUNT; part++) {
         device->parts[part].count = device->parts[part].bytes = 0;
-        device->loaded[part] = device->changed[part] = device->copied[part] = false;
+        device->loaded[part] = device->changed[part] = false;
     }
 }
 
@@ -88,13 +58,12 @@ bool state_device_load(struct state *state, uint32_t id, struct err *err)
     struct text record;
     bool found;
     reset_device(device, id);
-    if (!get_record(state, DB_DEVICES, id, &record, &found, err))
+    if (!state_db_get(state, DB_DEVICES, id_key(&id), &record, &found, err))
         return false;
     if (!found)
         return damaged(state, id, err);
-    device->copied[PART_ATTRIBUTES] = lmdb_env_is_copied(&state->env, record.bytes);
     record = arena_copy(&device->arena, record);
-    if (!record_read(&state->words, record, id, &device->head, &device->parts[PART_ATTRIBUTES]))
+    if (!record_read(&state->words, record, &device->head, &device->parts[PART_ATTRIBUTES]))
         return damaged(state, id, err);
     device->loaded[PART_ATTRIBUTES] = true;
     return true;
@@ -104,9 +73,9 @@ bool state_device_look(struct state *state, uint32_t id, struct record_head *hea
 {
     struct text record;
     bool found;
-    if (!get_record(state, DB_DEVICES, id, &record, &found, err))
+    if (!state_db_get(state, DB_DEVICES, id_key(&id), &record, &found, err))
         return false;
-    if (!found || !record_read(&state->words, record, id, head, &state->scratch))
+    if (!found || !record_read(&state->words, record, head, &state->scratch))
         return damaged(state, id, err);
     return true;
 }
@@ -122,12 +91,10 @@ static bool load_part(struct device *device, enum scope scope, struct entries **
     assert(part == PART_TELEMETRY);
     struct text record;
     bool found;
-    if (!get_record(device->state, DB_TELEMETRY, device->id, &record, &found, err))
+    if (!state_db_get(device->state, DB_TELEMETRY, id_key(&device->id), &record, &found, err))
         return false;
-    if (found)
-        device->copied[part] = lmdb_env_is_copied(&device->state->env, record.bytes);
-    if (found && !record_read(&device->state->words, arena_copy(&device->arena, record), device->id,
-                              NULL, *entries))
+    if (found &&
+        !record_read(&device->state->words, arena_copy(&device->arena, record), NULL, *entries))
         return damaged(device->state, device->id, err);
     device->loaded[part] = true;
     return true;
@@ -183,10 +150,8 @@ static bool create(struct state *state, struct text name, struct text type, uint
     device->changed[PART_ATTRIBUTES] = true;
     touch(device, TYPE_INDEX, NULL);
 
-    struct name_record record = {id, name_crc(name, id)};
-    if (!state_db_put(state, DB_NAMES, lmdb_val(name.bytes, name.len),
-                      lmdb_val(&record, sizeof record), err) ||
-        !state_device_save(state, device, err))
+    memcpy(state_db_put(state, DB_NAMES, name, sizeof id), &id, sizeof id);
+    if (!state_device_save(state, device, err))
         return false;
     state->totals.device_count++;
     seen_grow(&state->seen, state->totals.device_count);
@@ -235,28 +200,17 @@ bool state_device_find(struct state *state, struct text name, struct device **de
 
 /* --- out --- */
 
-static bool write_part(struct state *state, struct device *device, enum part part, struct err *err)
+static void write_part(struct state *state, const struct device *device, enum part part)
 {
     const struct record_head *head = part == PART_ATTRIBUTES ? &device->head : NULL;
     enum db db = part == PART_ATTRIBUTES ? DB_DEVICES : DB_TELEMETRY;
     const struct entries *entries = &device->parts[part];
-    /* A new device has the highest id: telling LMDB so fills its pages instead of splitting them.
-     */
-    bool is_new = part == PART_ATTRIBUTES && device->id == state->totals.device_count;
     const struct words *words = &state->words;
     uint32_t number;
-    char *bytes;
     if (head != NULL)
         words_intern(&state->words, head->type, &number);
-    if (!state_words_save(state, err) ||
-        !state_db_reserve(state, db, lmdb_val(&device->id, sizeof device->id),
-                          record_bytes(words, head, entries), is_new ? MDB_APPEND : 0, &bytes, err))
-        return false;
-    record_write(bytes, words, device->id, head, entries);
-    if (device->copied[part])
-        state_db_not_counted(state, db);
-    device->copied[part] = true;
-    return true;
+    char *bytes = state_db_put(state, db, id_key(&device->id), record_bytes(words, head, entries));
+    record_write(bytes, words, head, entries);
 }
 
 /* The value_key that an index should now hold for the device. */
@@ -289,24 +243,17 @@ static bool move_in_indexes(struct state *state, const struct device *device, st
     return true;
 }
 
-static bool save(struct state *state, struct device *device, struct err *err)
+bool state_device_save(struct state *state, struct device *device, struct err *err)
 {
+    assert(device == &state->device);
     for (enum part part = 0; part < PART_COUNT; part++)
-        if (device->changed[part] && !write_part(state, device, part, err))
-            return false;
+        if (device->changed[part])
+            write_part(state, device, part);
     if (!move_in_indexes(state, device, err))
         return false;
     device->changed[PART_ATTRIBUTES] = device->changed[PART_TELEMETRY] = false;
     device->touched = 0;
     return true;
-}
-
-/* A device that is half written must not be committed. */
-bool state_device_save(struct state *state, struct device *device, struct err *err)
-{
-    assert(device == &state->device);
-    struct err failure;
-    return save(state, device, &failure) || state_db_spoil(state, &failure, err);
 }
 
 /* --- reading a device --- */

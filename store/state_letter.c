@@ -1,17 +1,16 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#include "engine/base/crc32c.h"
 #include "store/state_db.h"
 
-/* Dead letters are numbered from 1; a record is its checksum and the JSON. The numbers kept run
- * from letter_first to letter_next - 1 without a gap. */
+/* Dead letters are numbered from 1. The numbers kept run from letter_first to letter_next - 1 without a
+ * gap. */
 
-enum { CRC_BYTES = 4, TRIM_COUNT_MAX = 1000 };
+enum { TRIM_COUNT_MAX = 1000 };
 
-static uint32_t letter_crc(uint64_t number, struct text json)
+static struct text letter_key(const uint64_t *number)
 {
-    return crc32c(crc32c(0, &number, sizeof number), json.bytes, json.len);
+    return row_key(number, sizeof *number);
 }
 
 uint64_t state_dead_letter_count(const struct state *state)
@@ -25,50 +24,32 @@ uint64_t state_dead_letter_trimmed(const struct state *state)
 }
 
 /* Bounded: after `keep_count` was lowered by much, the rest goes with the next ones. */
-static bool trim(struct state *state, uint64_t keep_count, struct err *err)
+static void trim(struct state *state, uint64_t keep_count)
 {
     struct totals *totals = &state->totals;
     for (size_t i = 0; i < TRIM_COUNT_MAX && state_dead_letter_count(state) > keep_count; i++) {
-        bool existed;
-        if (!state_db_delete(state, DB_DEADLETTERS,
-                             lmdb_val(&totals->letter_first, sizeof totals->letter_first), &existed,
-                             err))
-            return false;
+        state_db_delete(state, DB_DEADLETTERS, letter_key(&totals->letter_first));
         totals->letter_first++;
     }
-    return true;
 }
 
-bool state_dead_letter_add(struct state *state, struct text json, uint64_t keep_count,
-                           struct err *err)
+void state_dead_letter_add(struct state *state, struct text json, uint64_t keep_count)
 {
-    uint64_t number = state->totals.letter_next;
-    uint32_t crc = letter_crc(number, json);
-    char *bytes;
-    if (!state_db_reserve(state, DB_DEADLETTERS, lmdb_val(&number, sizeof number),
-                          CRC_BYTES + json.len, MDB_APPEND, &bytes, err))
-        return false;
-    memcpy(bytes, &crc, CRC_BYTES);
-    memcpy(bytes + CRC_BYTES, json.bytes, json.len);
+    char *bytes = state_db_put(state, DB_DEADLETTERS, letter_key(&state->totals.letter_next), json.len);
+    memcpy(bytes, json.bytes, json.len);
     state->totals.letter_next++;
-    return trim(state, keep_count, err);
+    trim(state, keep_count);
 }
 
 static bool read_letter(struct state *state, uint64_t number, struct arena *arena,
                         struct text *letter, struct err *err)
 {
-    MDB_val value;
-    uint32_t crc;
+    struct text json;
     bool found;
-    if (!state_db_get(state, DB_DEADLETTERS, lmdb_val(&number, sizeof number), &value, &found, err))
+    if (!state_db_get(state, DB_DEADLETTERS, letter_key(&number), &json, &found, err))
         return false;
-    if (!found || value.mv_size < CRC_BYTES)
+    if (!found)
         return lmdb_env_damaged(&state->env, err, "dead letter %" PRIu64 " is missing", number);
-    memcpy(&crc, value.mv_data, CRC_BYTES);
-    struct text json = {(const char *)value.mv_data + CRC_BYTES, value.mv_size - CRC_BYTES};
-    if (crc != letter_crc(number, json))
-        return lmdb_env_damaged(&state->env, err, "dead letter %" PRIu64 " fails its checksum",
-                                number);
     *letter = arena_copy(arena, json);
     return true;
 }

@@ -78,33 +78,24 @@ static struct text write_cursor(const struct page *page, struct text rest)
 
 /* --- by name --- */
 
-static bool list_by_name(struct page *page, MDB_cursor *cursor, struct text after,
+static bool list_by_name(struct page *page, struct scan *scan, struct text after,
                          struct text *next, struct err *err)
 {
-    struct text name = page->filter->prefix;
-    bool found;
-    if (after.len > 0 && has_prefix(page, after))
-        name = after;
-    MDB_val key = lmdb_val(name.bytes, name.len), value;
-    MDB_cursor_op op = name.len > 0 ? MDB_SET_RANGE : MDB_FIRST;
-    if (!state_db_move(page->state, cursor, &key, &value, op, &found, err))
-        return false;
-    while (found) {
-        name = (struct text){key.mv_data, key.mv_size};
-        if (!has_prefix(page, name))
-            break;
-        if (!text_equal(name, after)) {
-            if (is_full(page)) {
-                *next = write_cursor(page, page->names[page->count - 1]);
-                return true;
-            }
-            page->look_count++;
-            add_name(page, name);
+    struct text name, value;
+    bool found = true;
+    while (state_scan_next(scan, &name, &value, &found, err)) {
+        if (!found)
+            return true;
+        if (text_equal(name, after))
+            continue;
+        if (is_full(page)) {
+            *next = write_cursor(page, page->names[page->count - 1]);
+            return true;
         }
-        if (!state_db_move(page->state, cursor, &key, &value, MDB_NEXT, &found, err))
-            return false;
+        page->look_count++;
+        add_name(page, name);
     }
-    return true;
+    return false;
 }
 
 /* --- by an index --- */
@@ -193,11 +184,10 @@ static bool list(struct page *page, struct text rest, struct text *next, struct 
         return read_id(rest, &from_id, err) &&
                list_by_index(page, place, value_key, from_id, next, err);
     }
-    MDB_cursor *cursor;
-    if (!state_db_cursor(page->state, DB_NAMES, &cursor, err))
-        return false;
-    bool done = list_by_name(page, cursor, rest, next, err);
-    mdb_cursor_close(cursor);
+    struct scan scan;
+    bool done = state_scan_open(page->state, DB_NAMES, filter->prefix, rest, &scan, err) &&
+                list_by_name(page, &scan, rest, next, err);
+    state_scan_close(&scan);
     return done;
 }
 
@@ -273,14 +263,14 @@ static bool find_long_value(struct state *state, size_t place, struct text value
     return true;
 }
 
-static bool add_value(struct state *state, size_t place, struct text count_key, struct arena *arena,
-                      struct value_count *out, struct err *err)
+static bool add_value(struct state *state, size_t place, struct text value_key, struct text number,
+                      struct arena *arena, struct value_count *out, struct err *err)
 {
-    struct text value_key = {count_key.bytes + 1, count_key.len - 1};
-    bool found;
-    if (!state_db_get_number(state, DB_COUNTS, count_key, &out->count, &found, err) ||
-        (!value_key_decode(value_key, &out->value) &&
-         !find_long_value(state, place, value_key, &out->value, err)))
+    if (number.len != sizeof out->count)
+        return state_db_damaged(state, DB_COUNTS, err);
+    memcpy(&out->count, number.bytes, sizeof out->count);
+    if (!value_key_decode(value_key, &out->value) &&
+        !find_long_value(state, place, value_key, &out->value, err))
         return false;
     if (out->value.kind == VALUE_STRING || out->value.kind == VALUE_JSON)
         out->value.text = arena_copy(arena, out->value.text);
@@ -294,30 +284,26 @@ struct value_page {
     struct text next;
 };
 
-static bool list_values(struct state *state, size_t place, MDB_cursor *cursor, MDB_val key,
+static bool list_values(struct state *state, size_t place, struct scan *scan, struct text after,
                         struct arena *arena, struct value_page *page, struct err *err)
 {
-    struct text after = {key.mv_data, key.mv_size}, last = {"", 0};
-    unsigned char number = state->indexes[place].number;
-    MDB_val value;
-    bool found;
-    if (!state_db_move(state, cursor, &key, &value, MDB_SET_RANGE, &found, err))
-        return false;
-    while (found && *(const unsigned char *)key.mv_data == number && key.mv_size > 1) {
-        struct text count_key = {key.mv_data, key.mv_size};
-        if (!text_equal(count_key, after)) {
-            if (page->count == page->limit) {
-                page->next = write_hex(arena, last);
-                return true;
-            }
-            if (!add_value(state, place, count_key, arena, &page->items[page->count++], err))
-                return false;
-            last = (struct text){count_key.bytes + 1, count_key.len - 1};
+    struct text key, number, last = {"", 0};
+    bool found = true;
+    while (state_scan_next(scan, &key, &number, &found, err)) {
+        if (!found)
+            return true;
+        if (text_equal(key, after))
+            continue;
+        if (page->count == page->limit) {
+            page->next = write_hex(arena, last);
+            return true;
         }
-        if (!state_db_move(state, cursor, &key, &value, MDB_NEXT, &found, err))
+        last = (struct text){key.bytes + 1, key.len - 1};
+        if (!add_value(state, place, last, number, arena, &page->items[page->count], err))
             return false;
+        page->count++;
     }
-    return true;
+    return false;
 }
 
 static bool values_of(struct state *state, size_t place, struct text cursor, size_t limit,
@@ -327,16 +313,16 @@ static bool values_of(struct state *state, size_t place, struct text cursor, siz
     assert(limit >= 1 && limit <= LIST_COUNT_MAX);
     unsigned char start[1 + VALUE_KEY_BYTES_MAX] = {state->indexes[place].number};
     size_t len = read_hex(cursor, start + 1);
-    MDB_cursor *lmdb_cursor;
     if (cursor.len > 0 && len == 0)
         return err_set(err, ERR_BAD_QUERY,
                        "the cursor is not one of this list: give 'cursor' of the page before");
     struct value_page page = {
         .items = arena_alloc(arena, limit * sizeof *page.items), .limit = limit, .next = {"", 0}};
-    if (!state_counts_flush(state, err) || !state_db_cursor(state, DB_COUNTS, &lmdb_cursor, err))
-        return false;
-    bool done = list_values(state, place, lmdb_cursor, lmdb_val(start, 1 + len), arena, &page, err);
-    mdb_cursor_close(lmdb_cursor);
+    struct scan scan;
+    struct text after = row_key(start, 1 + len);
+    bool done = state_scan_open(state, DB_COUNTS, row_key(start, 1), after, &scan, err) &&
+                list_values(state, place, &scan, after, arena, &page, err);
+    state_scan_close(&scan);
     if (!done)
         return false;
     *values = page.items;

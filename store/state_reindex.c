@@ -1,130 +1,103 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "engine/base/crc32c.h"
 #include "store/state_db.h"
 
 /* The configured list of indexes against the one on disk: what is no longer listed is removed, what
- * is new is built from the devices. Both may take many commits. An index that isn't complete has
+ * is new is built from the devices. Both may take many checkpoints. An index that isn't complete has
  * ready = 0 on disk from before its first entry is written until after its last: a crash in between
  * leaves something that the next open removes and builds anew. */
 
 enum {
     NUMBER_COUNT = 256, /* index numbers are one byte */
-    STEP_COUNT = 20000, /* devices or rows per commit while building or removing */
+    STEP_COUNT = 20000, /* devices or rows per checkpoint while building or removing */
 };
 
 /* A configured index on disk; the key is the scope's byte and the attribute's key. */
 struct index_record {
     uint8_t number;
     uint8_t ready;
-    uint16_t zero;
-    uint32_t crc;
 };
 
 /* --- rows --- */
 
-static size_t index_row_key(enum scope scope, struct text key, char out[1 + KEY_BYTES_MAX])
+static struct text index_row_key(enum scope scope, struct text key, char out[1 + KEY_BYTES_MAX])
 {
     assert(key.len >= 1 && key.len <= KEY_BYTES_MAX);
     out[0] = (char)scope;
     memcpy(out + 1, key.bytes, key.len);
-    return 1 + key.len;
+    return row_key(out, 1 + key.len);
 }
 
-static uint32_t index_row_crc(struct text row_key, const struct index_record *record)
-{
-    return crc32c(crc32c(0, row_key.bytes, row_key.len), record,
-                  offsetof(struct index_record, crc));
-}
-
-static bool put_row(struct state *state, const struct index *index, struct err *err)
+static void put_row(struct state *state, const struct index *index)
 {
     char bytes[1 + KEY_BYTES_MAX];
-    struct text key = {bytes, index_row_key(index->scope, index->key, bytes)};
     struct index_record record = {.number = index->number, .ready = index->ready};
-    record.crc = index_row_crc(key, &record);
-    return state_db_put(state, DB_INDEXES, lmdb_val(key.bytes, key.len),
-                        lmdb_val(&record, sizeof record), err);
+    memcpy(state_db_put(state, DB_INDEXES, index_row_key(index->scope, index->key, bytes),
+                        sizeof record),
+           &record, sizeof record);
 }
 
-static bool read_row(struct state *state, const MDB_val *key, const MDB_val *value,
-                     struct index *index, struct err *err)
+static bool read_row(struct state *state, struct text key, struct text value, struct index *index,
+                     struct err *err)
 {
-    struct text row_key = {key->mv_data, key->mv_size};
-    struct index_record record = {0};
-    if (value->mv_size == sizeof record)
-        memcpy(&record, value->mv_data, sizeof record);
-    if (row_key.len < 2 || value->mv_size != sizeof record ||
-        record.crc != index_row_crc(row_key, &record))
-        return lmdb_env_damaged(&state->env, err, "its list of indexes fails its checksum");
-    struct text name = {row_key.bytes + 1, row_key.len - 1};
-    *index = (struct index){(enum scope)row_key.bytes[0], arena_copy(&state->lasting, name),
+    struct index_record record;
+    if (key.len < 2 || value.len != sizeof record)
+        return state_db_damaged(state, DB_INDEXES, err);
+    memcpy(&record, value.bytes, sizeof record);
+    struct text name = {key.bytes + 1, key.len - 1};
+    *index = (struct index){(enum scope)key.bytes[0], arena_copy(&state->lasting, name),
                             record.number, record.ready != 0};
     return true;
 }
 
-static bool read_rows(struct state *state, MDB_cursor *cursor, struct index *rows, size_t *count,
-                      struct err *err)
+static bool read_rows(struct state *state, struct index *rows, size_t *count, struct err *err)
 {
-    MDB_val key, value;
-    bool found;
+    struct scan scan;
+    struct text key, value;
+    bool found = true;
     *count = 0;
-    if (!state_db_move(state, cursor, &key, &value, MDB_FIRST, &found, err))
-        return false;
-    while (found && *count < NUMBER_COUNT)
-        if (!read_row(state, &key, &value, &rows[(*count)++], err) ||
-            !state_db_move(state, cursor, &key, &value, MDB_NEXT, &found, err))
-            return false;
-    return true;
+    bool done = state_scan_open(state, DB_INDEXES, TEXT(""), TEXT(""), &scan, err);
+    while (done && *count < NUMBER_COUNT &&
+           (done = state_scan_next(&scan, &key, &value, &found, err)) && found)
+        done = read_row(state, key, value, &rows[(*count)++], err);
+    state_scan_close(&scan);
+    return done;
 }
 
-/* Remove up to STEP_COUNT keys that start with `number`. */
+/* Remove up to STEP_COUNT rows whose key starts with `number`. */
 static bool wipe_some(struct state *state, enum db db, uint8_t number, bool *more, struct err *err)
 {
-    for (size_t i = 0; i < STEP_COUNT; i++) {
-        MDB_cursor *cursor;
-        MDB_val key = lmdb_val(&number, 1), value;
-        unsigned char bytes[512]; /* LMDB's longest key is 511 */
-        bool found;
-        if (!state_db_cursor(state, db, &cursor, err))
-            return false;
-        bool done = state_db_move(state, cursor, &key, &value, MDB_SET_RANGE, &found, err);
-        *more = done && found && *(unsigned char *)key.mv_data == number;
-        assert(!*more || key.mv_size <= sizeof bytes);
-        if (*more)
-            memcpy(bytes, key.mv_data, key.mv_size);
-        mdb_cursor_close(cursor);
-        if (!done)
-            return false;
-        if (!*more)
-            return true;
-        if (!state_db_delete(state, db, lmdb_val(bytes, key.mv_size), &found, err))
-            return false;
+    struct scan scan;
+    struct text key, value;
+    *more = true;
+    bool done = state_scan_open(state, db, row_key(&number, 1), TEXT(""), &scan, err);
+    for (size_t i = 0; done && *more && i < STEP_COUNT; i++) {
+        done = state_scan_next(&scan, &key, &value, more, err);
+        if (done && *more)
+            state_db_delete(state, db, key);
     }
-    return true;
+    state_scan_close(&scan);
+    return done;
 }
 
 static bool wipe(struct state *state, struct index *index, struct err *err)
 {
     static const enum db of_indexes[] = {DB_INDEX, DB_COUNTS};
     index->ready = false;
-    if (!put_row(state, index, err))
-        return false;
+    put_row(state, index);
     for (size_t i = 0; i < 2; i++)
         for (bool more = true; more;)
             if (!wipe_some(state, of_indexes[i], index->number, &more, err) ||
-                !state_commit(state, err))
+                !state_checkpoint(state, err))
                 return false;
     return true;
 }
 
-static bool drop_row(struct state *state, const struct index *index, struct err *err)
+static void drop_row(struct state *state, const struct index *index)
 {
     char bytes[1 + KEY_BYTES_MAX];
-    bool existed;
-    size_t len = index_row_key(index->scope, index->key, bytes);
-    return state_db_delete(state, DB_INDEXES, lmdb_val(bytes, len), &existed, err);
+    state_db_delete(state, DB_INDEXES, index_row_key(index->scope, index->key, bytes));
 }
 
 /* Take over the rows that are wanted and complete, remove the others. */
@@ -137,17 +110,20 @@ static bool settle_rows(struct state *state, struct index *rows, size_t count, b
             state->indexes[place].number = rows[i].number;
             state->indexes[place].ready = true;
             used[rows[i].number] = true;
-        } else if (!wipe(state, &rows[i], err) || !drop_row(state, &rows[i], err)) {
-            return false;
+        } else {
+            if (!wipe(state, &rows[i], err))
+                return false;
+            drop_row(state, &rows[i]);
         }
     }
     return true;
 }
 
-static bool number_new_ones(struct state *state, bool *used, bool *any, struct err *err)
+/* Were there any? */
+static bool number_new_ones(struct state *state, bool *used)
 {
     size_t number = FIRST_INDEX;
-    *any = false;
+    bool any = false;
     for (size_t place = FIRST_INDEX; place < state->index_count; place++) {
         struct index *index = &state->indexes[place];
         if (index->ready)
@@ -157,11 +133,10 @@ static bool number_new_ones(struct state *state, bool *used, bool *any, struct e
         assert(number < NUMBER_COUNT);
         used[number] = true;
         index->number = (uint8_t)number;
-        *any = true;
-        if (!put_row(state, index, err))
-            return false;
+        any = true;
+        put_row(state, index);
     }
-    return true;
+    return any;
 }
 
 /* --- building --- */
@@ -197,15 +172,14 @@ static bool build(struct state *state, struct err *err)
 {
     for (uint32_t id = 0; id < state->totals.device_count; id++)
         if (!build_for(state, id, err) ||
-            (id % STEP_COUNT == STEP_COUNT - 1 && !state_commit(state, err)))
+            (id % STEP_COUNT == STEP_COUNT - 1 && !state_checkpoint(state, err)))
             return false;
     for (size_t place = FIRST_INDEX; place < state->index_count; place++) {
         struct index *index = &state->indexes[place];
         if (index->ready)
             continue;
         index->ready = true;
-        if (!put_row(state, index, err))
-            return false;
+        put_row(state, index);
     }
     return true;
 }
@@ -226,19 +200,13 @@ static void take_list(struct state *state, const struct state_options *options)
 
 static bool configure(struct state *state, struct index *rows, struct err *err)
 {
-    MDB_cursor *cursor;
-    bool used[NUMBER_COUNT] = {[0] = true}, any;
+    bool used[NUMBER_COUNT] = {[0] = true};
     size_t count;
-    if (!state_db_cursor(state, DB_INDEXES, &cursor, err))
+    if (!read_rows(state, rows, &count, err) || !settle_rows(state, rows, count, used, err))
         return false;
-    bool done = read_rows(state, cursor, rows, &count, err);
-    mdb_cursor_close(cursor);
-    if (!done || !settle_rows(state, rows, count, used, err) ||
-        !number_new_ones(state, used, &any, err))
-        return false;
-    if (!any)
-        return state_commit(state, err);
-    return state_commit(state, err) && build(state, err) && state_commit(state, err);
+    bool any = number_new_ones(state, used);
+    return state_checkpoint(state, err) &&
+           (!any || (build(state, err) && state_checkpoint(state, err)));
 }
 
 bool state_index_configure(struct state *state, const struct state_options *options,

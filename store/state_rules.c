@@ -1,19 +1,11 @@
 #include <assert.h>
 
-#include "engine/base/crc32c.h"
 #include "store/state_db.h"
 
-/* Two kinds of rows: "v" version -> crc32c, bundle; and "a" seq big-endian -> struct activation,
- * version. The last activation is the active one; the ones before it are what can be gone back to.
- */
+/* Two kinds of rows: "v" version -> bundle; and "a" seq big-endian -> since_ms, version. The last
+ * activation is the active one; the ones before it are what can be gone back to. */
 
-enum { CRC_BYTES = 4, ACTIVATION_KEY_BYTES = 9, VERSION_KEY_BYTES_MAX = 1 + VERSION_BYTES_MAX };
-
-struct activation {
-    uint32_t crc; /* over seq, since_ms and the version */
-    uint32_t zero;
-    int64_t since_ms;
-};
+enum { ACTIVATION_KEY_BYTES = 9, VERSION_KEY_BYTES_MAX = 1 + VERSION_BYTES_MAX };
 
 static void activation_key(uint64_t seq, unsigned char key[ACTIVATION_KEY_BYTES])
 {
@@ -22,18 +14,12 @@ static void activation_key(uint64_t seq, unsigned char key[ACTIVATION_KEY_BYTES]
         key[1 + i] = (unsigned char)(seq >> (56 - 8 * i));
 }
 
-static uint64_t activation_seq(const unsigned char *key)
+static uint64_t activation_seq(const char *key)
 {
     uint64_t seq = 0;
     for (unsigned i = 0; i < 8; i++)
-        seq = seq << 8 | key[1 + i];
+        seq = seq << 8 | (unsigned char)key[1 + i];
     return seq;
-}
-
-static uint32_t activation_crc(uint64_t seq, int64_t since_ms, struct text version)
-{
-    uint32_t crc = crc32c(crc32c(0, &seq, sizeof seq), &since_ms, sizeof since_ms);
-    return crc32c(crc, version.bytes, version.len);
 }
 
 static size_t version_key(struct text version, char key[VERSION_KEY_BYTES_MAX])
@@ -46,86 +32,66 @@ static size_t version_key(struct text version, char key[VERSION_KEY_BYTES_MAX])
 
 /* --- writing --- */
 
-static bool put_bundle(struct state *state, struct text version, struct text bundle,
-                       struct err *err)
-{
-    char key[VERSION_KEY_BYTES_MAX], *bytes;
-    uint32_t crc = crc32c(crc32c(0, version.bytes, version.len), bundle.bytes, bundle.len);
-    size_t len = version_key(version, key);
-    if (!state_db_reserve(state, DB_RULESETS, lmdb_val(key, len), CRC_BYTES + bundle.len, 0, &bytes,
-                          err))
-        return false;
-    memcpy(bytes, &crc, CRC_BYTES);
-    if (bundle.len > 0)
-        memcpy(bytes + CRC_BYTES, bundle.bytes, bundle.len);
-    return true;
-}
-
-bool state_ruleset_activate(struct state *state, struct text version, struct text bundle,
-                            uint64_t seq, int64_t now_ms, struct err *err)
+void state_ruleset_activate(struct state *state, struct text version, struct text bundle,
+                            uint64_t seq, int64_t now_ms)
 {
     unsigned char key[ACTIVATION_KEY_BYTES];
-    struct activation activation = {activation_crc(seq, now_ms, version), 0, now_ms};
-    char *bytes;
-    if (!put_bundle(state, version, bundle, err))
-        return false;
+    char version_row[VERSION_KEY_BYTES_MAX];
+    size_t len = version_key(version, version_row);
+    char *bytes = state_db_put(state, DB_RULESETS, row_key(version_row, len), bundle.len);
+    if (bundle.len > 0)
+        memcpy(bytes, bundle.bytes, bundle.len);
     activation_key(seq, key);
-    if (!state_db_reserve(state, DB_RULESETS, lmdb_val(key, sizeof key),
-                          sizeof activation + version.len, 0, &bytes, err))
-        return false;
-    memcpy(bytes, &activation, sizeof activation);
-    memcpy(bytes + sizeof activation, version.bytes, version.len);
-    return true;
+    bytes = state_db_put(state, DB_RULESETS, row_key(key, sizeof key), sizeof now_ms + version.len);
+    memcpy(bytes, &now_ms, sizeof now_ms);
+    memcpy(bytes + sizeof now_ms, version.bytes, version.len);
 }
 
 /* --- reading --- */
 
-static bool read_activation(struct state *state, const MDB_val *key, const MDB_val *value,
+static bool read_activation(const struct state *state, struct text key, struct text value,
                             struct arena *arena, struct ruleset *ruleset, struct err *err)
 {
-    struct activation activation;
-    if (key->mv_size != ACTIVATION_KEY_BYTES || value->mv_size <= sizeof activation)
-        return lmdb_env_damaged(&state->env, err, "its list of rule sets is damaged");
-    uint64_t seq = activation_seq(key->mv_data);
-    memcpy(&activation, value->mv_data, sizeof activation);
-    struct text version = {(const char *)value->mv_data + sizeof activation,
-                           value->mv_size - sizeof activation};
-    if (activation.crc != activation_crc(seq, activation.since_ms, version))
-        return lmdb_env_damaged(&state->env, err, "its list of rule sets fails its checksum");
-    *ruleset = (struct ruleset){arena_copy(arena, version), seq, activation.since_ms};
+    int64_t since_ms;
+    if (key.len != ACTIVATION_KEY_BYTES || value.len <= sizeof since_ms)
+        return state_db_damaged(state, DB_RULESETS, err);
+    memcpy(&since_ms, value.bytes, sizeof since_ms);
+    struct text version = {value.bytes + sizeof since_ms, value.len - sizeof since_ms};
+    *ruleset = (struct ruleset){arena_copy(arena, version), activation_seq(key.bytes), since_ms};
     return true;
 }
 
-/* Up to `limit` activations, newest first: the keys end where those of "v" begin. */
-static bool walk_back(struct state *state, MDB_cursor *cursor, size_t limit, struct arena *arena,
-                      struct ruleset *rulesets, size_t *count, struct err *err)
+/* All activations pass by, oldest first; the last `limit` of them stay, newest first. There is one for
+ * each change of rules in the folder's life. */
+static bool walk(struct scan *scan, size_t limit, struct arena *arena, struct ruleset *rulesets,
+                 size_t *count, struct err *err)
 {
-    MDB_val key = lmdb_val("b", 1), value;
-    bool found;
+    struct text key, value;
+    bool found = true;
     *count = 0;
-    if (!state_db_move(state, cursor, &key, &value, MDB_SET_RANGE, &found, err) ||
-        !state_db_move(state, cursor, &key, &value, found ? MDB_PREV : MDB_LAST, &found, err))
-        return false;
-    while (found && *count < limit && *(const char *)key.mv_data == 'a') {
-        if (!read_activation(state, &key, &value, arena, &rulesets[*count], err) ||
-            !state_db_move(state, cursor, &key, &value, MDB_PREV, &found, err))
+    while (state_scan_next(scan, &key, &value, &found, err)) {
+        struct ruleset ruleset;
+        if (!found)
+            return true;
+        if (!read_activation(scan->state, key, value, arena, &ruleset, err))
             return false;
-        (*count)++;
+        *count += *count < limit;
+        memmove(rulesets + 1, rulesets, (*count - 1) * sizeof *rulesets);
+        rulesets[0] = ruleset;
     }
-    return true;
+    return false;
 }
 
 bool state_rulesets(struct state *state, size_t limit, struct arena *arena,
                     struct ruleset **rulesets, size_t *ruleset_count, struct err *err)
 {
     assert(limit >= 1 && limit <= LIST_COUNT_MAX);
-    MDB_cursor *cursor;
+    struct scan scan;
     size_t count;
     struct ruleset *items = arena_alloc(arena, limit * sizeof *items);
-    if (!state_db_cursor(state, DB_RULESETS, &cursor, err))
-        return false;
-    bool done = walk_back(state, cursor, limit, arena, items, &count, err);
-    mdb_cursor_close(cursor);
+    bool done = state_scan_open(state, DB_RULESETS, TEXT("a"), TEXT(""), &scan, err) &&
+                walk(&scan, limit, arena, items, &count, err);
+    state_scan_close(&scan);
     if (!done)
         return false;
     *rulesets = items;
@@ -137,24 +103,15 @@ bool state_ruleset_bundle(struct state *state, struct text version, struct arena
                           struct text *bundle, bool *found, struct err *err)
 {
     char key[VERSION_KEY_BYTES_MAX];
-    MDB_val value;
-    uint32_t crc = 0;
+    struct text bytes;
     *found = false;
     if (version.len == 0 || version.len > VERSION_BYTES_MAX)
         return true;
     size_t len = version_key(version, key);
-    if (!state_db_get(state, DB_RULESETS, lmdb_val(key, len), &value, found, err))
+    if (!state_db_get(state, DB_RULESETS, row_key(key, len), &bytes, found, err))
         return false;
-    if (!*found)
-        return true;
-    if (value.mv_size >= CRC_BYTES)
-        memcpy(&crc, value.mv_data, CRC_BYTES);
-    struct text bytes = {(const char *)value.mv_data + CRC_BYTES, value.mv_size - CRC_BYTES};
-    if (value.mv_size < CRC_BYTES ||
-        crc != crc32c(crc32c(0, version.bytes, version.len), bytes.bytes, bytes.len))
-        return lmdb_env_damaged(&state->env, err, "rule set " TEXT_FMT " fails its checksum",
-                                TEXT_ARG(version));
-    *bundle = arena_copy(arena, bytes);
+    if (*found)
+        *bundle = arena_copy(arena, bytes);
     return true;
 }
 

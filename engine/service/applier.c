@@ -18,6 +18,7 @@ enum {
     MESSAGE_ARENA_BYTES = 256 * 1024,
     REPLAY_RECORDS = 1000, /* read at once */
     HEARTBEAT_MS = 1000,
+    CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
 };
 
 struct applier {
@@ -33,7 +34,8 @@ struct applier {
     struct arena message_arena;
     struct arena scratch;
     uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
-    int64_t checkpoint_at_ms; /* monotonic; when the next is due */
+    int64_t checkpoint_at_ms;    /* monotonic; when the next is due */
+    int64_t checkpoint_start_ms; /* of the running one, or the last */
     int64_t heartbeat_at_ms;
     bool stopped;
 };
@@ -106,7 +108,6 @@ static bool apply_one(struct applier *applier, const struct event *event, struct
     };
     unsigned dead_letters = 0;
     bool applied = apply_event(applier->ruleset, &input, &dead_letters, err) &&
-                   publisher_ok(applier->publisher, err) &&
                    state_device_save(applier->state, device, err);
     arena_reset(&applier->message_arena);
     if (!applied)
@@ -119,24 +120,21 @@ static bool apply_one(struct applier *applier, const struct event *event, struct
 /* --- rules ---------------------------------------------------------------------------------------------- */
 
 /* Takes over `ruleset`. Too many classes leave the old rules active: that is the same at every replay. */
-static bool activate(struct applier *applier, struct ruleset *ruleset, uint64_t seq, int64_t since_ms,
-                     struct err *err)
+static void activate(struct applier *applier, struct ruleset *ruleset, uint64_t seq, int64_t since_ms)
 {
     state_set_applied_seq(applier->state, seq);
     struct err refused;
     if (!publisher_rules(applier->publisher, ruleset, &refused)) {
         log_line(LOG_ERROR, "rules-refused", "error=%s", log_quote(refused.text));
         ruleset_destroy(ruleset);
-        return true;
+        return;
     }
     ruleset_destroy(applier->ruleset);
     applier->ruleset = ruleset; /* from here on, since the publisher holds its class names */
-    if (!state_ruleset_activate(applier->state, ruleset_version(ruleset), ruleset_bundle(ruleset), seq,
-                                since_ms, err))
-        return false;
+    state_ruleset_activate(applier->state, ruleset_version(ruleset), ruleset_bundle(ruleset), seq,
+                           since_ms);
     log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu seq=%" PRIu64,
              TEXT_ARG(ruleset_version(ruleset)), ruleset_chain_count(ruleset), seq);
-    return true;
 }
 
 static struct ruleset *compile_bundle(struct text bundle, struct err *err)
@@ -169,19 +167,11 @@ static bool load_active_rules(struct applier *applier, struct err *err)
         ruleset_destroy(ruleset);
         return false;
     }
-    ruleset_destroy(applier->ruleset);
     applier->ruleset = ruleset;
     return true;
 }
 
-/* --- checkpoints and replay ------------------------------------------------------------------------------ */
-
-static bool replay(struct applier *applier, struct err *err);
-
-static void schedule_checkpoint(struct applier *applier)
-{
-    applier->checkpoint_at_ms = now_ms() + applier->partition->settings->checkpoint_ms;
-}
+/* --- checkpoints ----------------------------------------------------------------------------------------- */
 
 static void disk_full(struct applier *applier, bool full, const char *why)
 {
@@ -193,40 +183,70 @@ static void disk_full(struct applier *applier, bool full, const char *why)
         log_line(LOG_INFO, "state-has-space", "seq=%" PRIu64, state_applied_seq(applier->state));
 }
 
-static bool checkpoint(struct applier *applier, struct err *err)
+static void begin_checkpoint(struct applier *applier)
+{
+    applier->checkpoint_start_ms = now_ms();
+    applier->checkpoint_at_ms = applier->checkpoint_start_ms + applier->partition->settings->checkpoint_ms;
+    state_checkpoint_begin(applier->state);
+}
+
+/* Waits for the running one. That there is no space is no failure: it is tried again. */
+static bool end_checkpoint(struct applier *applier, struct err *err)
 {
     struct stats *stats = applier->partition->stats;
-    int64_t start_ms = now_ms();
-    bool lost = false;
-    if (!state_checkpoint(applier->state, &lost, err)) {
+    if (!state_checkpoint_end(applier->state, err)) {
         if (err->code != ERR_FULL)
             return false;
         disk_full(applier, true, err->text);
-        schedule_checkpoint(applier);
-        return !lost || (load_active_rules(applier, err) && replay(applier, err));
+        return true;
     }
     disk_full(applier, false, "");
-    atomic_store(&applier->partition->checkpoint_seq, state_checkpoint_seq(applier->state));
-    int64_t end_ms = now_ms();
-    atomic_store(&stats->checkpoint_ms, (uint64_t)(end_ms - start_ms));
+    uint64_t seq = state_checkpoint_seq(applier->state);
+    int64_t took_ms = now_ms() - applier->checkpoint_start_ms;
+    atomic_store(&applier->partition->checkpoint_seq, seq);
+    atomic_store(&stats->checkpoint_ms, (uint64_t)took_ms);
     stats_add(&stats->checkpoints, 1);
-    log_line(LOG_DEBUG, "checkpoint", "seq=%" PRIu64 " ms=%" PRId64,
-             state_checkpoint_seq(applier->state), end_ms - start_ms);
-    schedule_checkpoint(applier);
+    log_line(LOG_DEBUG, "checkpoint", "seq=%" PRIu64 " ms=%" PRId64, seq, took_ms);
     return true;
 }
 
+/* Half of the memory for changes is for those that a checkpoint is writing. When the other half is full
+ * before it is through, there's nothing to do but wait for it. */
 static bool checkpoint_if_due(struct applier *applier, struct err *err)
 {
-    if (state_applied_seq(applier->state) == state_checkpoint_seq(applier->state))
-        return true;
-    size_t pages_max = (size_t)applier->partition->settings->checkpoint_pages;
+    struct state *state = applier->state;
+    size_t half_bytes = (size_t)applier->partition->settings->checkpoint_mib << 19;
+    bool much = state_changes_bytes(state) >= half_bytes;
     bool full = atomic_load(&applier->partition->stats->disk_full);
-    if (now_ms() < applier->checkpoint_at_ms &&
-        (full || state_dirty_pages(applier->state) < pages_max))
-        return true;
-    return checkpoint(applier, err);
+    if (state_checkpoint_running(state)) {
+        if (!state_checkpoint_over(state) && (!much || full))
+            return true;
+        if (!end_checkpoint(applier, err))
+            return false;
+        full = atomic_load(&applier->partition->stats->disk_full);
+    }
+    bool due = now_ms() >= applier->checkpoint_at_ms || (much && !full);
+    if (due && state_applied_seq(state) != state_checkpoint_seq(state))
+        begin_checkpoint(applier);
+    return true;
 }
+
+/* Everything to disk, at the end. What doesn't fit comes back from the journal. */
+static bool last_checkpoint(struct applier *applier, struct err *err)
+{
+    while (state_applied_seq(applier->state) != state_checkpoint_seq(applier->state) ||
+           state_checkpoint_running(applier->state)) {
+        if (!state_checkpoint_running(applier->state))
+            begin_checkpoint(applier);
+        if (!end_checkpoint(applier, err))
+            return false;
+        if (atomic_load(&applier->partition->stats->disk_full))
+            break;
+    }
+    return true;
+}
+
+/* --- replay ---------------------------------------------------------------------------------------------- */
 
 static bool replay_record(struct applier *applier, const struct journal_record *record,
                           struct err *err)
@@ -241,7 +261,10 @@ static bool replay_record(struct applier *applier, const struct journal_record *
     }
     case JOURNAL_RULES: {
         struct ruleset *ruleset = compile_bundle(record->body, err);
-        return ruleset != NULL && activate(applier, ruleset, record->seq, record->received_ms, err);
+        if (ruleset == NULL)
+            return false;
+        activate(applier, ruleset, record->seq, record->received_ms);
+        return true;
     }
     case JOURNAL_TICK:
         break;
@@ -262,7 +285,6 @@ static bool replay(struct applier *applier, struct err *err)
 {
     struct arena arena;
     arena_init(&arena, MESSAGE_ARENA_BYTES);
-    uint64_t published_seq = applier->counted_seq; /* up to here they went out before */
     size_t count = 1;
     bool done = true;
     while (done && count > 0) {
@@ -270,17 +292,10 @@ static bool replay(struct applier *applier, struct err *err)
         arena_reset(&arena);
         done = journal_read(applier->partition->journal, state_applied_seq(applier->state) + 1,
                             REPLAY_RECORDS, &arena, &records, &count, err);
-        for (size_t i = 0; done && i < count; i++) {
+        for (size_t i = 0; done && i < count; i++)
             done = replay_record(applier, &records[i], err);
-            if (records[i].seq <= published_seq)
-                results_destroy(publisher_take(applier->publisher));
-        }
-        if (done)
-            pass_results(applier);
-        size_t pages_max = (size_t)applier->partition->settings->checkpoint_pages;
-        if (done && state_dirty_pages(applier->state) >= pages_max &&
-            !atomic_load(&applier->partition->stats->disk_full))
-            done = checkpoint(applier, err);
+        pass_results(applier);
+        done = done && checkpoint_if_due(applier, err);
     }
     arena_fini(&arena);
     return done;
@@ -297,6 +312,7 @@ static bool recover(struct applier *applier, struct err *err)
                        ": journal/ and state/ don't belong together; restore both from one backup",
                        from, last);
     int64_t start_ms = now_ms();
+    applier->checkpoint_at_ms = start_ms + applier->partition->settings->checkpoint_ms;
     if (!load_active_rules(applier, err) || !replay(applier, err))
         return false;
     if (last > from)
@@ -312,23 +328,21 @@ static bool apply_batch(struct applier *applier, struct batch *batch, struct err
     for (size_t i = 0; i < batch->event_count; i++) {
         const struct batch_event *event = &batch->events[i];
         if (event->seq <= state_applied_seq(applier->state))
-            continue; /* a duplicate (0), or replayed already after a lost checkpoint */
+            continue; /* a duplicate, which has none */
         if (!apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err))
             return false;
     }
     return true;
 }
 
-static bool change_rules(struct applier *applier, struct rules_change *change, struct err *err)
+static void change_rules(struct applier *applier, struct rules_change *change)
 {
-    bool done = true;
     if (change->seq > state_applied_seq(applier->state))
-        done = activate(applier, change->ruleset, change->seq, change->received_ms, err);
+        activate(applier, change->ruleset, change->seq, change->received_ms);
     else
-        ruleset_destroy(change->ruleset);
+        ruleset_destroy(change->ruleset); /* it never got into the journal */
     change->ruleset = NULL;
     queue_push(applier->partition->door_queue, &change->work);
-    return done;
 }
 
 static bool answer(struct applier *applier, struct query *query, struct err *err)
@@ -358,10 +372,11 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
         return done;
     }
     case WORK_RULES:
-        return change_rules(applier, (struct rules_change *)work, err);
+        change_rules(applier, (struct rules_change *)work);
+        return true;
     case WORK_STOP: {
         applier->stopped = true;
-        bool done = checkpoint(applier, err);
+        bool done = last_checkpoint(applier, err);
         queue_push(door, work);
         return done;
     }
@@ -386,10 +401,12 @@ static int next_wait_ms(const struct applier *applier)
 {
     int64_t at = applier->heartbeat_at_ms;
     if (state_applied_seq(applier->state) != state_checkpoint_seq(applier->state) &&
-        applier->checkpoint_at_ms < at)
+        !state_checkpoint_running(applier->state) && applier->checkpoint_at_ms < at)
         at = applier->checkpoint_at_ms;
-    int64_t wait = at - now_ms();
-    return wait < 0 ? 0 : (int)wait + 1;
+    int64_t wait = at - now_ms() + 1;
+    if (state_checkpoint_running(applier->state) && wait > CHECKPOINT_LOOK_MS)
+        wait = CHECKPOINT_LOOK_MS;
+    return wait < 0 ? 0 : (int)wait;
 }
 
 static void serve(struct applier *applier)
@@ -397,7 +414,6 @@ static void serve(struct applier *applier)
     struct partition *partition = applier->partition;
     struct err err;
     bool going = true;
-    schedule_checkpoint(applier);
     while (going && !applier->stopped) {
         struct work *work = queue_take(partition->apply_queue, next_wait_ms(applier)), *next;
         for (; going && work != NULL; work = next) {

@@ -32,7 +32,6 @@ struct publisher {
     struct text device;
     struct text device_type;
     struct text line;
-    struct err letter_err; /* .code ERR_NONE: fine */
 };
 
 /* --- writing one result ------------------------------------------------------------------------------ */
@@ -160,9 +159,7 @@ static void sink_dead_letter(void *context, struct text chain, struct text node,
     json_member_integer(letter, "ts", publisher->received_ms);
     json_member_text(letter, "device", publisher->device);
     write_letter(publisher, letter, chain, node, error);
-    if (publisher->letter_err.code == ERR_NONE)
-        state_dead_letter_add(publisher->state, buf_text(letter), publisher->dead_letter_keep,
-                              &publisher->letter_err);
+    state_dead_letter_add(publisher->state, buf_text(letter), publisher->dead_letter_keep);
 
     const struct class *class = &publisher->own[OWN_DEADLETTER];
     size_t at = written(publisher);
@@ -255,20 +252,11 @@ void publisher_event(struct publisher *publisher, uint64_t seq, int64_t received
     publisher->device = device;
     publisher->device_type = device_type;
     publisher->line = line;
-    publisher->letter_err.code = ERR_NONE;
 }
 
 const struct sink *publisher_sink(const struct publisher *publisher)
 {
     return &publisher->sink;
-}
-
-bool publisher_ok(const struct publisher *publisher, struct err *err)
-{
-    if (publisher->letter_err.code == ERR_NONE)
-        return true;
-    *err = publisher->letter_err;
-    return false;
 }
 
 void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t seq)

@@ -31,8 +31,6 @@ bool publisher_rules(struct publisher *publisher, const struct ruleset *ruleset,
 void publisher_event(struct publisher *publisher, uint64_t seq, int64_t received_ms,
                      struct text device, struct text device_type, struct text line);
 const struct sink *publisher_sink(const struct publisher *publisher);
-/* publisher_ok - false with the error when a dead letter could not be kept since publisher_event. */
-bool publisher_ok(const struct publisher *publisher, struct err *err);
 
 void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t seq);
 

@@ -404,7 +404,7 @@ static void write_stores(const struct query_context *context, struct buf *out)
     open_object(out, "state");
     json_member_unsigned(out, "devices", state_device_count(context->state));
     json_member_unsigned(out, "bytes", state_bytes(context->state));
-    json_member_unsigned(out, "dirtyPages", state_dirty_pages(context->state));
+    json_member_unsigned(out, "changesBytes", state_changes_bytes(context->state));
     json_member_unsigned(out, "checkpoint", state_checkpoint_seq(context->state));
     json_member_unsigned(out, "checkpoints", stats_get(&stats->checkpoints));
     json_member_unsigned(out, "checkpointMs", stats_get(&stats->checkpoint_ms));

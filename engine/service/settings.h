@@ -20,7 +20,7 @@ struct settings {
     struct index_key indexes[INDEX_COUNT_MAX];
     size_t index_count;
     int64_t checkpoint_ms;
-    int64_t checkpoint_pages;
+    int64_t checkpoint_mib;
     int64_t in_flight_events;
     int64_t in_flight_kib;
     int64_t journal_keep_hours;

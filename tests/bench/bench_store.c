@@ -20,7 +20,7 @@
 enum { BATCH_COUNT = 100, BODY_BYTES = 131, NANOSECONDS = 1000000000 };
 
 static struct err err;
-static size_t dirty_pages_max = 30000;
+static size_t changes_max = 16 << 20;
 
 static void need(bool done)
 {
@@ -85,15 +85,19 @@ static void one_event(struct run *run, uint64_t device_number, uint64_t value)
     state_set_applied_seq(run->state, run->seq);
 }
 
-static void maybe_checkpoint(struct run *run, bool at_once)
+static void maybe_checkpoint(struct run *run)
 {
-    bool lost;
+    bool much = state_changes_bytes(run->state) >= changes_max;
+    if (state_checkpoint_running(run->state)) {
+        if (!much && !state_checkpoint_over(run->state))
+            return;
+        need(state_checkpoint_end(run->state, &err));
+    }
     int64_t now = clock_monotonic_ns();
-    if (!at_once && now - run->checkpoint_ns < NANOSECONDS &&
-        state_dirty_pages(run->state) < dirty_pages_max)
+    if (!much && now - run->checkpoint_ns < NANOSECONDS)
         return;
-    need(state_checkpoint(run->state, &lost, &err));
-    run->checkpoint_ns = clock_monotonic_ns();
+    state_checkpoint_begin(run->state);
+    run->checkpoint_ns = now;
     run->checkpoints++;
 }
 
@@ -106,9 +110,9 @@ static void measure(const char *what, struct run *run, uint64_t devices, uint64_
         uint64_t device = device_of(i, devices);
         one_event(run, device, vary ? random_next() % 8 : device % 8);
         if (i % BATCH_COUNT == 0)
-            maybe_checkpoint(run, false);
+            maybe_checkpoint(run);
     }
-    maybe_checkpoint(run, true);
+    need(state_checkpoint(run->state, &err));
     double seconds = (double)(clock_monotonic_ns() - start) / NANOSECONDS;
     printf("%-10s %9.0f events/s  (%.2f s, %u checkpoints, %" PRIu64 " MB in use)\n", what,
            (double)events / seconds, seconds, run->checkpoints, state_bytes(run->state) >> 20);
@@ -190,7 +194,7 @@ int main(int argc, char **argv)
     uint64_t events = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
     char temporary[] = "/tmp/fwsync-bench-XXXXXX";
     if (argc > 3)
-        dirty_pages_max = strtoull(argv[3], NULL, 10);
+        changes_max = strtoull(argv[3], NULL, 10) << 20;
     const char *dir = argc > 4 ? argv[4] : mkdtemp(temporary);
     if (dir == NULL)
         perror("bench_store: mkdtemp");

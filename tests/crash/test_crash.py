@@ -229,7 +229,7 @@ def rules_journaled(daemon):
 
 def random_settings(rng):
     return ["--checkpoint-ms", rng.choice([10, 20, 50, 200, 1000, 60000]),
-            "--checkpoint-pages", rng.choice([1000, 1000, 16384]),
+            "--checkpoint-mib", rng.choice([1, 1, 32]),
             "--in-flight-events", rng.choice([1000, 65536])]
 
 

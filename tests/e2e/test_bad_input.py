@@ -396,13 +396,13 @@ def test_sighup_with_broken_rules_keeps_the_old_ones():
 def test_a_settings_file_with_errors_starts_nothing():
     with folder() as top:
         file, target = f"{top}/my.yaml", f"{top}/data"
-        write_file(file, "checkpoint-ms: 500\ncheckpont-pages: 2000\nin-flight-events: 5\n"
+        write_file(file, "checkpoint-ms: 500\ncheckpont-mib: 2000\nin-flight-events: 5\n"
                          "log-level:   loud\nindexes: [server.a, nowhere.b]\nresults-queue: [1]\n")
         code, out, err = ends("--config", file, data=target)
         assert (code, out) == (2, "") and not os.path.exists(target), (code, out, err)
         assert places(err, file) == [(2, 1), (3, 19), (4, 14), (5, 21), (6, 16)], err
         lines = err.splitlines()
-        for line, words in zip(lines, (["checkpont-pages", "checkpoint-pages"], ["in-flight-events", "1000"],
+        for line, words in zip(lines, (["checkpont-mib", "checkpoint-mib"], ["in-flight-events", "1000"],
                                        ["loud", "debug"], ["nowhere.b"], ["results-queue"])):
             assert all(word in line for word in words), line
         for text in ("- a\n- b\n", "a: [", "\tx: 1", "x: 1\nx: 2", "data: \"\\xff\0\""):

@@ -64,7 +64,7 @@ def test_a_clock_that_is_set_back_makes_no_difference():
 @test
 def old_events_leave_the_journal_but_never_before_a_checkpoint_has_them():
     batch = [{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST", "data": {"a": i}} for i in range(100)]
-    with Daemon("--journal-keep-hours", 0, "--checkpoint-ms", 60000, "--checkpoint-pages", 100000) as daemon:
+    with Daemon("--journal-keep-hours", 0, "--checkpoint-ms", 60000, "--checkpoint-mib", 1024) as daemon:
         for _ in range(20):
             daemon.send_events(batch)
         assert daemon.query({"op": "stats"})["journal"]["trimmed"] == 0, "nothing is in a checkpoint yet"

@@ -4,6 +4,7 @@
  *
  * The seed is printed; FWSYNC_SEED=n repeats a run, FWSYNC_STEPS=n makes it longer. */
 #include <inttypes.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +44,8 @@ struct model {
     uint64_t applied_seq, counter, letters;
 };
 
-static struct model model, committed;
+static struct model model, committed, frozen;
+static bool has_frozen;
 
 static const char *const keys[KEY_COUNT] = {"currentFwVer", "k", "kk", "lastTargetFwVer", "zz"};
 static const char *const types[TYPE_COUNT] = {"default", "ESP32", "pump"};
@@ -171,17 +173,17 @@ static void change_the_rest(void)
 {
     char letter[32];
     snprintf(letter, sizeof letter, "%" PRIu64, ++model.letters);
-    done(state_dead_letter_add(state, text_of(letter), LETTERS_KEPT, &err));
+    state_dead_letter_add(state, text_of(letter), LETTERS_KEPT);
     model.counter += pick(3);
     *state_counter(state, TEXT("n")) = model.counter;
+    state_set_applied_seq(state, ++model.applied_seq);
 }
 
 static void reopen(void)
 {
-    struct state_options options = {MAP_BYTES, indexes, 0};
+    struct state_options options = {MAP_BYTES, indexes, 0, pick(2) ? 0 : pick(8)};
     if (state != NULL)
         state_close(state);
-    model = committed;
     index_count = 0;
     unsigned which = pick(3) ? 0x0249 : pick(1 << (3 * KEY_COUNT)); /* mostly the same */
     for (unsigned i = 0; i < 3 * KEY_COUNT; i++)
@@ -190,28 +192,55 @@ static void reopen(void)
                 (struct index_key){(enum scope)(i / KEY_COUNT), text_of(keys[i % KEY_COUNT])};
     options.index_count = index_count;
     done(state_open(dir, &options, &state, &err));
+    /* what began to be written may be there or not, but as a whole */
+    if (has_frozen && state_applied_seq(state) == frozen.applied_seq)
+        committed = frozen;
+    has_frozen = false;
+    model = committed;
+}
+
+/* What a checkpoint that began has, until it is on disk; a failed one stays so. */
+static void freeze(void)
+{
+    if (!has_frozen || frozen.applied_seq == committed.applied_seq) /* nothing was in it */
+        frozen = model;
+    has_frozen = true;
+}
+
+static void end_checkpoint(bool ok)
+{
+    if (!ok) {
+        assert_int_equal(err.code, ERR_FULL);
+        return;
+    }
+    committed = frozen;
+    has_frozen = false;
+}
+
+static void break_disk(unsigned kind)
+{
+    full_disk.no_bytes_left = kind == 0;
+    full_disk.error = kind == 1 ? ENOSPC : 0;
+    full_disk.fails_after = kind == 2 ? 1 + pick(6) : 0;
 }
 
 static void checkpoint(void)
 {
-    bool lost;
     unsigned kind = pick(8);
-    full_disk.no_bytes_left = kind == 0;
-    full_disk.error = kind == 1 ? ENOSPC : 0;
-    bool ok = state_checkpoint(state, &lost, &err);
-    full_disk.no_bytes_left = false;
-    full_disk.error = 0;
-    if (kind > 1)
-        done(ok);
-    assert_false(ok && kind == 0);
-    if (ok) {
-        committed = model;
+    if (state_checkpoint_running(state)) {
+        end_checkpoint(state_checkpoint_end(state, &err));
         return;
     }
-    assert_int_equal(err.code, ERR_FULL);
-    assert_int_equal(lost, kind == 1);
-    if (lost)
-        model = committed;
+    freeze();
+    break_disk(kind);
+    state_checkpoint_begin(state);
+    if (kind > 5)
+        return; /* and let it run */
+    bool ok = state_checkpoint_end(state, &err);
+    break_disk(UINT_MAX);
+    assert_true(ok || kind <= 2);
+    assert_false(ok && (kind == 0 || (kind == 1 && frozen.applied_seq != committed.applied_seq)));
+    end_checkpoint(ok);
 }
 
 /* --- is it the same? --- */

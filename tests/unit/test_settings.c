@@ -164,7 +164,7 @@ static void test_a_wrong_file_is_answered_with_places(void **state)
     } files[] = {
         {"checkpont-ms: 5\n", 1, ":1:1: ", "checkpoint-ms"},
         {"data: x\nquite-unknown-thing: 5\n", 1, ":2:1: ", "--check"},
-        {"checkpoint-ms: 5\ncheckpoint-pages: x\n", 2, ":1:16: ", "10 to 60000"},
+        {"checkpoint-ms: 5\ncheckpoint-mib: x\n", 2, ":1:16: ", "10 to 60000"},
         {"indexes:\n  - client.a\n  - nowhere.b\n", 1, ":3:5: ", "nowhere.b"},
         {"data: [a]\n", 1, ":1:7: ", "data"},
         {"- data\n", 1, ":1:1: ", "setting: value"},

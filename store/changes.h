@@ -1,0 +1,66 @@
+/* changes.h - the rows written since a checkpoint, in memory: what the next one will write.
+ *
+ * A row that changes a hundred times between two checkpoints is a hundred times a short copy here and
+ * once a write to the disk; and since a checkpoint writes its rows in the order of their keys, it
+ * touches a page of the database once however many rows of it changed.
+ *
+ * A table by (sub-database, key). Whoever holds one that is being written by another thread may read
+ * it, and nothing else. Sub-databases are plain numbers here, below CHANGES_DB_MAX. */
+#ifndef STORE_CHANGES_H
+#define STORE_CHANGES_H
+
+#include "engine/base/arena.h"
+
+enum { CHANGES_DB_MAX = 16 };
+
+/* One row: its new value, or that it is gone. Lives until changes_clear. */
+struct change {
+    struct change *next; /* another of the same sub-database */
+    char *value;
+    uint32_t value_len;
+    uint32_t capacity;
+    uint32_t hash;
+    uint16_t key_len;
+    uint8_t db;
+    bool is_deleted;
+    char key[];
+};
+
+struct change_slot;
+
+struct changes {
+    struct arena arena; /* the rows */
+    struct change **rows;
+    size_t count;
+    struct change_slot *slots;
+    size_t slot_count; /* a power of two */
+    struct {
+        struct change *first;
+        size_t count;
+        size_t bytes; /* of keys and values, roughly */
+    } dbs[CHANGES_DB_MAX];
+};
+
+void changes_init(struct changes *changes);
+void changes_fini(struct changes *changes);
+/* changes_clear - forget all; memory that only a burst needed is given back. */
+void changes_clear(struct changes *changes);
+
+/* changes_bytes - the memory that it takes. */
+size_t changes_bytes(const struct changes *changes);
+
+/* changes_find - the row, or NULL when it wasn't changed. */
+const struct change *changes_find(const struct changes *changes, unsigned db, struct text key);
+
+/* changes_put - the row's new value of `len` bytes, for the caller to fill at once; the old one's bytes
+ * may be overwritten. `key` is 1..UINT16_MAX bytes, copied. */
+char *changes_put(struct changes *changes, unsigned db, struct text key, size_t len);
+void changes_delete(struct changes *changes, unsigned db, struct text key);
+
+/* changes_sorted - all rows of one sub-database whose key starts with `prefix`, in an array of its own
+ * (free it; NULL when *count is 0): by bytes, or, when keys are integers of 4 or 8 bytes in the
+ * machine's order, by number. */
+struct change **changes_sorted(const struct changes *changes, unsigned db, struct text prefix,
+                               bool by_number, size_t *count);
+
+#endif

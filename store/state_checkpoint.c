@@ -1,0 +1,239 @@
+/* Checkpoints: the changes so far are frozen, a thread of its own writes them, and the state goes on with
+ * an empty set meanwhile. When it is done the frozen ones are dropped, since the disk has them. When there
+ * was no space they stay, and are tried again: nothing is lost by that. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "store/redo.h"
+#include "store/state_db.h"
+
+enum {
+    FREE_MARGIN_BYTES = 1 << 20, /* for the file system's own needs */
+    MAP_MARGIN_PART = 16,        /* of the map is kept in reserve */
+};
+
+/* --- freezing --- */
+
+static void save_seen(struct state *state)
+{
+    struct seen *seen = &state->seen;
+    for (uint32_t block = 0; seen->dirty_count > 0 && block < seen->block_count; block++) {
+        if (!seen->dirty[block])
+            continue;
+        size_t len = SEEN_BLOCK_COUNT * sizeof *seen->ms;
+        memcpy(state_db_put(state, DB_SEEN, row_key(&block, sizeof block), len),
+               seen->ms + (size_t)block * SEEN_BLOCK_COUNT, len);
+        seen->dirty[block] = false;
+        seen->dirty_count--;
+    }
+}
+
+static void save_totals(struct state *state)
+{
+    const struct totals *totals = &state->totals;
+    if (memcmp(totals, &state->written, sizeof *totals) == 0)
+        return;
+    memcpy(state_db_put(state, DB_META, row_key("totals", 6), sizeof *totals), totals,
+           sizeof *totals);
+    state->written = *totals;
+}
+
+/* What is kept beside the rows joins them; then the changes are frozen. */
+static void freeze(struct state *state)
+{
+    assert(state->frozen->count == 0);
+    save_seen(state);
+    state_words_save(state);
+    state_counters_save(state);
+    save_totals(state);
+    state->checkpoint.seq = state->totals.applied_seq;
+    struct changes *empty = state->frozen;
+    state->frozen = state->now;
+    state->now = empty;
+}
+
+/* --- is there space? --- */
+
+/* Pages of one sub-database that writing the changes takes, at most: each row on a page of its own, or
+ * all pages there are, and what the rows add. A removed row may merge its page with two others. */
+static uint64_t pages_to_write(const struct state *state, MDB_txn *txn, enum db db)
+{
+    const struct changes *changes = state->frozen;
+    enum { ROW_EXTRA_BYTES = 24, PAGES_A_ROW = 3 };
+    size_t branches, all = state_db_pages(state, txn, db, &branches);
+    uint64_t rows = changes->dbs[db].count;
+    if (rows == 0)
+        return 0;
+    uint64_t bytes = changes->dbs[db].bytes + rows * ROW_EXTRA_BYTES;
+    uint64_t touched = PAGES_A_ROW * rows + branches;
+    return (touched < all ? touched : all) + 2 * bytes / state->env.page_bytes + 4;
+}
+
+static uint64_t all_pages_to_write(const struct state *state, MDB_txn *txn)
+{
+    uint64_t pages = 8; /* LMDB's own */
+    for (enum db db = 0; db < DB_COUNT; db++)
+        pages += pages_to_write(state, txn, db);
+    return pages + pages / 256; /* the list of freed pages */
+}
+
+static uint64_t pages_in_use(const struct state *state, MDB_txn *txn)
+{
+    uint64_t pages = 0;
+    size_t branches;
+    for (enum db db = 0; db < DB_COUNT; db++)
+        pages += state_db_pages(state, txn, db, &branches);
+    return pages;
+}
+
+/* Pages of the file that no transaction needs any more, so that writing them takes no space. Those that
+ * the last checkpoint gave up are still needed by it. */
+static uint64_t reusable_pages(const struct state *state, MDB_txn *txn)
+{
+    uint64_t in_file = lmdb_env_pages(&state->env);
+    uint64_t needed = pages_in_use(state, txn) + state->checkpoint_pages + 64;
+    return in_file > needed ? in_file - needed : 0;
+}
+
+static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages, struct err *err)
+{
+    const struct lmdb_env *env = &state->env;
+    uint64_t reusable = reusable_pages(state, txn);
+    uint64_t need = pages > reusable ? (pages - reusable) * env->page_bytes : 0;
+    uint64_t redo_bytes = pages > state->slice_pages ? changes_bytes(state->frozen) : 0;
+    uint64_t file_bytes = lmdb_env_pages(env) * env->page_bytes;
+    if (file_bytes + need + env->map_bytes / MAP_MARGIN_PART > env->map_bytes)
+        return err_set(err, ERR_FULL,
+                       "%s: it has grown to its bound of %" PRIu64
+                       " GiB: raise state-map-gib and start again",
+                       env->path, env->map_bytes >> 30);
+    uint64_t free_bytes = lmdb_env_free_bytes(env);
+    need += redo_bytes + FREE_MARGIN_BYTES;
+    if (free_bytes >= need)
+        return true;
+    return err_set(err, ERR_FULL,
+                   "%s: a checkpoint may need %" PRIu64 " KiB and the disk has %" PRIu64
+                   " KiB left: free some",
+                   env->path, need >> 10, free_bytes >> 10);
+}
+
+/* --- the thread --- */
+
+/* What fits one transaction is written in one; else the redo file makes many as good as one. */
+static bool write_frozen(struct state *state, uint64_t pages, struct err *err)
+{
+    struct checkpoint *checkpoint = &state->checkpoint;
+    if (pages <= state->slice_pages && !checkpoint->has_redo)
+        return state_write(state, state->frozen, SIZE_MAX, err);
+    if (!checkpoint->has_redo && !redo_write(state->dir, checkpoint->seq, state->frozen, err))
+        return false;
+    checkpoint->has_redo = true;
+    if (!state_write(state, state->frozen, state->slice_pages, err))
+        return false;
+    redo_remove(state->dir);
+    checkpoint->has_redo = false;
+    return true;
+}
+
+static bool write_checkpoint(struct state *state, struct err *err)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(state->env.env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return lmdb_env_error(&state->env, rc, "reading", err);
+    uint64_t pages = all_pages_to_write(state, txn);
+    bool fits = check_space(state, txn, pages, err);
+    mdb_txn_abort(txn);
+    if (!fits)
+        return false;
+    pthread_mutex_lock(&state->writing);
+    bool done = write_frozen(state, pages, err);
+    pthread_mutex_unlock(&state->writing);
+    if (done)
+        state->checkpoint_pages = pages;
+    return done;
+}
+
+static void *run(void *argument)
+{
+    struct state *state = argument;
+    state->checkpoint.done = write_checkpoint(state, &state->checkpoint.err);
+    atomic_store(&state->checkpoint.is_over, true);
+    return NULL;
+}
+
+/* --- for the state's owner --- */
+
+void state_checkpoint_begin(struct state *state)
+{
+    struct checkpoint *checkpoint = &state->checkpoint;
+    assert(!checkpoint->is_running);
+    if (state->frozen->count == 0)
+        freeze(state);
+    atomic_store(&checkpoint->is_over, false);
+    checkpoint->is_running = true;
+    int failed = pthread_create(&checkpoint->thread, NULL, run, state);
+    assert(failed == 0);
+    pthread_setname_np(checkpoint->thread, "checkpoint");
+}
+
+bool state_checkpoint_running(const struct state *state)
+{
+    return state->checkpoint.is_running;
+}
+
+bool state_checkpoint_over(const struct state *state)
+{
+    return state->checkpoint.is_running && atomic_load(&state->checkpoint.is_over);
+}
+
+bool state_checkpoint_end(struct state *state, struct err *err)
+{
+    struct checkpoint *checkpoint = &state->checkpoint;
+    assert(checkpoint->is_running);
+    pthread_join(checkpoint->thread, NULL);
+    checkpoint->is_running = false;
+    if (!checkpoint->done) {
+        *err = checkpoint->err;
+        return false;
+    }
+    mdb_txn_reset(state->read);
+    int rc = mdb_txn_renew(state->read);
+    if (rc != 0)
+        return lmdb_env_error(&state->env, rc, "reading", err);
+    changes_clear(state->frozen);
+    state->checkpoint_seq = checkpoint->seq;
+    return true;
+}
+
+bool state_checkpoint(struct state *state, struct err *err)
+{
+    if (state->checkpoint.is_running && !state_checkpoint_end(state, err))
+        return false;
+    bool has_older = state->frozen->count > 0; /* that failed before */
+    for (int round = has_older ? 0 : 1; round < 2; round++) {
+        state_checkpoint_begin(state);
+        if (!state_checkpoint_end(state, err))
+            return false;
+    }
+    return true;
+}
+
+size_t state_changes_bytes(const struct state *state)
+{
+    return changes_bytes(state->now);
+}
+
+bool state_redo(struct state *state, struct err *err)
+{
+    bool found;
+    struct checkpoint *checkpoint = &state->checkpoint;
+    if (!redo_read(state->dir, &checkpoint->seq, state->frozen, &found, err))
+        return false;
+    if (!found)
+        return true;
+    checkpoint->has_redo = true;
+    state_checkpoint_begin(state);
+    return state_checkpoint_end(state, err);
+}

@@ -1,0 +1,158 @@
+/* Rows on their way to disk: in the order of their keys, sub-database by sub-database, in transactions of
+ * a bounded number of pages. LMDB keeps a copy of each changed page in memory until the commit, so that
+ * bound is what a checkpoint takes in memory. */
+#include <stdlib.h>
+
+#include "store/state_db.h"
+
+struct writer {
+    struct state *state;
+    MDB_txn *txn;
+    size_t pages; /* changed in txn, about */
+    size_t slice_pages;
+    const char *last; /* where the last value was written */
+};
+
+static MDB_val change_key(const struct change *change)
+{
+    return lmdb_val(change->key, change->key_len);
+}
+
+static int delete_row(struct writer *writer, MDB_dbi dbi, const struct change *change)
+{
+    MDB_val key = change_key(change);
+    int rc = mdb_del(writer->txn, dbi, &key, NULL);
+    writer->pages++;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* Values that stand within a page's length of each other are on one page, more or less. */
+static void count_pages(struct writer *writer, const char *value, size_t len)
+{
+    size_t page_bytes = writer->state->env.page_bytes;
+    uintptr_t here = (uintptr_t)value, last = (uintptr_t)writer->last;
+    if ((here > last ? here - last : last - here) >= page_bytes)
+        writer->pages += 1 + len / page_bytes;
+    writer->last = value;
+}
+
+static int put_row(struct writer *writer, MDB_cursor *cursor, const struct change *change,
+                   unsigned flags)
+{
+    struct text value = {change->value, change->value_len};
+    uint32_t crc = state_db_crc((struct text){change->key, change->key_len}, value);
+    MDB_val key = change_key(change), stored = lmdb_val(NULL, ROW_CRC_BYTES + value.len);
+    int rc = mdb_cursor_put(cursor, &key, &stored, flags | MDB_RESERVE);
+    if (rc != 0)
+        return rc;
+    memcpy(stored.mv_data, &crc, ROW_CRC_BYTES);
+    if (value.len > 0)
+        memcpy((char *)stored.mv_data + ROW_CRC_BYTES, value.bytes, value.len);
+    count_pages(writer, stored.mv_data, stored.mv_size);
+    return 0;
+}
+
+/* Does the row come behind all that are there? Then it is appended: that fills pages instead of splitting
+ * them. */
+static int comes_last(struct writer *writer, MDB_dbi dbi, MDB_cursor *cursor,
+                      const struct change *change, bool *last)
+{
+    MDB_val key = change_key(change), end, value;
+    int rc = mdb_cursor_get(cursor, &end, &value, MDB_LAST);
+    *last = rc == MDB_NOTFOUND || (rc == 0 && mdb_cmp(writer->txn, dbi, &key, &end) > 0);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* Where in the sorted rows do those begin that come behind all that are there? */
+static int first_appended(struct writer *writer, MDB_dbi dbi, MDB_cursor *cursor,
+                          struct change *const *rows, size_t count, size_t *first)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        bool last;
+        int rc = comes_last(writer, dbi, cursor, rows[middle], &last);
+        if (rc != 0)
+            return rc;
+        if (last)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    *first = low;
+    return 0;
+}
+
+/* As many of the rows as fit the transaction. */
+static int put_some(struct writer *writer, MDB_dbi dbi, struct change *const *rows, size_t count,
+                    size_t *done)
+{
+    MDB_cursor *cursor;
+    size_t appended = count, i = 0;
+    int rc = mdb_cursor_open(writer->txn, dbi, &cursor);
+    if (rc != 0)
+        return rc;
+    rc = first_appended(writer, dbi, cursor, rows, count, &appended);
+    for (; rc == 0 && i < count && writer->pages < writer->slice_pages; i++)
+        rc = rows[i]->is_deleted
+                 ? delete_row(writer, dbi, rows[i])
+                 : put_row(writer, cursor, rows[i], i >= appended ? MDB_APPEND : 0);
+    mdb_cursor_close(cursor);
+    *done = i;
+    return rc;
+}
+
+static bool next_transaction(struct writer *writer, struct err *err)
+{
+    MDB_txn *txn = writer->txn;
+    writer->txn = NULL;
+    writer->pages = 0;
+    writer->last = NULL;
+    return lmdb_env_commit(&writer->state->env, txn, err) &&
+           lmdb_env_begin(&writer->state->env, &writer->txn, err);
+}
+
+static bool put_all(struct writer *writer, enum db db, struct change *const *rows, size_t count,
+                    struct err *err)
+{
+    for (size_t done; count > 0; rows += done, count -= done) {
+        if (writer->pages >= writer->slice_pages && !next_transaction(writer, err))
+            return false;
+        int rc = put_some(writer, writer->state->dbs[db], rows, count, &done);
+        if (rc != 0)
+            return lmdb_env_error(&writer->state->env, rc, "writing a checkpoint", err);
+    }
+    return true;
+}
+
+static bool write_db(struct writer *writer, const struct changes *changes, enum db db,
+                     struct err *err)
+{
+    size_t count;
+    struct change **rows =
+        changes_sorted(changes, db, TEXT(""), state_db_by_number(db), &count);
+    bool done = put_all(writer, db, rows, count, err);
+    free(rows);
+    return done;
+}
+
+static bool write_dbs(struct writer *writer, const struct changes *changes, struct err *err)
+{
+    for (enum db db = 0; db < DB_COUNT; db++)
+        if (db != DB_META && !write_db(writer, changes, db, err))
+            return false;
+    return write_db(writer, changes, DB_META, err);
+}
+
+bool state_write(struct state *state, const struct changes *changes, size_t slice_pages,
+                 struct err *err)
+{
+    struct writer writer = {.state = state, .slice_pages = slice_pages};
+    if (!lmdb_env_begin(&state->env, &writer.txn, err))
+        return false;
+    if (write_dbs(&writer, changes, err))
+        return lmdb_env_commit(&state->env, writer.txn, err);
+    if (writer.txn != NULL)
+        mdb_txn_abort(writer.txn);
+    return false;
+}
