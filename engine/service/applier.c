@@ -11,11 +11,11 @@
 #include "engine/service/batch.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
-#include "rules/apply.h"
-#include "store/state.h"
+#include "engine/service/step.h"
 
 enum {
-    MESSAGE_ARENA_BYTES = 256 * 1024,
+    EVENT_ARENA_BYTES = 64 * 1024,
+    BUNDLE_ARENA_BYTES = 256 * 1024, /* of rules or records read back */
     REPLAY_RECORDS = 1000, /* read at once */
     HEARTBEAT_MS = 1000,
     CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
@@ -28,10 +28,8 @@ struct applier {
     bool opened;
     struct err open_err;   /* when it isn't */
     const char *state_dir; /* borrowed until ready */
-    struct state *state;
-    struct ruleset *ruleset; /* owned; NULL until the first is active */
-    struct publisher *publisher;
-    struct arena message_arena;
+    struct step step; /* the state, the active rules, the publisher: all owned here */
+    struct arena event_arena; /* of an event read back from the journal */
     struct arena scratch;
     uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
     int64_t checkpoint_at_ms;    /* monotonic; when the next is due */
@@ -44,33 +42,6 @@ static int64_t now_ms(void)
 {
     return clock_monotonic_ns() / 1000000;
 }
-
-/* --- the device as the rules see it --------------------------------------------------------------------- */
-
-static bool access_get(void *device, enum scope scope, struct text key, struct value *value,
-                       bool *found, struct err *err)
-{
-    struct attribute attribute;
-    if (!device_get(device, scope, key, &attribute, found, err))
-        return false;
-    if (*found)
-        *value = attribute.value;
-    return true;
-}
-
-static bool access_put(void *device, enum scope scope, struct text key, const struct value *value,
-                       int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
-{
-    return device_put(device, scope, key, value, ts_ms, seq, changed, err);
-}
-
-static bool access_remove(void *device, enum scope scope, struct text key, bool *existed,
-                          struct err *err)
-{
-    return device_delete(device, scope, key, existed, err);
-}
-
-static const struct device_access device_access = {access_get, access_put, access_remove};
 
 /* --- one event ------------------------------------------------------------------------------------------ */
 
@@ -88,31 +59,9 @@ static void count_event(struct applier *applier, uint64_t seq, unsigned dead_let
 static bool apply_one(struct applier *applier, const struct event *event, struct text line,
                       uint64_t seq, int64_t received_ms, struct err *err)
 {
-    assert(applier->ruleset != NULL); /* a rules record is the journal's first */
-    assert(seq > state_applied_seq(applier->state));
-    bool operators = event->has_scope;
-    struct device *device;
-    if (!state_device_open(applier->state, event->device, event->device_type, received_ms,
-                           operators ? 0 : received_ms, &device, err))
+    unsigned dead_letters;
+    if (!step_event(&applier->step, event, line, seq, received_ms, &dead_letters, err))
         return false;
-    publisher_event(applier->publisher, seq, received_ms, event->device, device_type(device), line);
-    struct apply_input input = {
-        .event = event,
-        .seq = seq,
-        .received_ms = received_ms,
-        .device_type = device_type(device),
-        .device = device,
-        .access = &device_access,
-        .sink = publisher_sink(applier->publisher),
-        .arena = &applier->message_arena,
-    };
-    unsigned dead_letters = 0;
-    bool applied = apply_event(applier->ruleset, &input, &dead_letters, err) &&
-                   state_device_save(applier->state, device, err);
-    arena_reset(&applier->message_arena);
-    if (!applied)
-        return err_context(err, "event %" PRIu64 ": ", seq);
-    state_set_applied_seq(applier->state, seq);
     count_event(applier, seq, dead_letters);
     return true;
 }
@@ -122,16 +71,16 @@ static bool apply_one(struct applier *applier, const struct event *event, struct
 /* Takes over `ruleset`. Too many classes leave the old rules active: that is the same at every replay. */
 static void activate(struct applier *applier, struct ruleset *ruleset, uint64_t seq, int64_t since_ms)
 {
-    state_set_applied_seq(applier->state, seq);
+    state_set_applied_seq(applier->step.state, seq);
     struct err refused;
-    if (!publisher_rules(applier->publisher, ruleset, &refused)) {
+    if (!publisher_rules(applier->step.publisher, ruleset, &refused)) {
         log_line(LOG_ERROR, "rules-refused", "error=%s", log_quote(refused.text));
         ruleset_destroy(ruleset);
         return;
     }
-    ruleset_destroy(applier->ruleset);
-    applier->ruleset = ruleset; /* from here on, since the publisher holds its class names */
-    state_ruleset_activate(applier->state, ruleset_version(ruleset), ruleset_bundle(ruleset), seq,
+    ruleset_destroy(applier->step.ruleset);
+    applier->step.ruleset = ruleset; /* from here on, since the publisher holds its class names */
+    state_ruleset_activate(applier->step.state, ruleset_version(ruleset), ruleset_bundle(ruleset), seq,
                            since_ms);
     log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu seq=%" PRIu64,
              TEXT_ARG(ruleset_version(ruleset)), ruleset_chain_count(ruleset), seq);
@@ -153,21 +102,21 @@ static struct ruleset *compile_bundle(struct text bundle, struct err *err)
 static bool load_active_rules(struct applier *applier, struct err *err)
 {
     struct arena arena;
-    arena_init(&arena, MESSAGE_ARENA_BYTES);
+    arena_init(&arena, BUNDLE_ARENA_BYTES);
     struct text version, bundle;
     uint64_t seq;
     int64_t since_ms;
-    bool done = state_ruleset_active(applier->state, &arena, &version, &bundle, &seq, &since_ms, err);
+    bool done = state_ruleset_active(applier->step.state, &arena, &version, &bundle, &seq, &since_ms, err);
     struct ruleset *ruleset = NULL;
     if (done && version.len > 0)
         done = (ruleset = compile_bundle(bundle, err)) != NULL &&
-               publisher_rules(applier->publisher, ruleset, err);
+               publisher_rules(applier->step.publisher, ruleset, err);
     arena_fini(&arena);
     if (!done) {
         ruleset_destroy(ruleset);
         return false;
     }
-    applier->ruleset = ruleset;
+    applier->step.ruleset = ruleset;
     return true;
 }
 
@@ -180,28 +129,28 @@ static void disk_full(struct applier *applier, bool full, const char *why)
     if (full)
         log_line(LOG_ERROR, "state-full", "error=%s", log_quote(why));
     else
-        log_line(LOG_INFO, "state-has-space", "seq=%" PRIu64, state_applied_seq(applier->state));
+        log_line(LOG_INFO, "state-has-space", "seq=%" PRIu64, state_applied_seq(applier->step.state));
 }
 
 static void begin_checkpoint(struct applier *applier)
 {
     applier->checkpoint_start_ms = now_ms();
     applier->checkpoint_at_ms = applier->checkpoint_start_ms + applier->partition->settings->checkpoint_ms;
-    state_checkpoint_begin(applier->state);
+    state_checkpoint_begin(applier->step.state);
 }
 
 /* Waits for the running one. That there is no space is no failure: it is tried again. */
 static bool end_checkpoint(struct applier *applier, struct err *err)
 {
     struct stats *stats = applier->partition->stats;
-    if (!state_checkpoint_end(applier->state, err)) {
+    if (!state_checkpoint_end(applier->step.state, err)) {
         if (err->code != ERR_FULL)
             return false;
         disk_full(applier, true, err->text);
         return true;
     }
     disk_full(applier, false, "");
-    uint64_t seq = state_checkpoint_seq(applier->state);
+    uint64_t seq = state_checkpoint_seq(applier->step.state);
     int64_t took_ms = now_ms() - applier->checkpoint_start_ms;
     atomic_store(&applier->partition->checkpoint_seq, seq);
     atomic_store(&stats->checkpoint_ms, (uint64_t)took_ms);
@@ -214,7 +163,7 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
  * before it is through, there's nothing to do but wait for it. */
 static bool checkpoint_if_due(struct applier *applier, struct err *err)
 {
-    struct state *state = applier->state;
+    struct state *state = applier->step.state;
     size_t half_bytes = (size_t)applier->partition->settings->checkpoint_mib << 19;
     bool much = state_changes_bytes(state) >= half_bytes;
     bool full = atomic_load(&applier->partition->stats->disk_full);
@@ -234,9 +183,9 @@ static bool checkpoint_if_due(struct applier *applier, struct err *err)
 /* Everything to disk, at the end. What doesn't fit comes back from the journal. */
 static bool last_checkpoint(struct applier *applier, struct err *err)
 {
-    while (state_applied_seq(applier->state) != state_checkpoint_seq(applier->state) ||
-           state_checkpoint_running(applier->state)) {
-        if (!state_checkpoint_running(applier->state))
+    while (state_applied_seq(applier->step.state) != state_checkpoint_seq(applier->step.state) ||
+           state_checkpoint_running(applier->step.state)) {
+        if (!state_checkpoint_running(applier->step.state))
             begin_checkpoint(applier);
         if (!end_checkpoint(applier, err))
             return false;
@@ -254,10 +203,11 @@ static bool replay_record(struct applier *applier, const struct journal_record *
     switch (record->kind) {
     case JOURNAL_EVENT: {
         struct event event;
-        struct arena *arena = &applier->message_arena;
-        if (!event_parse(record->body, &applier->scratch, arena, &event, err))
-            return err_context(err, "journal record %" PRIu64 ": ", record->seq);
-        return apply_one(applier, &event, record->body, record->seq, record->received_ms, err);
+        bool done = event_parse(record->body, &applier->scratch, &applier->event_arena, &event, err)
+                        ? apply_one(applier, &event, record->body, record->seq, record->received_ms, err)
+                        : err_context(err, "journal record %" PRIu64 ": ", record->seq);
+        arena_reset(&applier->event_arena);
+        return done;
     }
     case JOURNAL_RULES: {
         struct ruleset *ruleset = compile_bundle(record->body, err);
@@ -275,7 +225,7 @@ static bool replay_record(struct applier *applier, const struct journal_record *
 
 static void pass_results(struct applier *applier)
 {
-    struct results *results = publisher_take(applier->publisher);
+    struct results *results = publisher_take(applier->step.publisher);
     if (results != NULL)
         queue_push(applier->partition->door_queue, &results->work);
 }
@@ -284,13 +234,13 @@ static void pass_results(struct applier *applier)
 static bool replay(struct applier *applier, struct err *err)
 {
     struct arena arena;
-    arena_init(&arena, MESSAGE_ARENA_BYTES);
+    arena_init(&arena, BUNDLE_ARENA_BYTES);
     size_t count = 1;
     bool done = true;
     while (done && count > 0) {
         struct journal_record *records;
         arena_reset(&arena);
-        done = journal_read(applier->partition->journal, state_applied_seq(applier->state) + 1,
+        done = journal_read(applier->partition->journal, state_applied_seq(applier->step.state) + 1,
                             REPLAY_RECORDS, &arena, &records, &count, err);
         for (size_t i = 0; done && i < count; i++)
             done = replay_record(applier, &records[i], err);
@@ -304,7 +254,7 @@ static bool replay(struct applier *applier, struct err *err)
 static bool recover(struct applier *applier, struct err *err)
 {
     struct journal *journal = applier->partition->journal;
-    uint64_t from = state_applied_seq(applier->state), last = journal_last_seq(journal);
+    uint64_t from = state_applied_seq(applier->step.state), last = journal_last_seq(journal);
     applier->counted_seq = last;
     if (from > last)
         return err_set(err, ERR_DAMAGED,
@@ -327,7 +277,7 @@ static bool apply_batch(struct applier *applier, struct batch *batch, struct err
 {
     for (size_t i = 0; i < batch->event_count; i++) {
         const struct batch_event *event = &batch->events[i];
-        if (event->seq <= state_applied_seq(applier->state))
+        if (event->seq <= state_applied_seq(applier->step.state))
             continue; /* a duplicate, which has none */
         if (!apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err))
             return false;
@@ -337,7 +287,7 @@ static bool apply_batch(struct applier *applier, struct batch *batch, struct err
 
 static void change_rules(struct applier *applier, struct rules_change *change)
 {
-    if (change->seq > state_applied_seq(applier->state))
+    if (change->seq > state_applied_seq(applier->step.state))
         activate(applier, change->ruleset, change->seq, change->received_ms);
     else
         ruleset_destroy(change->ruleset); /* it never got into the journal */
@@ -349,9 +299,9 @@ static bool answer(struct applier *applier, struct query *query, struct err *err
 {
     struct query_context context = {
         .partition = applier->partition,
-        .state = applier->state,
-        .publisher = applier->publisher,
-        .ruleset = applier->ruleset,
+        .state = applier->step.state,
+        .publisher = applier->step.publisher,
+        .ruleset = applier->step.ruleset,
     };
     return query_answer(&context, query, err);
 }
@@ -393,18 +343,18 @@ static void heartbeat_if_due(struct applier *applier)
     if (now_ms() < applier->heartbeat_at_ms)
         return;
     applier->heartbeat_at_ms = now_ms() + HEARTBEAT_MS;
-    publisher_heartbeat(applier->publisher, clock_wall_ms(), state_applied_seq(applier->state));
+    publisher_heartbeat(applier->step.publisher, clock_wall_ms(), state_applied_seq(applier->step.state));
     pass_results(applier);
 }
 
 static int next_wait_ms(const struct applier *applier)
 {
     int64_t at = applier->heartbeat_at_ms;
-    if (state_applied_seq(applier->state) != state_checkpoint_seq(applier->state) &&
-        !state_checkpoint_running(applier->state) && applier->checkpoint_at_ms < at)
+    if (state_applied_seq(applier->step.state) != state_checkpoint_seq(applier->step.state) &&
+        !state_checkpoint_running(applier->step.state) && applier->checkpoint_at_ms < at)
         at = applier->checkpoint_at_ms;
     int64_t wait = at - now_ms() + 1;
-    if (state_checkpoint_running(applier->state) && wait > CHECKPOINT_LOOK_MS)
+    if (state_checkpoint_running(applier->step.state) && wait > CHECKPOINT_LOOK_MS)
         wait = CHECKPOINT_LOOK_MS;
     return wait < 0 ? 0 : (int)wait;
 }
@@ -438,18 +388,18 @@ static bool open_all(struct applier *applier, struct err *err)
         .indexes = settings->indexes,
         .index_count = settings->index_count,
     };
-    if (!state_open(applier->state_dir, &options, &applier->state, err))
+    if (!state_open(applier->state_dir, &options, &applier->step.state, err))
         return false;
-    applier->publisher = publisher_create(applier->state, applier->partition->subscriptions,
+    applier->step.publisher = publisher_create(applier->step.state, applier->partition->subscriptions,
                                           (uint64_t)settings->dead_letters);
     return recover(applier, err);
 }
 
 static void close_all(struct applier *applier)
 {
-    publisher_destroy(applier->publisher);
-    ruleset_destroy(applier->ruleset);
-    state_close(applier->state);
+    publisher_destroy(applier->step.publisher);
+    ruleset_destroy(applier->step.ruleset);
+    state_close(applier->step.state);
 }
 
 static void *run(void *argument)
@@ -471,11 +421,13 @@ bool applier_start(struct partition *partition, const char *state_dir, struct ap
         abort();
     applier->partition = partition;
     applier->state_dir = state_dir;
-    arena_init(&applier->message_arena, MESSAGE_ARENA_BYTES);
-    arena_init(&applier->scratch, MESSAGE_ARENA_BYTES);
+    step_init(&applier->step);
+    arena_init(&applier->event_arena, EVENT_ARENA_BYTES);
+    arena_init(&applier->scratch, EVENT_ARENA_BYTES);
     sem_init(&applier->ready, 0, 0);
     int failed = pthread_create(&applier->thread, NULL, run, applier);
     assert(failed == 0);
+    pthread_setname_np(applier->thread, "applier");
     while (sem_wait(&applier->ready) != 0)
         continue; /* a signal */
     if (!applier->opened) {
@@ -493,12 +445,13 @@ void applier_finish(struct applier *applier)
         return;
     pthread_join(applier->thread, NULL);
     sem_destroy(&applier->ready);
-    arena_fini(&applier->message_arena);
+    step_fini(&applier->step);
+    arena_fini(&applier->event_arena);
     arena_fini(&applier->scratch);
     free(applier);
 }
 
 struct text applier_rules(const struct applier *applier)
 {
-    return applier->ruleset == NULL ? TEXT("") : ruleset_version(applier->ruleset);
+    return applier->step.ruleset == NULL ? TEXT("") : ruleset_version(applier->step.ruleset);
 }

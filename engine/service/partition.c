@@ -40,6 +40,7 @@ bool partition_open(struct partition *partition, struct err *err)
     }
     atomic_store(&partition->journal_seq, journal_last_seq(partition->journal));
     pthread_create(&partition->committer_thread, NULL, committer_run, partition);
+    pthread_setname_np(partition->committer_thread, "committer");
     return true;
 }
 

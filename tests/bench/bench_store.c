@@ -137,7 +137,7 @@ static void bench_state(const char *dir, uint64_t devices, uint64_t events)
         {SCOPE_CLIENT, TEXT("currentFwVer")},
         {SCOPE_SERVER, TEXT("lastTargetFwVer")},
     };
-    struct state_options options = {UINT64_C(64) << 30, indexes, 3};
+    struct state_options options = {UINT64_C(64) << 30, indexes, 3, 0};
     struct run run = {.seq = 0};
     char path[4096];
     snprintf(path, sizeof path, "%s/state", dir);

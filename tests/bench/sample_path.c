@@ -19,9 +19,7 @@
 
 #include "engine/service/batch.h"
 #include "engine/service/committer.h"
-#include "engine/service/publisher.h"
-#include "rules/apply.h"
-#include "store/state.h"
+#include "engine/service/step.h"
 #include "tests/bench/requests.h"
 
 enum { BATCH_COUNT = 20, BATCH_EVENTS = 100, EVENT_COUNT = BATCH_COUNT * BATCH_EVENTS };
@@ -34,11 +32,8 @@ struct path {
     struct stats stats;
     struct queue *door_queue;
     struct partition partition;
-    struct state *state;
-    struct ruleset *ruleset;
-    struct publisher *publisher;
+    struct step step;
     struct arena scratch;
-    struct arena message_arena;
     struct requests *requests;
     zmq_msg_t bodies[BATCH_COUNT]; /* of the requests of this pass */
     struct batch *batches[BATCH_COUNT];
@@ -105,56 +100,11 @@ static void commit(struct path *path)
 
 /* --- apply ------------------------------------------------------------------------------------------- */
 
-static bool access_get(void *device, enum scope scope, struct text key, struct value *value,
-                       bool *found, struct err *err)
-{
-    struct attribute attribute;
-    if (!device_get(device, scope, key, &attribute, found, err))
-        return false;
-    if (*found)
-        *value = attribute.value;
-    return true;
-}
-
-static bool access_put(void *device, enum scope scope, struct text key, const struct value *value,
-                       int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
-{
-    return device_put(device, scope, key, value, ts_ms, seq, changed, err);
-}
-
-static bool access_remove(void *device, enum scope scope, struct text key, bool *existed, struct err *err)
-{
-    return device_delete(device, scope, key, existed, err);
-}
-
-static const struct device_access device_access = {access_get, access_put, access_remove};
-
-/* The calls of apply_one() in engine/service/applier.c, in its order. */
 static void apply_one(struct path *path, const struct batch_event *item)
 {
-    const struct event *event = &item->event;
-    struct device *device;
-    unsigned dead_letters = 0;
-    assert(item->seq > state_applied_seq(path->state));
-    need(state_device_open(path->state, event->device, event->device_type, received_ms,
-                           event->has_scope ? 0 : received_ms, &device, &failure));
-    publisher_event(path->publisher, item->seq, received_ms, event->device, device_type(device),
-                    item->line);
-    struct apply_input input = {
-        .event = event,
-        .seq = item->seq,
-        .received_ms = received_ms,
-        .device_type = device_type(device),
-        .device = device,
-        .access = &device_access,
-        .sink = publisher_sink(path->publisher),
-        .arena = &path->message_arena,
-    };
-    need(apply_event(path->ruleset, &input, &dead_letters, &failure));
-    need(publisher_ok(path->publisher, &failure));
-    need(state_device_save(path->state, device, &failure));
-    arena_reset(&path->message_arena);
-    state_set_applied_seq(path->state, item->seq);
+    unsigned dead_letters;
+    need(step_event(&path->step, &item->event, item->line, item->seq, received_ms, &dead_letters,
+                    &failure));
     assert(dead_letters == 0);
 }
 
@@ -164,7 +114,7 @@ static void apply(struct path *path)
         struct batch *batch = path->batches[i];
         for (size_t j = 0; j < batch->event_count; j++)
             apply_one(path, &batch->events[j]);
-        struct results *results = publisher_take(path->publisher);
+        struct results *results = publisher_take(path->step.publisher);
         if (results != NULL)
             path->results_bytes += results->records.len;
         results_destroy(results);
@@ -238,17 +188,17 @@ static void open_stores(struct path *path, const char *folder)
         .index_count = settings->index_count,
     };
     need(journal_open(below(dir, folder, "journal"), options.map_bytes, &path->partition.journal, &failure));
-    need(state_open(below(dir, folder, "state"), &options, &path->state, &failure));
+    need(state_open(below(dir, folder, "state"), &options, &path->step.state, &failure));
 }
 
 static void load_rules(struct path *path)
 {
     struct problems problems;
     problems_init(&problems);
-    path->ruleset = ruleset_load_shipped(&problems);
-    assert(path->ruleset != NULL);
+    path->step.ruleset = ruleset_load_shipped(&problems);
+    assert(path->step.ruleset != NULL);
     problems_fini(&problems);
-    need(publisher_rules(path->publisher, path->ruleset, &failure));
+    need(publisher_rules(path->step.publisher, path->step.ruleset, &failure));
 }
 
 static void path_open(struct path *path, const char *folder)
@@ -263,12 +213,12 @@ static void path_open(struct path *path, const char *folder)
         .commit_queue = queue_create(),
         .apply_queue = queue_create(),
     };
+    step_init(&path->step);
     open_stores(path, folder);
     subscriptions_change(path->partition.subscriptions, TEXT("sync"), true);
-    path->publisher = publisher_create(path->state, path->partition.subscriptions, 100);
+    path->step.publisher = publisher_create(path->step.state, path->partition.subscriptions, 100);
     load_rules(path);
     arena_init(&path->scratch, ARENA_BYTES);
-    arena_init(&path->message_arena, ARENA_BYTES);
     for (size_t i = 0; i < BATCH_COUNT; i++)
         path->batches[i] = batch_create();
 }
@@ -277,11 +227,11 @@ static void path_close(struct path *path)
 {
     for (size_t i = 0; i < BATCH_COUNT; i++)
         batch_destroy(path->batches[i]);
-    arena_fini(&path->message_arena);
+    step_fini(&path->step);
     arena_fini(&path->scratch);
-    publisher_destroy(path->publisher);
-    ruleset_destroy(path->ruleset);
-    state_close(path->state);
+    publisher_destroy(path->step.publisher);
+    ruleset_destroy(path->step.ruleset);
+    state_close(path->step.state);
     journal_close(path->partition.journal);
     queue_destroy(path->partition.apply_queue);
     queue_destroy(path->partition.commit_queue);
@@ -301,7 +251,7 @@ int main(int argc, char **argv)
     path_open(&path, argv[1]);
     pass(&path, "targets");
     pass(&path, "reports");
-    assert(state_device_count(path.state) == EVENT_COUNT);
+    assert(state_device_count(path.step.state) == EVENT_COUNT);
     warm_pass(&path, "unchanged");
     assert(path.results_bytes == 0);
     warm_pass(&path, "changing");
