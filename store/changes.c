@@ -6,7 +6,7 @@
 
 #include "engine/base/crc32c.h"
 
-enum { CHUNK_BYTES = 128 * 1024, SLOTS_AT_REST = 4096, VALUE_ALIGN = 16 };
+enum { CHUNK_BYTES = 1 << 20, SLOTS_AT_REST = 4096, ROW_ALIGN = 16 };
 
 struct change_slot {
     uint32_t hash;
@@ -21,11 +21,17 @@ static void *allocate(void *memory, size_t bytes)
     return memory;
 }
 
+/* How many rows the table takes. */
+static size_t row_room(const struct changes *changes)
+{
+    return changes->slot_count / 4 * 3;
+}
+
 static void set_slot_count(struct changes *changes, size_t slot_count)
 {
     changes->slot_count = slot_count;
     changes->slots = allocate(changes->slots, slot_count * sizeof *changes->slots);
-    changes->rows = allocate(changes->rows, slot_count / 2 * sizeof(struct change *));
+    changes->rows = allocate(changes->rows, row_room(changes) * sizeof(struct change *));
     memset(changes->slots, 0, slot_count * sizeof *changes->slots);
 }
 
@@ -60,7 +66,7 @@ void changes_clear(struct changes *changes)
 
 size_t changes_bytes(const struct changes *changes)
 {
-    return changes->arena.used_bytes + changes->count * sizeof(struct change *) +
+    return changes->arena.used_bytes + row_room(changes) * sizeof(struct change *) +
            changes->slot_count * sizeof *changes->slots;
 }
 
@@ -74,8 +80,7 @@ static uint32_t hash_of(unsigned db, struct text key)
 
 static bool is_row(const struct change *change, unsigned db, struct text key)
 {
-    return change->db == db && change->key_len == key.len &&
-           memcmp(change->key, key.bytes, key.len) == 0;
+    return change->db == db && text_equal(change_key(change), key);
 }
 
 /* The row's slot, or the free one where it belongs. */
@@ -113,75 +118,64 @@ const struct change *changes_find(const struct changes *changes, unsigned db, st
 
 /* --- writing --- */
 
-static struct change *add(struct changes *changes, unsigned db, struct text key, uint32_t hash,
-                          size_t value_len)
+/* What grew once will grow again. */
+static struct change *make(struct changes *changes, unsigned db, struct text key, uint32_t hash,
+                           size_t value_len, bool grew)
 {
     size_t head = sizeof(struct change) + key.len;
-    size_t bytes = (head + value_len + VALUE_ALIGN - 1) / VALUE_ALIGN * VALUE_ALIGN;
+    size_t bytes = head + value_len + (grew ? value_len / 4 : 0);
+    bytes = (bytes + ROW_ALIGN - 1) / ROW_ALIGN * ROW_ALIGN;
     struct change *change = arena_alloc(&changes->arena, bytes);
-    *change = (struct change){.next = changes->dbs[db].first,
-                              .value = (char *)change + head,
+    *change = (struct change){.hash = hash,
                               .capacity = (uint32_t)(bytes - head),
-                              .hash = hash,
                               .key_len = (uint16_t)key.len,
                               .db = (uint8_t)db};
-    memcpy(change->key, key.bytes, key.len);
-    changes->dbs[db].first = change;
-    changes->dbs[db].count++;
-    changes->dbs[db].bytes += key.len;
+    memcpy(change->bytes, key.bytes, key.len);
     return change;
 }
 
-static struct change *find_or_add(struct changes *changes, unsigned db, struct text key,
-                                  size_t value_len)
+/* The row with room for a value. */
+static struct change *row_for(struct changes *changes, unsigned db, struct text key,
+                              size_t value_len)
 {
     assert(db < CHANGES_DB_MAX && key.len >= 1 && key.len <= UINT16_MAX);
-    if (changes->count == changes->slot_count / 2)
+    assert(value_len < UINT32_MAX / 2);
+    if (changes->count == row_room(changes))
         grow(changes);
     uint32_t hash = hash_of(db, key);
     struct change_slot *slot = slot_of(changes, db, key, hash);
     if (slot->row_plus_one == 0) {
-        changes->rows[changes->count++] = add(changes, db, key, hash, value_len);
+        changes->rows[changes->count++] = make(changes, db, key, hash, value_len, false);
         *slot = (struct change_slot){hash, (uint32_t)changes->count};
+        changes->dbs[db].count++;
+        changes->dbs[db].bytes += key.len;
     }
-    return changes->rows[slot->row_plus_one - 1];
-}
-
-/* What grew once will grow again. */
-static void make_room(struct changes *changes, struct change *change, size_t len)
-{
-    if (len <= change->capacity)
-        return;
-    size_t capacity = (len + len / 4 + VALUE_ALIGN - 1) / VALUE_ALIGN * VALUE_ALIGN;
-    change->value = arena_alloc(&changes->arena, capacity);
-    change->capacity = (uint32_t)capacity;
+    struct change **row = &changes->rows[slot->row_plus_one - 1];
+    changes->dbs[db].bytes += value_len;
+    changes->dbs[db].bytes -= (*row)->value_len;
+    if (value_len > (*row)->capacity)
+        *row = make(changes, db, key, hash, value_len, true);
+    (*row)->value_len = (uint32_t)value_len;
+    return *row;
 }
 
 char *changes_put(struct changes *changes, unsigned db, struct text key, size_t len)
 {
-    assert(len < UINT32_MAX / 2);
-    struct change *change = find_or_add(changes, db, key, len);
-    make_room(changes, change, len);
-    changes->dbs[db].bytes += len;
-    changes->dbs[db].bytes -= change->value_len;
-    change->value_len = (uint32_t)len;
+    struct change *change = row_for(changes, db, key, len);
     change->is_deleted = false;
-    return change->value;
+    return change->bytes + change->key_len;
 }
 
 void changes_delete(struct changes *changes, unsigned db, struct text key)
 {
-    struct change *change = find_or_add(changes, db, key, 0);
-    changes->dbs[db].bytes -= change->value_len;
-    change->value_len = 0;
-    change->is_deleted = true;
+    row_for(changes, db, key, 0)->is_deleted = true;
 }
 
 /* --- in order --- */
 
 struct ranked {
     uint64_t rank; /* the number, or the first bytes of the key */
-    struct change *change;
+    const struct change *change;
 };
 
 static uint64_t rank_of(const struct change *change, bool by_number)
@@ -189,10 +183,10 @@ static uint64_t rank_of(const struct change *change, bool by_number)
     uint64_t rank = 0;
     if (by_number && change->key_len == sizeof(uint32_t)) {
         uint32_t number;
-        memcpy(&number, change->key, sizeof number);
+        memcpy(&number, change->bytes, sizeof number);
         return number;
     }
-    memcpy(&rank, change->key, change->key_len < sizeof rank ? change->key_len : sizeof rank);
+    memcpy(&rank, change->bytes, change->key_len < sizeof rank ? change->key_len : sizeof rank);
     return by_number ? rank : be64toh(rank);
 }
 
@@ -202,22 +196,32 @@ static int compare(const void *left, const void *right)
     if (a->rank != b->rank)
         return a->rank < b->rank ? -1 : 1;
     size_t a_len = a->change->key_len, b_len = b->change->key_len;
-    int order = memcmp(a->change->key, b->change->key, a_len < b_len ? a_len : b_len);
+    int order = memcmp(a->change->bytes, b->change->bytes, a_len < b_len ? a_len : b_len);
     return order != 0 ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-struct change **changes_sorted(const struct changes *changes, unsigned db, struct text prefix,
-                               bool by_number, size_t *count)
+static size_t rank_rows(const struct changes *changes, unsigned db, struct text prefix,
+                        bool by_number, struct ranked *ranked)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < changes->count; i++) {
+        const struct change *change = changes->rows[i];
+        if (change->db == db && text_starts(change_key(change), prefix))
+            ranked[count++] = (struct ranked){rank_of(change, by_number), change};
+    }
+    return count;
+}
+
+const struct change **changes_sorted(const struct changes *changes, unsigned db, struct text prefix,
+                                     bool by_number, size_t *count)
 {
     *count = 0;
     if (changes->dbs[db].count == 0)
         return NULL;
     struct ranked *ranked = allocate(NULL, changes->dbs[db].count * sizeof *ranked);
-    for (struct change *change = changes->dbs[db].first; change != NULL; change = change->next)
-        if (text_starts((struct text){change->key, change->key_len}, prefix))
-            ranked[(*count)++] = (struct ranked){rank_of(change, by_number), change};
+    *count = rank_rows(changes, db, prefix, by_number, ranked);
     qsort(ranked, *count, sizeof *ranked, compare);
-    struct change **sorted = *count == 0 ? NULL : allocate(NULL, *count * sizeof *sorted);
+    const struct change **sorted = *count == 0 ? NULL : allocate(NULL, *count * sizeof *sorted);
     for (size_t i = 0; i < *count; i++)
         sorted[i] = ranked[i].change;
     free(ranked);

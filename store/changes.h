@@ -13,18 +13,26 @@
 
 enum { CHANGES_DB_MAX = 16 };
 
-/* One row: its new value, or that it is gone. Lives until changes_clear. */
+/* One row: its new value, or that it is gone. A write may move it. */
 struct change {
-    struct change *next; /* another of the same sub-database */
-    char *value;
-    uint32_t value_len;
-    uint32_t capacity;
     uint32_t hash;
+    uint32_t value_len;
+    uint32_t capacity; /* for the value */
     uint16_t key_len;
     uint8_t db;
     bool is_deleted;
-    char key[];
+    char bytes[]; /* the key, then the value */
 };
+
+static inline struct text change_key(const struct change *change)
+{
+    return (struct text){change->bytes, change->key_len};
+}
+
+static inline struct text change_value(const struct change *change)
+{
+    return (struct text){change->bytes + change->key_len, change->value_len};
+}
 
 struct change_slot;
 
@@ -35,9 +43,8 @@ struct changes {
     struct change_slot *slots;
     size_t slot_count; /* a power of two */
     struct {
-        struct change *first;
         size_t count;
-        size_t bytes; /* of keys and values, roughly */
+        size_t bytes; /* of keys and values */
     } dbs[CHANGES_DB_MAX];
 };
 
@@ -57,10 +64,10 @@ const struct change *changes_find(const struct changes *changes, unsigned db, st
 char *changes_put(struct changes *changes, unsigned db, struct text key, size_t len);
 void changes_delete(struct changes *changes, unsigned db, struct text key);
 
-/* changes_sorted - all rows of one sub-database whose key starts with `prefix`, in an array of its own
- * (free it; NULL when *count is 0): by bytes, or, when keys are integers of 4 or 8 bytes in the
+/* changes_sorted - the rows of one sub-database whose key starts with `prefix`, in an array of its own
+ * (free it; NULL when *count is 0), valid until the next write: by bytes, or, when keys are integers of 4 or 8 bytes in the
  * machine's order, by number. */
-struct change **changes_sorted(const struct changes *changes, unsigned db, struct text prefix,
+const struct change **changes_sorted(const struct changes *changes, unsigned db, struct text prefix,
                                bool by_number, size_t *count);
 
 #endif

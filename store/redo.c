@@ -79,8 +79,7 @@ static void put_all(struct output *output, uint64_t seq, const struct changes *c
         const struct change *change = changes->rows[i];
         struct row_head row = {change->value_len, change->key_len, change->db, change->is_deleted};
         put(output, &row, sizeof row);
-        put(output, change->key, change->key_len);
-        put(output, change->value, change->value_len);
+        put(output, change->bytes, (size_t)change->key_len + change->value_len);
     }
     uint32_t crc = output->crc;
     put(output, &crc, sizeof crc);

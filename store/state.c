@@ -6,7 +6,7 @@
 
 #include "store/state_db.h"
 
-enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192, SLICE_PAGES = 2048 };
+enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192, SLICE_PAGES = 1024 };
 
 static const struct lmdb_env_kind state_kind = {
     .name = "state",
@@ -44,9 +44,9 @@ static bool load_seen(struct state *state, struct err *err)
             return false;
         if (!found)
             continue; /* none of them was ever seen */
-        if (value.len != SEEN_BLOCK_COUNT * sizeof *state->seen.ms)
+        if (value.len != SEEN_BLOCK_BYTES)
             return state_db_damaged(state, DB_SEEN, err);
-        memcpy(state->seen.ms + (size_t)block * SEEN_BLOCK_COUNT, value.bytes, value.len);
+        seen_block_write(state->seen.blocks[block], value.bytes);
     }
     return true;
 }
@@ -111,6 +111,7 @@ void state_close(struct state *state)
     names_fini(&state->names);
     words_fini(&state->words);
     seen_fini(&state->seen);
+    free(state->checkpoint.seen);
     for (enum part part = 0; part < PART_COUNT; part++)
         entries_fini(&state->device.parts[part]);
     entries_fini(&state->scratch);

@@ -15,20 +15,6 @@ enum {
 
 /* --- freezing --- */
 
-static void save_seen(struct state *state)
-{
-    struct seen *seen = &state->seen;
-    for (uint32_t block = 0; seen->dirty_count > 0 && block < seen->block_count; block++) {
-        if (!seen->dirty[block])
-            continue;
-        size_t len = SEEN_BLOCK_COUNT * sizeof *seen->ms;
-        memcpy(state_db_put(state, DB_SEEN, row_key(&block, sizeof block), len),
-               seen->ms + (size_t)block * SEEN_BLOCK_COUNT, len);
-        seen->dirty[block] = false;
-        seen->dirty_count--;
-    }
-}
-
 static void save_totals(struct state *state)
 {
     const struct totals *totals = &state->totals;
@@ -43,7 +29,8 @@ static void save_totals(struct state *state)
 static void freeze(struct state *state)
 {
     assert(state->frozen->count == 0);
-    save_seen(state);
+    free(state->checkpoint.seen);
+    state->checkpoint.seen = seen_take_dirty(&state->seen, &state->checkpoint.seen_count);
     state_words_save(state);
     state_counters_save(state);
     save_totals(state);
@@ -75,6 +62,7 @@ static uint64_t all_pages_to_write(const struct state *state, MDB_txn *txn)
     uint64_t pages = 8; /* LMDB's own */
     for (enum db db = 0; db < DB_COUNT; db++)
         pages += pages_to_write(state, txn, db);
+    pages += 2 * state->checkpoint.seen_count;
     return pages + pages / 256; /* the list of freed pages */
 }
 
@@ -125,11 +113,11 @@ static bool write_frozen(struct state *state, uint64_t pages, struct err *err)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
     if (pages <= state->slice_pages && !checkpoint->has_redo)
-        return state_write(state, state->frozen, SIZE_MAX, err);
+        return state_write(state, SIZE_MAX, err);
     if (!checkpoint->has_redo && !redo_write(state->dir, checkpoint->seq, state->frozen, err))
         return false;
     checkpoint->has_redo = true;
-    if (!state_write(state, state->frozen, state->slice_pages, err))
+    if (!state_write(state, state->slice_pages, err))
         return false;
     redo_remove(state->dir);
     checkpoint->has_redo = false;

@@ -107,11 +107,6 @@ static bool get_stored(const struct state *state, enum db db, struct text key, s
 
 /* --- rows --- */
 
-static struct text change_value(const struct change *change)
-{
-    return (struct text){change->value, change->value_len};
-}
-
 bool state_db_get(const struct state *state, enum db db, struct text key, struct text *value,
                   bool *found, struct err *err)
 {
@@ -161,11 +156,6 @@ static int compare_keys(struct text a, struct text b)
     size_t shorter = a.len < b.len ? a.len : b.len;
     int order = shorter == 0 ? 0 : memcmp(a.bytes, b.bytes, shorter);
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-static struct text change_key(const struct change *change)
-{
-    return (struct text){change->key, change->key_len};
 }
 
 static bool move_on_disk(struct scan *scan, MDB_cursor_op op, MDB_val key, struct err *err)

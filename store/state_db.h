@@ -83,6 +83,8 @@ struct checkpoint {
     bool is_running;     /* since state_checkpoint_begin, until state_checkpoint_end */
     atomic_bool is_over; /* the thread has nothing left to do */
     uint64_t seq;        /* of the last event in the frozen changes */
+    struct seen_block **seen; /* times to be written with them */
+    size_t seen_count;
     bool has_redo; /* the frozen changes are in the redo file */
     bool done;
     struct err err; /* when it isn't done */
@@ -145,15 +147,14 @@ struct scan {
     MDB_cursor *cursor;
     struct text disk_key, disk_value; /* the next row on disk; key.bytes NULL: none is left */
     struct scan_list {
-        struct change **rows;
+        const struct change **rows;
         size_t count;
         size_t at;
     } lists[2]; /* the changes, newest first */
 };
 
 /* state_scan_open - from the first key on that isn't below `from`, as long as keys start with `prefix`
- * (borrowed). Nothing may be written to the sub-database while it is open, but what was scanned may be
- * deleted. state_scan_close takes one that failed to open, too. */
+ * (borrowed). Nothing may be written to the sub-database while it is open. state_scan_close takes one that failed to open, too. */
 bool state_scan_open(const struct state *state, enum db db, struct text prefix, struct text from,
                      struct scan *scan, struct err *err);
 /* state_scan_next - key and value are borrowed until a checkpoint ends. */
@@ -173,10 +174,9 @@ bool state_db_by_number(enum db db);
 enum { ROW_CRC_BYTES = 4 }; /* in front of each value on disk */
 uint32_t state_db_crc(struct text key, struct text value);
 
-/* state_write - all changes, in transactions that change about `slice_pages` pages each; the totals come
- * with the last one. Errors as lmdb_env_commit; earlier slices may be in. */
-bool state_write(struct state *state, const struct changes *changes, size_t slice_pages,
-                 struct err *err);
+/* state_write - all that is frozen, in transactions that change about `slice_pages` pages each; the totals
+ * come with the last one. Errors as lmdb_env_commit; earlier slices may be in. */
+bool state_write(struct state *state, size_t slice_pages, struct err *err);
 
 /* --- checkpoints (state_checkpoint.c) --- */
 

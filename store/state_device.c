@@ -155,6 +155,7 @@ static bool create(struct state *state, struct text name, struct text type, uint
         return false;
     state->totals.device_count++;
     seen_grow(&state->seen, state->totals.device_count);
+    seen_set(&state->seen, id, 0); /* a checkpoint may have had it already: seen.h */
     names_add(&state->names, hash, id);
     return true;
 }
@@ -275,7 +276,7 @@ int64_t device_created_ms(const struct device *device)
 
 int64_t device_seen_ms(const struct device *device)
 {
-    return device->state->seen.ms[device->id];
+    return seen_get(&device->state->seen, device->id);
 }
 
 bool device_get(struct device *device, enum scope scope, struct text key,

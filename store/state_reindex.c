@@ -10,6 +10,7 @@
 
 enum {
     NUMBER_COUNT = 256, /* index numbers are one byte */
+    KEYS_CHUNK_BYTES = 1 << 20,
     STEP_COUNT = 20000, /* devices or rows per checkpoint while building or removing */
 };
 
@@ -70,14 +71,21 @@ static bool wipe_some(struct state *state, enum db db, uint8_t number, bool *mor
 {
     struct scan scan;
     struct text key, value;
+    struct arena keys;
+    size_t count = 0;
+    arena_init(&keys, KEYS_CHUNK_BYTES);
+    struct text *items = arena_alloc(&keys, STEP_COUNT * sizeof *items);
     *more = true;
     bool done = state_scan_open(state, db, row_key(&number, 1), TEXT(""), &scan, err);
-    for (size_t i = 0; done && *more && i < STEP_COUNT; i++) {
+    while (done && *more && count < STEP_COUNT) {
         done = state_scan_next(&scan, &key, &value, more, err);
         if (done && *more)
-            state_db_delete(state, db, key);
+            items[count++] = arena_copy(&keys, key);
     }
     state_scan_close(&scan);
+    for (size_t i = 0; done && i < count; i++)
+        state_db_delete(state, db, items[i]);
+    arena_fini(&keys);
     return done;
 }
 

@@ -13,14 +13,14 @@ struct writer {
     const char *last; /* where the last value was written */
 };
 
-static MDB_val change_key(const struct change *change)
+static MDB_val lmdb_key(const struct change *change)
 {
-    return lmdb_val(change->key, change->key_len);
+    return lmdb_val(change->bytes, change->key_len);
 }
 
 static int delete_row(struct writer *writer, MDB_dbi dbi, const struct change *change)
 {
-    MDB_val key = change_key(change);
+    MDB_val key = lmdb_key(change);
     int rc = mdb_del(writer->txn, dbi, &key, NULL);
     writer->pages++;
     return rc == MDB_NOTFOUND ? 0 : rc;
@@ -36,12 +36,12 @@ static void count_pages(struct writer *writer, const char *value, size_t len)
     writer->last = value;
 }
 
-static int put_row(struct writer *writer, MDB_cursor *cursor, const struct change *change,
-                   unsigned flags)
+static int put_row(struct writer *writer, MDB_cursor *cursor, struct text key_text,
+                   struct text value, unsigned flags)
 {
-    struct text value = {change->value, change->value_len};
-    uint32_t crc = state_db_crc((struct text){change->key, change->key_len}, value);
-    MDB_val key = change_key(change), stored = lmdb_val(NULL, ROW_CRC_BYTES + value.len);
+    uint32_t crc = state_db_crc(key_text, value);
+    MDB_val key = lmdb_val(key_text.bytes, key_text.len);
+    MDB_val stored = lmdb_val(NULL, ROW_CRC_BYTES + value.len);
     int rc = mdb_cursor_put(cursor, &key, &stored, flags | MDB_RESERVE);
     if (rc != 0)
         return rc;
@@ -57,7 +57,7 @@ static int put_row(struct writer *writer, MDB_cursor *cursor, const struct chang
 static int comes_last(struct writer *writer, MDB_dbi dbi, MDB_cursor *cursor,
                       const struct change *change, bool *last)
 {
-    MDB_val key = change_key(change), end, value;
+    MDB_val key = lmdb_key(change), end, value;
     int rc = mdb_cursor_get(cursor, &end, &value, MDB_LAST);
     *last = rc == MDB_NOTFOUND || (rc == 0 && mdb_cmp(writer->txn, dbi, &key, &end) > 0);
     return rc == MDB_NOTFOUND ? 0 : rc;
@@ -65,7 +65,7 @@ static int comes_last(struct writer *writer, MDB_dbi dbi, MDB_cursor *cursor,
 
 /* Where in the sorted rows do those begin that come behind all that are there? */
 static int first_appended(struct writer *writer, MDB_dbi dbi, MDB_cursor *cursor,
-                          struct change *const *rows, size_t count, size_t *first)
+                          const struct change *const *rows, size_t count, size_t *first)
 {
     size_t low = 0, high = count;
     while (low < high) {
@@ -84,7 +84,7 @@ static int first_appended(struct writer *writer, MDB_dbi dbi, MDB_cursor *cursor
 }
 
 /* As many of the rows as fit the transaction. */
-static int put_some(struct writer *writer, MDB_dbi dbi, struct change *const *rows, size_t count,
+static int put_some(struct writer *writer, MDB_dbi dbi, const struct change *const *rows, size_t count,
                     size_t *done)
 {
     MDB_cursor *cursor;
@@ -96,7 +96,8 @@ static int put_some(struct writer *writer, MDB_dbi dbi, struct change *const *ro
     for (; rc == 0 && i < count && writer->pages < writer->slice_pages; i++)
         rc = rows[i]->is_deleted
                  ? delete_row(writer, dbi, rows[i])
-                 : put_row(writer, cursor, rows[i], i >= appended ? MDB_APPEND : 0);
+                 : put_row(writer, cursor, change_key(rows[i]), change_value(rows[i]),
+                           i >= appended ? MDB_APPEND : 0);
     mdb_cursor_close(cursor);
     *done = i;
     return rc;
@@ -112,7 +113,7 @@ static bool next_transaction(struct writer *writer, struct err *err)
            lmdb_env_begin(&writer->state->env, &writer->txn, err);
 }
 
-static bool put_all(struct writer *writer, enum db db, struct change *const *rows, size_t count,
+static bool put_all(struct writer *writer, enum db db, const struct change *const *rows, size_t count,
                     struct err *err)
 {
     for (size_t done; count > 0; rows += done, count -= done) {
@@ -125,32 +126,60 @@ static bool put_all(struct writer *writer, enum db db, struct change *const *row
     return true;
 }
 
-static bool write_db(struct writer *writer, const struct changes *changes, enum db db,
-                     struct err *err)
+static int put_block(struct writer *writer, const struct seen_block *block)
+{
+    MDB_cursor *cursor;
+    char times[SEEN_BLOCK_BYTES];
+    seen_block_read(block, times);
+    int rc = mdb_cursor_open(writer->txn, writer->state->dbs[DB_SEEN], &cursor);
+    if (rc != 0)
+        return rc;
+    rc = put_row(writer, cursor, row_key(&block->number, sizeof block->number),
+                 (struct text){times, sizeof times}, 0);
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+static bool write_seen(struct writer *writer, struct err *err)
+{
+    const struct checkpoint *checkpoint = &writer->state->checkpoint;
+    for (size_t i = 0; i < checkpoint->seen_count; i++) {
+        if (writer->pages >= writer->slice_pages && !next_transaction(writer, err))
+            return false;
+        int rc = put_block(writer, checkpoint->seen[i]);
+        if (rc != 0)
+            return lmdb_env_error(&writer->state->env, rc, "writing a checkpoint", err);
+    }
+    return true;
+}
+
+static bool write_db(struct writer *writer, enum db db, struct err *err)
 {
     size_t count;
-    struct change **rows =
-        changes_sorted(changes, db, TEXT(""), state_db_by_number(db), &count);
+    const struct change **rows = changes_sorted(writer->state->frozen, db, TEXT(""),
+                                                state_db_by_number(db), &count);
     bool done = put_all(writer, db, rows, count, err);
     free(rows);
     return done;
 }
 
-static bool write_dbs(struct writer *writer, const struct changes *changes, struct err *err)
+/* The last-seen times come first: these may be newer than the rest. */
+static bool write_all(struct writer *writer, struct err *err)
 {
+    if (!write_seen(writer, err))
+        return false;
     for (enum db db = 0; db < DB_COUNT; db++)
-        if (db != DB_META && !write_db(writer, changes, db, err))
+        if (db != DB_META && !write_db(writer, db, err))
             return false;
-    return write_db(writer, changes, DB_META, err);
+    return write_db(writer, DB_META, err);
 }
 
-bool state_write(struct state *state, const struct changes *changes, size_t slice_pages,
-                 struct err *err)
+bool state_write(struct state *state, size_t slice_pages, struct err *err)
 {
     struct writer writer = {.state = state, .slice_pages = slice_pages};
     if (!lmdb_env_begin(&state->env, &writer.txn, err))
         return false;
-    if (write_dbs(&writer, changes, err))
+    if (write_all(&writer, err))
         return lmdb_env_commit(&state->env, writer.txn, err);
     if (writer.txn != NULL)
         mdb_txn_abort(writer.txn);

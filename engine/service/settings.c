@@ -42,7 +42,7 @@ static const struct setting table[] = {
      "milliseconds between two checkpoints of the state; longer means a longer recovery"},
     {"checkpoint-mib", FORM_INTEGER, AT(checkpoint_mib), "32", 1, 65536,
      "MiB of memory for changes that aren't in a checkpoint yet; half of it makes one earlier"},
-    {"in-flight-events", FORM_INTEGER, AT(in_flight_events), "65536", 1000, 10000000,
+    {"in-flight-events", FORM_INTEGER, AT(in_flight_events), "20000", 1000, 10000000,
      "events under way in the daemon; above it requests are answered with busy"},
     {"in-flight-kib", FORM_INTEGER, AT(in_flight_kib), "65536", 1024, 4194304,
      "KiB of memory for events under way; above it requests are answered with busy"},

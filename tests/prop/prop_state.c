@@ -179,6 +179,21 @@ static void change_the_rest(void)
     state_set_applied_seq(state, ++model.applied_seq);
 }
 
+/* Last-seen times may be newer than the checkpoint; the replay would set them again. */
+static void take_seen(void)
+{
+    for (unsigned i = 0; i < DEVICE_COUNT; i++) {
+        struct device *device;
+        struct model_device *m = &model.devices[i];
+        if (!m->exists)
+            continue;
+        done(state_device_find(state, name_of(i), &device, &err));
+        assert_non_null(device);
+        assert_true(device_seen_ms(device) == m->seen_ms || device_seen_ms(device) > 0);
+        m->seen_ms = committed.devices[i].seen_ms = device_seen_ms(device);
+    }
+}
+
 static void reopen(void)
 {
     struct state_options options = {MAP_BYTES, indexes, 0, pick(2) ? 0 : pick(8)};
@@ -197,6 +212,7 @@ static void reopen(void)
         committed = frozen;
     has_frozen = false;
     model = committed;
+    take_seen();
 }
 
 /* What a checkpoint that began has, until it is on disk; a failed one stays so. */
