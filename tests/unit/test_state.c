@@ -861,6 +861,46 @@ static void test_interrupted_slices_are_finished_at_the_next_open(void **unused)
     }
 }
 
+/* Leaves a checkpoint half written, with its redo file. */
+static void interrupt_a_checkpoint(void)
+{
+    reopen_with_slices(1);
+    change_something(1);
+    full_disk.fails_after = 2;
+    fails(state_checkpoint(state, &err), ERR_FULL, "no space");
+    full_disk.error = 0;
+    full_disk.fails_after = 0;
+}
+
+static void test_damaged_redo_file_is_told(void **unused)
+{
+    (void)unused;
+    const char *path = temp_dir_path(dir, "changes");
+    struct state_options options = {MAP_BYTES, default_indexes, 3, 0};
+    interrupt_a_checkpoint();
+    state_close(state);
+    state = NULL; /* for the teardown */
+    assert_true(file_patch(path, "d898", "d89:") > 0);
+    fails(state_open(dir, &options, &state, &err), ERR_DAMAGED, "between two checkpoints");
+    assert_true(file_patch(path, "d89:", "d898") > 0);
+    open_state();
+    assert_int_equal(state_applied_seq(state), 200);
+    assert_int_equal(count_of(VERSION, integer(1)), 450);
+}
+
+/* A failed checkpoint that is in the redo file is tried again, and then what came after it. */
+static void test_interrupted_slices_are_finished_without_a_restart(void **unused)
+{
+    (void)unused;
+    interrupt_a_checkpoint();
+    set("d0", SCOPE_CLIENT, "currentFwVer", integer(7));
+    checkpoint();
+    assert_int_not_equal(access(temp_dir_path(dir, "changes"), F_OK), 0);
+    reopen();
+    assert_int_equal(count_of(VERSION, integer(1)), 449);
+    assert_int_equal(count_of(VERSION, integer(7)), 1);
+}
+
 static void test_full_map_is_told_before_it_is_full(void **unused)
 {
     (void)unused;
@@ -1136,6 +1176,8 @@ int main(void)
         TEST(test_unknown_outcome_stops),
         TEST(test_changes_during_a_checkpoint_are_seen_and_not_in_it),
         TEST(test_interrupted_slices_are_finished_at_the_next_open),
+        TEST(test_damaged_redo_file_is_told),
+        TEST(test_interrupted_slices_are_finished_without_a_restart),
         TEST(test_full_map_is_told_before_it_is_full),
         TEST(test_pages_taken_and_given_back_are_no_damage),
         TEST(test_flipped_bit_in_a_record_is_damage),
