@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ARENA_ALIGN = 16 };
-
 struct arena_chunk {
     struct arena_chunk *older;
     size_t bytes;
@@ -59,16 +57,11 @@ static void arena_grow(struct arena *arena, size_t bytes)
     arena->end = arena->next + size;
 }
 
-void *arena_alloc(struct arena *arena, size_t bytes)
+void *arena_alloc_slow(struct arena *arena, size_t bytes)
 {
     assert(bytes < SIZE_MAX / 2);
-    bytes = (bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
-    if ((size_t)(arena->end - arena->next) < bytes)
-        arena_grow(arena, bytes);
-    void *memory = arena->next;
-    arena->next += bytes;
-    arena->used_bytes += bytes;
-    return memory;
+    arena_grow(arena, (bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1));
+    return arena_alloc(arena, bytes);
 }
 
 void *arena_zero(struct arena *arena, size_t bytes)

@@ -28,7 +28,18 @@ void arena_fini(struct arena *arena);
 void arena_reset(struct arena *arena);
 
 /* arena_alloc - `bytes` bytes aligned to 16, uninitialised; never NULL. */
-void *arena_alloc(struct arena *arena, size_t bytes);
+enum { ARENA_ALIGN = 16 };
+void *arena_alloc_slow(struct arena *arena, size_t bytes);
+static inline void *arena_alloc(struct arena *arena, size_t bytes)
+{
+    size_t padded = (bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    if (padded < bytes || (size_t)(arena->end - arena->next) < padded)
+        return arena_alloc_slow(arena, bytes);
+    void *memory = arena->next;
+    arena->next += padded;
+    arena->used_bytes += padded;
+    return memory;
+}
 void *arena_zero(struct arena *arena, size_t bytes);
 
 /* arena_copy - a copy of the bytes with a NUL behind it (not counted in len). */
