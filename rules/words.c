@@ -49,7 +49,7 @@ void words_hint(struct text wrong, const char *const *words, size_t word_count,
 
 bool text_has_control(struct text text)
 {
-    for (size_t i = 0; i < text.len; i++) {
+    for (size_t i = text_plain_length(text.bytes, text.len); i < text.len; i++) {
         unsigned char byte = (unsigned char)text.bytes[i];
         if (byte < 0x20 || byte == 0x7F)
             return true;

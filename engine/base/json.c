@@ -70,6 +70,9 @@ static bool scan_escape(struct scan *scan)
 static bool scan_string(struct scan *scan)
 {
     while (scan->at < scan->end) {
+        scan->at += text_plain_length(scan->at, (size_t)(scan->end - scan->at));
+        if (scan->at == scan->end)
+            break;
         unsigned char byte = (unsigned char)*scan->at;
         if (byte == '"') {
             scan->at++;

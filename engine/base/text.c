@@ -1,6 +1,36 @@
 #include "engine/base/text.h"
 
 #include <ctype.h>
+#include <endian.h>
+
+/* Is the byte special? In a word of eight, the high bit of each that is; above the first, of some others
+ * too, since a subtraction borrows from the next byte. (Bit Twiddling Hacks, "determine if a word has a
+ * byte less than n") */
+static uint64_t special_bytes(uint64_t word)
+{
+    const uint64_t ones = UINT64_MAX / 0xFF;
+    return (word | (word - ones * 0x20) | ((word ^ ones * '"') - ones) | ((word ^ ones * '\\') - ones) |
+            ((word ^ ones * 0x7F) - ones)) &
+           (ones * 0x80);
+}
+
+size_t text_plain_length(const char *bytes, size_t left)
+{
+    size_t length = 0;
+    uint64_t word;
+    while (left - length >= sizeof word) {
+        memcpy(&word, bytes + length, sizeof word);
+        uint64_t special = special_bytes(le64toh(word));
+        if (special != 0)
+            return length + (size_t)__builtin_ctzll(special) / 8;
+        length += sizeof word;
+        if (length < left && left - length < sizeof word)
+            length = left - sizeof word; /* the last word, once more in part */
+    }
+    while (length < left && (special_bytes((unsigned char)bytes[length]) & 0x80) == 0)
+        length++;
+    return length;
+}
 
 size_t text_utf8_length(const char *bytes, size_t left)
 {

@@ -55,6 +55,10 @@ static inline uint64_t text_fnv1a64(struct text text, uint64_t hash)
 }
 #define FNV1A64_START UINT64_C(14695981039346656037)
 
+/* text_plain_length - how many bytes from there on are printable ASCII without '"' and '\\': those that
+ * mean nothing special in JSON, in UTF-8 or to a terminal. Looks at eight at a time. */
+size_t text_plain_length(const char *bytes, size_t left);
+
 /* text_utf8_length - bytes of the well-formed UTF-8 sequence that starts there (Unicode 15, table 3-7); 0
  * when there is none. left is at least 1. */
 size_t text_utf8_length(const char *bytes, size_t left);
