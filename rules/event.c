@@ -31,6 +31,8 @@ static enum event_kind event_kind(struct text type)
 
 /* --- reading one field ------------------------------------------------------------------------------ */
 
+enum { SHOWN_BYTES = 64 }; /* of what a producer wrote */
+
 static bool wrong(struct err *err, const char *field, const char *expected,
                   const struct value *value)
 {
@@ -84,7 +86,8 @@ static bool read_scope(const struct value *value, struct event *event, struct er
     static const char *const names[] = {"CLIENT_SCOPE", "SHARED_SCOPE", "SERVER_SCOPE"};
     char hint[WORDS_HINT_BYTES];
     words_hint(value->text, names, 3, hint);
-    return err_set(err, ERR_BAD_EVENT, "scope: there is no '%.64s'; %s", value->text.bytes, hint);
+    return err_set(err, ERR_BAD_EVENT, "scope: there is no '" TEXT_FMT "'; %s",
+                   TEXT_CUT(value->text, SHOWN_BYTES), hint);
 }
 
 /* --- data and metadata ------------------------------------------------------------------------------ */
@@ -94,13 +97,13 @@ static bool check_member(const struct field *member, const char *where, struct e
     if (member->key.len == 0)
         return err_set(err, ERR_BAD_EVENT, "%s: an empty key", where);
     if (member->key.len > KEY_BYTES_MAX)
-        return err_set(err, ERR_TOO_LARGE, "%s: the key '%.32s...' has %zu bytes; at most %d are taken",
-                       where, member->key.bytes, member->key.len, KEY_BYTES_MAX);
+        return err_set(err, ERR_TOO_LARGE, "%s: the key '" TEXT_FMT "...' has %zu bytes; at most %d are taken",
+                       where, TEXT_CUT(member->key, SHOWN_BYTES / 2), member->key.len, KEY_BYTES_MAX);
     const struct value *value = &member->value;
     if ((value->kind == VALUE_STRING || value->kind == VALUE_JSON) &&
         value->text.len > VALUE_BYTES_MAX)
-        return err_set(err, ERR_TOO_LARGE, "%s.%.64s: a value of %zu bytes; at most %d are taken",
-                       where, member->key.bytes, value->text.len, VALUE_BYTES_MAX);
+        return err_set(err, ERR_TOO_LARGE, "%s." TEXT_FMT ": a value of %zu bytes; at most %d are taken",
+                       where, TEXT_CUT(member->key, SHOWN_BYTES), value->text.len, VALUE_BYTES_MAX);
     return true;
 }
 
@@ -119,8 +122,8 @@ static bool check_metadata(const struct fields *metadata, struct err *err)
 {
     for (size_t i = 0; i < metadata->count; i++)
         if (metadata->items[i].value.kind != VALUE_STRING)
-            return err_set(err, ERR_BAD_EVENT, "metadata.%.64s: expected a string, got %s",
-                           metadata->items[i].key.bytes,
+            return err_set(err, ERR_BAD_EVENT, "metadata." TEXT_FMT ": expected a string, got %s",
+                           TEXT_CUT(metadata->items[i].key, SHOWN_BYTES),
                            json_kind_name(&metadata->items[i].value));
     return check_members(metadata, "metadata", err);
 }
@@ -135,7 +138,8 @@ static bool unknown_field(struct text key, struct err *err)
 {
     char hint[WORDS_HINT_BYTES];
     words_hint(key, field_names, sizeof field_names / sizeof field_names[0], hint);
-    return err_set(err, ERR_BAD_EVENT, "unknown field '%.64s'; %s", key.bytes, hint);
+    return err_set(err, ERR_BAD_EVENT, "unknown field '" TEXT_FMT "'; %s",
+                   TEXT_CUT(key, SHOWN_BYTES), hint);
 }
 
 static bool read_field(const struct field *field, struct event *event, struct err *err)
@@ -162,8 +166,10 @@ static bool read_field(const struct field *field, struct event *event, struct er
         event->n = (uint64_t)n;
         return true;
     }
-    if (text_is(field->key, "data") || text_is(field->key, "metadata"))
-        return wrong(err, field->key.bytes, "an object", value);
+    if (text_is(field->key, "data"))
+        return wrong(err, "data", "an object", value);
+    if (text_is(field->key, "metadata"))
+        return wrong(err, "metadata", "an object", value);
     return unknown_field(field->key, err);
 }
 
@@ -177,8 +183,8 @@ static bool check_whole(const struct event *event, bool has_data, struct err *er
                        "the field 'type' is missing, e.g. \"POST_ATTRIBUTES_REQUEST\"");
     enum event_kind kind = event_kind(event->type);
     if (kind != KIND_OTHER && !has_data)
-        return err_set(err, ERR_BAD_EVENT, "the field 'data' is missing, which %s needs",
-                       event->type.bytes);
+        return err_set(err, ERR_BAD_EVENT, "the field 'data' is missing, which " TEXT_FMT " needs",
+                       TEXT_ARG(event->type));
     if (kind == KIND_WRITE && !event->has_scope)
         return err_set(err, ERR_BAD_EVENT,
                        "the field 'scope' is missing, which ATTRIBUTES_UPDATED needs: expected "
@@ -198,7 +204,8 @@ bool event_parse(struct text text, struct arena *scratch, struct arena *arena, s
     static const char *const objects[] = {[DATA] = "data", [METADATA] = "metadata"};
     struct fields fields, expanded[2];
     arena_reset(scratch);
-    if (!json_parse_object_expanding(text, EVENT_DEPTH_MAX, objects, 2, scratch, arena, &fields, expanded, err))
+    if (!json_parse_object_expanding(text, EVENT_DEPTH_MAX, objects, 2, scratch, arena, &fields, expanded,
+                                     err))
         return false;
     struct event read = {.data = expanded[DATA], .metadata = expanded[METADATA]};
     for (size_t i = 0; i < fields.count; i++)

@@ -23,9 +23,9 @@ struct event {
 };
 
 /* event_parse - read one event.
- * text     the line, without its newline
+ * text     the line, without its newline; must live as long as the event, whose texts may lie in it
  * scratch  reset by this function, before use; what it returns never points there
- * arena    the event's texts live here
+ * arena    the event's members live here, and texts that were written with escapes
  * Errors   ERR_BAD_JSON, ERR_LIMIT, ERR_TOO_LARGE; ERR_BAD_EVENT: names the field, what was expected
  *          and what came, and for an unknown field the nearest right one. */
 bool event_parse(struct text text, struct arena *scratch, struct arena *arena, struct event *event,

@@ -33,18 +33,41 @@ static void cjson_install_hooks(void)
 
 /* --- the scan: what cJSON would let pass ------------------------------------------------------------ */
 
+/* A string or a number of the text. cJSON's tree has the same ones in the same order, decoded. */
+struct token {
+    struct text text; /* a string's without the quotes */
+    bool special;     /* a string with escapes, a number with a decimal point */
+};
+
 struct scan {
     const char *start;
     const char *at;
     const char *end;
     unsigned depth_max;
-    bool dotted; /* some number is written with a decimal point */
+    struct arena *arena; /* for the tokens */
+    struct token *tokens;
+    size_t token_count;
+    size_t token_capacity;
     struct err *err;
 };
 
 static bool scan_fail(const struct scan *scan, const char *what)
 {
     return err_set(scan->err, ERR_BAD_JSON, "%s at byte %zu", what, (size_t)(scan->at - scan->start));
+}
+
+static void add_token(struct scan *scan, const char *start, const char *end, bool special)
+{
+    enum { TOKENS_FIRST = 32 };
+    if (scan->token_count == scan->token_capacity) {
+        size_t capacity = scan->token_capacity == 0 ? TOKENS_FIRST : scan->token_capacity * 2;
+        struct token *tokens = arena_alloc(scan->arena, capacity * sizeof *tokens);
+        if (scan->token_count > 0)
+            memcpy(tokens, scan->tokens, scan->token_count * sizeof *tokens);
+        scan->tokens = tokens;
+        scan->token_capacity = capacity;
+    }
+    scan->tokens[scan->token_count++] = (struct token){{start, (size_t)(end - start)}, special};
 }
 
 /* `at` stands on the backslash. cJSON refuses an unknown letter, but reads \u with wrong digits as NUL. */
@@ -69,18 +92,21 @@ static bool scan_escape(struct scan *scan)
 /* `at` stands behind the opening quote; leaves it behind the closing one. */
 static bool scan_string(struct scan *scan)
 {
+    const char *start = scan->at;
+    bool escaped = false;
     while (scan->at < scan->end) {
         scan->at += text_plain_length(scan->at, (size_t)(scan->end - scan->at));
         if (scan->at == scan->end)
             break;
         unsigned char byte = (unsigned char)*scan->at;
         if (byte == '"') {
-            scan->at++;
+            add_token(scan, start, scan->at++, escaped);
             return true;
         }
         if (byte < 0x20)
             return scan_fail(scan, "a raw control character in a string (write it as an escape)");
         if (byte == '\\') {
+            escaped = true;
             if (!scan_escape(scan))
                 return false;
             continue;
@@ -123,10 +149,10 @@ static bool scan_number(struct scan *scan)
     size_t digit_count = scan_digits(scan);
     if (digit_count == 0 || (digit_count > 1 && digits[0] == '0'))
         return scan_fail(scan, "a number that JSON doesn't allow");
-    bool whole = true;
+    bool whole = true, dotted = false;
     if (scan->at < scan->end && *scan->at == '.') {
         whole = false;
-        scan->dotted = true;
+        dotted = true;
         scan->at++;
         if (scan_digits(scan) == 0)
             return scan_fail(scan, "a number that JSON doesn't allow");
@@ -145,6 +171,7 @@ static bool scan_number(struct scan *scan)
     if (whole && !integer_is_exact(digits, digit_count))
         return scan_fail(scan, "an integer beyond 2^53, which JSON readers can't hold exactly (send it "
                                "as a string),");
+    add_token(scan, start, scan->at, dotted);
     return true;
 }
 
@@ -179,28 +206,9 @@ static bool scan_json(struct scan *scan)
 
 /* --- from cJSON's tree to values -------------------------------------------------------------------- */
 
-/* cJSON's valueint is free for us: in a text with decimal points it says which numbers have one. */
-enum { WRITTEN_PLAIN, WRITTEN_DOTTED };
-
-/* Walks tree and text side by side; `at` is the text cursor, outside of strings. */
-static const char *mark_numbers(cJSON *node, const char *at, const char *end)
+static int kind_of(const cJSON *node)
 {
-    if (cJSON_IsNumber(node)) {
-        struct scan scan = {.end = end};
-        while (*at != '-' && (*at < '0' || *at > '9')) {
-            scan.at = at + 1;
-            if (*at == '"')
-                scan_string(&scan);
-            at = scan.at;
-        }
-        scan.at = scan.start = at;
-        scan_number(&scan);
-        node->valueint = scan.dotted ? WRITTEN_DOTTED : WRITTEN_PLAIN;
-        return scan.at;
-    }
-    for (cJSON *child = node->child; child != NULL; child = child->next)
-        at = mark_numbers(child, at, end);
-    return at;
+    return node->type & 0xFF;
 }
 
 static int compare_names(const void *left, const void *right)
@@ -217,7 +225,7 @@ static const char *duplicate_key(const cJSON *object, struct arena *scratch)
         if (count >= PAIRWISE_MAX)
             continue;
         for (const cJSON *other = object->child; other != one; other = other->next)
-            if (strcmp(one->string, other->string) == 0)
+            if (*one->string == *other->string && strcmp(one->string, other->string) == 0)
                 return one->string;
     }
     if (count <= PAIRWISE_MAX)
@@ -235,9 +243,9 @@ static const char *duplicate_key(const cJSON *object, struct arena *scratch)
 
 static bool check_tree(const cJSON *node, struct arena *scratch, struct err *err)
 {
-    if (cJSON_IsNumber(node) && !isfinite(node->valuedouble))
+    if (kind_of(node) == cJSON_Number && !isfinite(node->valuedouble))
         return err_set(err, ERR_BAD_JSON, "a number too large to hold");
-    if (cJSON_IsObject(node)) {
+    if (kind_of(node) == cJSON_Object) {
         const char *twice = duplicate_key(node, scratch);
         if (twice != NULL)
             return err_set(err, ERR_BAD_JSON, "the key \"%.64s\" stands twice in one object", twice);
@@ -248,9 +256,10 @@ static bool check_tree(const cJSON *node, struct arena *scratch, struct err *err
     return true;
 }
 
+/* The tree, and the tokens beside it: whoever walks the one in order takes the others. */
 struct tree {
-    cJSON *root;
-    bool dotted;
+    const cJSON *root;
+    const struct token *next;
 };
 
 static bool parse_tree(struct text text, unsigned depth_max, struct arena *scratch,
@@ -264,6 +273,7 @@ static bool parse_tree(struct text text, unsigned depth_max, struct arena *scrat
         .at = text.bytes,
         .end = text.bytes + text.len,
         .depth_max = depth_max,
+        .arena = scratch,
         .err = err,
     };
     if (!scan_json(&scan))
@@ -279,60 +289,98 @@ static bool parse_tree(struct text text, unsigned depth_max, struct arena *scrat
     for (; scan.at < scan.end; scan.at++)
         if (strchr(" \t\r\n", *scan.at) == NULL)
             return scan_fail(&scan, "something behind the JSON's end");
-    if (scan.dotted)
-        mark_numbers(root, text.bytes, scan.end);
     if (!check_tree(root, scratch, err))
         return false;
-    *tree = (struct tree){root, scan.dotted};
+    *tree = (struct tree){root, scan.tokens};
     return true;
 }
 
-static struct value number_value(const cJSON *node, bool dotted)
+/* Where what leaves is kept. */
+struct keep {
+    struct arena *arena;
+    bool borrow; /* strings without escapes stay in the text */
+};
+
+/* The next token, which is this string; lives as long as the text and the scratch arena. */
+static struct text next_string(struct tree *tree, const char *decoded)
 {
+    const struct token *token = tree->next++;
+    return token->special ? text_of(decoded) : token->text;
+}
+
+/* Likewise, in the arena, or where `borrow` is set and it can be in the text. */
+static struct text keep_string(struct tree *tree, const char *decoded, const struct keep *keep)
+{
+    bool borrow = keep->borrow && !tree->next->special;
+    struct text text = next_string(tree, decoded);
+    return borrow ? text : arena_copy(keep->arena, text);
+}
+
+static struct value next_number(struct tree *tree, const cJSON *node)
+{
+    bool dotted = tree->next++->special;
     double number = node->valuedouble;
     bool whole = fabs(number) <= (double)JSON_INTEGER_MAX && number == floor(number);
-    if (whole && !(dotted && node->valueint == WRITTEN_DOTTED) && !(number == 0 && signbit(number)))
+    if (whole && !dotted && !(number == 0 && signbit(number)))
         return (struct value){.kind = VALUE_INTEGER, .integer = (int64_t)number};
     return (struct value){.kind = VALUE_DOUBLE, .number = number};
 }
 
-static void write_node(struct buf *buf, const cJSON *node, bool dotted)
+static void write_node(struct buf *buf, const cJSON *node, struct tree *tree)
 {
-    if (cJSON_IsNumber(node)) {
-        struct value value = number_value(node, dotted);
+    switch (kind_of(node)) {
+    case cJSON_Number: {
+        struct value value = next_number(tree, node);
         json_value(buf, &value);
-    } else if (cJSON_IsString(node)) {
-        json_string(buf, text_of(node->valuestring));
-    } else if (cJSON_IsObject(node) || cJSON_IsArray(node)) {
-        bool object = cJSON_IsObject(node);
-        buf_byte(buf, object ? '{' : '[');
-        for (const cJSON *child = node->child; child != NULL; child = child->next) {
-            if (object)
-                json_key(buf, child->string);
-            else
-                json_comma(buf);
-            write_node(buf, child, dotted);
-        }
-        buf_byte(buf, object ? '}' : ']');
-    } else {
-        buf_append(buf, cJSON_IsNull(node)   ? TEXT("null")
-                        : cJSON_IsTrue(node) ? TEXT("true")
-                                             : TEXT("false"));
+        return;
     }
+    case cJSON_String:
+        json_string(buf, next_string(tree, node->valuestring));
+        return;
+    case cJSON_Object:
+        buf_byte(buf, '{');
+        for (const cJSON *child = node->child; child != NULL; child = child->next) {
+            json_key_text(buf, next_string(tree, child->string));
+            write_node(buf, child, tree);
+        }
+        buf_byte(buf, '}');
+        return;
+    case cJSON_Array:
+        buf_byte(buf, '[');
+        for (const cJSON *child = node->child; child != NULL; child = child->next) {
+            json_comma(buf);
+            write_node(buf, child, tree);
+        }
+        buf_byte(buf, ']');
+        return;
+    case cJSON_True:
+        buf_append(buf, TEXT("true"));
+        return;
+    case cJSON_False:
+        buf_append(buf, TEXT("false"));
+        return;
+    case cJSON_NULL:
+        buf_append(buf, TEXT("null"));
+        return;
+    }
+    abort();
 }
 
-static struct value node_value(const cJSON *node, bool dotted, struct arena *arena)
+static struct value next_value(struct tree *tree, const cJSON *node, const struct keep *keep)
 {
-    if (cJSON_IsString(node))
-        return value_string(arena_copy(arena, text_of(node->valuestring)));
-    if (cJSON_IsNumber(node))
-        return number_value(node, dotted);
-    if (cJSON_IsBool(node))
-        return value_boolean(cJSON_IsTrue(node));
-    if (cJSON_IsNull(node))
+    switch (kind_of(node)) {
+    case cJSON_String:
+        return value_string(keep_string(tree, node->valuestring, keep));
+    case cJSON_Number:
+        return next_number(tree, node);
+    case cJSON_True:
+    case cJSON_False:
+        return value_boolean(kind_of(node) == cJSON_True);
+    case cJSON_NULL:
         return (struct value){.kind = VALUE_NULL};
-    struct buf buf = {.arena = arena};
-    write_node(&buf, node, dotted);
+    }
+    struct buf buf = {.arena = keep->arena};
+    write_node(&buf, node, tree);
     return (struct value){.kind = VALUE_JSON, .text = buf_text(&buf)};
 }
 
@@ -344,28 +392,51 @@ static size_t child_count(const cJSON *node)
     return count;
 }
 
-static struct fields object_fields(const cJSON *object, bool dotted, struct arena *arena)
+static struct field *field_array(const cJSON *object, struct arena *arena)
 {
-    struct fields fields = {arena_alloc(arena, (child_count(object) + 1) * sizeof *fields.items), 0};
+    size_t count = child_count(object);
+    return arena_alloc(arena, (count > 0 ? count : 1) * sizeof(struct field));
+}
+
+static struct field next_field(struct tree *tree, const cJSON *child, const struct keep *keep)
+{
+    struct text key = keep_string(tree, child->string, keep);
+    return (struct field){key, next_value(tree, child, keep)};
+}
+
+static struct fields next_fields(struct tree *tree, const cJSON *object, const struct keep *keep)
+{
+    struct fields fields = {field_array(object, keep->arena), 0};
     for (const cJSON *child = object->child; child != NULL; child = child->next)
-        fields.items[fields.count++] = (struct field){
-            arena_copy(arena, text_of(child->string)),
-            node_value(child, dotted, arena),
-        };
+        fields.items[fields.count++] = next_field(tree, child, keep);
     return fields;
+}
+
+static bool parse_object_tree(struct text text, unsigned depth_max, struct arena *scratch,
+                              struct tree *tree, struct err *err)
+{
+    if (!parse_tree(text, depth_max, scratch, tree, err))
+        return false;
+    if (kind_of(tree->root) != cJSON_Object)
+        return err_set(err, ERR_BAD_JSON, "expected a JSON object: {...}");
+    return true;
 }
 
 bool json_parse_object(struct text text, struct arena *scratch, struct arena *arena,
                        struct fields *fields, struct err *err)
 {
-    return json_parse_object_expanding(text, JSON_DEPTH_MAX, NULL, 0, scratch, arena, fields, NULL,
-                                       err);
+    struct tree tree;
+    if (!parse_object_tree(text, JSON_DEPTH_MAX, scratch, &tree, err))
+        return false;
+    *fields = next_fields(&tree, tree.root, &(struct keep){arena, false});
+    return true;
 }
 
-static size_t name_position(const char *name, const char *const *names, size_t name_count)
+/* Position of the object's key in `names`, or the count. */
+static size_t name_position(const cJSON *child, const char *const *names, size_t name_count)
 {
-    size_t i = 0;
-    while (i < name_count && strcmp(name, names[i]) != 0)
+    size_t i = kind_of(child) == cJSON_Object ? 0 : name_count;
+    while (i < name_count && strcmp(child->string, names[i]) != 0)
         i++;
     return i;
 }
@@ -376,23 +447,20 @@ bool json_parse_object_expanding(struct text text, unsigned depth_max, const cha
 {
     assert(depth_max <= JSON_DEPTH_MAX);
     struct tree tree;
-    if (!parse_tree(text, depth_max, scratch, &tree, err))
+    if (!parse_object_tree(text, depth_max, scratch, &tree, err))
         return false;
-    if (!cJSON_IsObject(tree.root))
-        return err_set(err, ERR_BAD_JSON, "expected a JSON object: {...}");
     for (size_t i = 0; i < name_count; i++)
         expanded[i] = (struct fields){NULL, 0};
-    struct fields top = {arena_alloc(arena, (child_count(tree.root) + 1) * sizeof *top.items), 0};
+    struct keep keep = {arena, true};
+    struct fields top = {field_array(tree.root, scratch), 0};
     for (const cJSON *child = tree.root->child; child != NULL; child = child->next) {
-        size_t position =
-            cJSON_IsObject(child) ? name_position(child->string, names, name_count) : name_count;
-        if (position < name_count)
-            expanded[position] = object_fields(child, tree.dotted, arena);
-        else
-            top.items[top.count++] = (struct field){
-                arena_copy(arena, text_of(child->string)),
-                node_value(child, tree.dotted, arena),
-            };
+        size_t position = name_position(child, names, name_count);
+        if (position == name_count) {
+            top.items[top.count++] = next_field(&tree, child, &keep);
+        } else {
+            tree.next++; /* the key */
+            expanded[position] = next_fields(&tree, child, &keep);
+        }
     }
     *fields = top;
     return true;
@@ -404,7 +472,7 @@ bool json_parse_value(struct text text, struct arena *scratch, struct arena *are
     struct tree tree;
     if (!parse_tree(text, JSON_DEPTH_MAX, scratch, &tree, err))
         return false;
-    *value = node_value(tree.root, tree.dotted, arena);
+    *value = next_value(&tree, tree.root, &(struct keep){arena, false});
     return true;
 }
 
@@ -414,12 +482,12 @@ bool json_parse_array(struct text text, struct arena *scratch, struct arena *are
     struct tree tree;
     if (!parse_tree(text, JSON_DEPTH_MAX, scratch, &tree, err))
         return false;
-    if (!cJSON_IsArray(tree.root))
+    if (kind_of(tree.root) != cJSON_Array)
         return err_set(err, ERR_BAD_JSON, "expected a JSON array: [...]");
     struct value *items = arena_alloc(arena, (child_count(tree.root) + 1) * sizeof *items);
     size_t count = 0;
     for (const cJSON *child = tree.root->child; child != NULL; child = child->next)
-        items[count++] = node_value(child, tree.dotted, arena);
+        items[count++] = next_value(&tree, child, &(struct keep){arena, false});
     *values = items;
     *value_count = count;
     return true;

@@ -20,7 +20,7 @@ struct fields {
 /* json_parse_object - parse `text`, which must be exactly one JSON object.
  *
  * scratch  used during the call and left with garbage in it: the caller resets it
- * arena    keys and values are copied here
+ * arena    keys and values are copied here, with a NUL behind each text
  * Errors   ERR_BAD_JSON with the byte offset (from 0); ERR_LIMIT deeper than JSON_DEPTH_MAX. */
 bool json_parse_object(struct text text, struct arena *scratch, struct arena *arena,
                        struct fields *fields, struct err *err);
@@ -28,6 +28,9 @@ bool json_parse_object(struct text text, struct arena *scratch, struct arena *ar
 /* json_parse_object_expanding - as json_parse_object, and in the same pass: a member named in `names`
  * that is an object itself is given as expanded[i] and not among `fields`. expanded[i].items is NULL when
  * there is no such member or it isn't an object (then it is among `fields`, to be complained about).
+ *
+ * Nothing is copied that needn't be: keys and strings without escapes are borrowed from `text`, without a
+ * NUL behind them, and the array of `fields` itself is in `scratch`.
  * depth_max is at most JSON_DEPTH_MAX. */
 bool json_parse_object_expanding(struct text text, unsigned depth_max, const char *const *names,
                                  size_t name_count, struct arena *scratch, struct arena *arena,

@@ -16,6 +16,8 @@ struct text {
 #define TEXT(literal)  ((struct text){"" literal, sizeof(literal) - 1})
 #define TEXT_FMT       "%.*s"
 #define TEXT_ARG(text) (int)(text).len, (text).bytes
+#define TEXT_CUT(text, bytes_max) \
+    (int)((text).len < (bytes_max) ? (text).len : (bytes_max)), (text).bytes
 
 static inline struct text text_of(const char *string)
 {

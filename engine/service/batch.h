@@ -48,7 +48,7 @@ struct acks {
 };
 
 struct batch_event {
-    struct event event;    /* texts in the batch's arena */
+    struct event event;    /* in the batch's arena, texts in `line` too */
     struct text line;      /* as it came; borrowed from a body */
     uint64_t seq;          /* 0 until committed, and for duplicates */
     uint32_t request;      /* position in acks->requests */
