@@ -8,11 +8,18 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+enum owner {
+    OWNER_BUSY,    /* will look again by itself */
+    OWNER_WAITING, /* found nothing; the next push wakes it */
+    OWNER_WOKEN,   /* the descriptor is readable */
+};
+
 struct queue {
     pthread_mutex_t mutex;
     struct work *first;
     struct work **last;
-    int fd; /* eventfd: 1 when something was pushed on an empty queue */
+    enum owner owner;
+    int fd; /* eventfd */
 };
 
 struct queue *queue_create(void)
@@ -24,6 +31,7 @@ struct queue *queue_create(void)
     }
     pthread_mutex_init(&queue->mutex, NULL);
     queue->last = &queue->first;
+    queue->owner = OWNER_WAITING;
     return queue;
 }
 
@@ -37,18 +45,30 @@ void queue_destroy(struct queue *queue)
     free(queue);
 }
 
+/* The descriptor changes under the mutex, together with `owner`. */
+static void wake(struct queue *queue)
+{
+    ssize_t written = write(queue->fd, &(uint64_t){1}, sizeof(uint64_t));
+    assert(written == sizeof(uint64_t));
+    queue->owner = OWNER_WOKEN;
+}
+
+static void woken(struct queue *queue)
+{
+    uint64_t count;
+    ssize_t drained = read(queue->fd, &count, sizeof count);
+    assert(drained == sizeof count);
+}
+
 void queue_push(struct queue *queue, struct work *work)
 {
     work->next = NULL;
     pthread_mutex_lock(&queue->mutex);
-    bool was_empty = queue->first == NULL;
     *queue->last = work;
     queue->last = &work->next;
+    if (queue->owner == OWNER_WAITING)
+        wake(queue);
     pthread_mutex_unlock(&queue->mutex);
-    if (was_empty) {
-        ssize_t written = write(queue->fd, &(uint64_t){1}, sizeof(uint64_t));
-        assert(written == sizeof(uint64_t));
-    }
 }
 
 static struct work *take_all(struct queue *queue)
@@ -57,28 +77,21 @@ static struct work *take_all(struct queue *queue)
     struct work *first = queue->first;
     queue->first = NULL;
     queue->last = &queue->first;
+    if (queue->owner == OWNER_WOKEN)
+        woken(queue);
+    queue->owner = first == NULL ? OWNER_WAITING : OWNER_BUSY;
     pthread_mutex_unlock(&queue->mutex);
     return first;
-}
-
-static void drain_fd(struct queue *queue)
-{
-    uint64_t count;
-    ssize_t drained = read(queue->fd, &count, sizeof count);
-    (void)drained; /* EAGAIN: it was drained already */
 }
 
 struct work *queue_take(struct queue *queue, int timeout_ms)
 {
     struct work *work = take_all(queue);
-    while (work == NULL) {
+    while (work == NULL && timeout_ms != 0) {
         struct pollfd ready = {.fd = queue->fd, .events = POLLIN};
-        if (timeout_ms != 0 && poll(&ready, 1, timeout_ms) <= 0)
+        if (poll(&ready, 1, timeout_ms) <= 0)
             return NULL; /* timed out; EINTR counts as that, the caller looks at its clock anyway */
-        drain_fd(queue);
         work = take_all(queue);
-        if (timeout_ms >= 0)
-            break;
     }
     return work;
 }

@@ -2,7 +2,8 @@
  *
  * A thing that travels starts with a `struct work`. A queue takes things from any thread and gives all of
  * them, in order, to the one thread that owns it; whoever takes a thing owns it from then on, so nothing
- * else is shared. A push wakes the owner only when the queue was empty: under load there are no wake-ups.
+ * else is shared. A push wakes the owner only when the last look found nothing: under load there are no
+ * wake-ups.
  *
  * A queue's owner sleeps either in queue_take() or in its own poll loop, watching queue_fd(). */
 #ifndef SERVICE_WORK_H
@@ -34,7 +35,7 @@ void queue_push(struct queue *queue, struct work *work);
 /* queue_take - everything queued, oldest first; waits up to timeout_ms (-1: forever, 0: not at all).
  * NULL after the timeout. */
 struct work *queue_take(struct queue *queue, int timeout_ms);
-/* A descriptor that is readable while there may be something to take. */
+/* A descriptor that becomes readable when something is pushed after a take that gave NULL. */
 int queue_fd(const struct queue *queue);
 
 #endif
