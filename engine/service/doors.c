@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
@@ -39,6 +40,8 @@ static const char state_full[] = "the disk is full: the state cannot be saved";
 
 struct door {
     void *socket;
+    int fd;    /* readable when the socket has news, until it is looked at: ZMQ_FD in zmq_getsockopt(3) */
+    bool look; /* it may have something to receive that `fd` doesn't tell: it was used since */
     char endpoint[ENDPOINT_BYTES];
 };
 
@@ -57,6 +60,7 @@ struct doors {
     struct door query;
     struct door results;
     struct queue *queue;
+    bool queue_look; /* likewise */
     struct arena scratch;
     struct work *spare_batches;
     size_t spare_batch_count;
@@ -103,6 +107,9 @@ static bool bind_door(struct door *door, const char *name, const char *endpoint,
     }
     size_t len = sizeof door->endpoint;
     zmq_getsockopt(door->socket, ZMQ_LAST_ENDPOINT, door->endpoint, &len);
+    len = sizeof door->fd;
+    zmq_getsockopt(door->socket, ZMQ_FD, &door->fd, &len);
+    door->look = true;
     return true;
 }
 
@@ -133,7 +140,8 @@ bool doors_open(struct doors **out, const struct settings *settings, struct stat
                             .stats = stats,
                             .subscriptions = subscriptions,
                             .context = zmq_ctx_new(),
-                            .queue = queue_create()};
+                            .queue = queue_create(),
+                            .queue_look = true};
     arena_init(&doors->scratch, SCRATCH_BYTES);
     /* one producer can't have more answers to come than there are events in flight */
     if (!open_door(doors, &doors->events, ZMQ_ROUTER, "events", settings->events,
@@ -203,6 +211,7 @@ const char *doors_results(const struct doors *doors)
 static void send_reply(struct doors *doors, struct door *door, const struct envelope *envelope,
                        struct text reply)
 {
+    door->look = true;
     for (size_t i = 0; i < envelope->frame_count; i++) {
         struct text frame = envelope->frames[i];
         if (zmq_send(door->socket, frame.bytes, frame.len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
@@ -235,6 +244,7 @@ static void send_results(struct doors *doors, struct results *results)
 {
     struct text topic, payload;
     uint64_t count = 0;
+    doors->results.look = true;
     for (size_t at = 0; results_next(results, &at, &topic, &payload); count++) {
         zmq_send(doors->results.socket, topic.bytes, topic.len, ZMQ_SNDMORE | ZMQ_DONTWAIT);
         zmq_send(doors->results.socket, payload.bytes, payload.len, ZMQ_DONTWAIT);
@@ -339,15 +349,16 @@ static void drop_rest(void *socket, zmq_msg_t *frame)
 }
 
 /* One message: the envelope up to its empty frame into `arena`, the body's frame into `body`. */
-static enum received receive(void *socket, struct arena *arena, struct envelope *envelope,
+static enum received receive(struct door *door, struct arena *arena, struct envelope *envelope,
                              zmq_msg_t *body)
 {
     envelope->frame_count = 0;
     bool envelope_ended = false;
     for (;;) {
         zmq_msg_init(body);
-        if (zmq_msg_recv(body, socket, ZMQ_DONTWAIT) < 0) {
+        if (zmq_msg_recv(body, door->socket, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(body);
+            door->look = false;
             return RECEIVED_NOTHING;
         }
         if (envelope_ended && !zmq_msg_more(body))
@@ -359,7 +370,7 @@ static enum received receive(void *socket, struct arena *arena, struct envelope 
         envelope->frames[envelope->frame_count++] = arena_copy(arena, frame);
         zmq_msg_close(body);
     }
-    drop_rest(socket, body);
+    drop_rest(door->socket, body);
     zmq_msg_close(body);
     return RECEIVED_MALFORMED;
 }
@@ -394,12 +405,9 @@ static size_t envelope_bytes(const struct envelope *envelope)
     return bytes;
 }
 
-/* Fills one batch with what has arrived. False when nothing had. */
-static bool take_events(struct doors *doors, struct partition *partition)
+/* Fills one batch with what has arrived. */
+static void take_events(struct doors *doors, struct partition *partition, enum overload level)
 {
-    enum overload level = overload(doors);
-    if (level == OVERLOAD_STOP)
-        return false; /* the senders' queues fill up, then they wait */
     struct batch *batch = spare_batch(doors);
     if (level == OVERLOAD_REFUSE)
         batch->refuse = overloaded;
@@ -412,7 +420,7 @@ static bool take_events(struct doors *doors, struct partition *partition)
         struct envelope envelope;
         zmq_msg_t body;
         enum received received =
-            receive(doors->events.socket, &batch->acks->arena, &envelope, &body);
+            receive(&doors->events, &batch->acks->arena, &envelope, &body);
         if (received == RECEIVED_NOTHING)
             break;
         if (received == RECEIVED_MALFORMED) {
@@ -423,9 +431,7 @@ static bool take_events(struct doors *doors, struct partition *partition)
             batch->body_bytes += envelope_bytes(&envelope);
         }
     }
-    bool any = batch->acks->request_count > 0;
     hand_over(doors, partition, batch);
-    return any;
 }
 
 static bool too_many_queries(const struct doors *doors)
@@ -434,21 +440,19 @@ static bool too_many_queries(const struct doors *doors)
            doors->query_bytes_in_flight >= QUERY_BYTES_MAX;
 }
 
-static bool take_queries(struct doors *doors, struct partition *partition)
+static void take_queries(struct doors *doors, struct partition *partition)
 {
-    for (int i = 0; i < QUERIES_AT_ONCE; i++) {
-        if (too_many_queries(doors))
-            return i > 0;
+    for (int i = 0; i < QUERIES_AT_ONCE && !too_many_queries(doors); i++) {
         struct query *query = query_create();
         zmq_msg_t body;
         enum received received =
-            receive(doors->query.socket, &query->arena, &query->envelope, &body);
+            receive(&doors->query, &query->arena, &query->envelope, &body);
         if (received != RECEIVED_REQUEST) {
             if (received == RECEIVED_MALFORMED)
                 malformed(doors, &doors->query, &query->envelope);
             query_destroy(query);
             if (received == RECEIVED_NOTHING)
-                return i > 0;
+                return;
             continue;
         }
         struct text text = {zmq_msg_data(&body), zmq_msg_size(&body)};
@@ -461,17 +465,14 @@ static bool take_queries(struct doors *doors, struct partition *partition)
         query->bytes_in_flight = query->arena.used_bytes;
         queue_push(partition->apply_queue, &query->work);
     }
-    return true;
 }
 
 /* An XPUB is told what its subscribers want: one byte, 1 or 0, and the prefix. */
-static bool take_subscriptions(struct doors *doors)
+static void take_subscriptions(struct doors *doors)
 {
     zmq_msg_t message;
     zmq_msg_init(&message);
-    bool any = false;
     while (zmq_msg_recv(&message, doors->results.socket, ZMQ_DONTWAIT) >= 0) {
-        any = true;
         const char *bytes = zmq_msg_data(&message);
         size_t len = zmq_msg_size(&message);
         if (len >= 1 && (bytes[0] == 0 || bytes[0] == 1))
@@ -479,7 +480,7 @@ static bool take_subscriptions(struct doors *doors)
                                  bytes[0] == 1);
     }
     zmq_msg_close(&message);
-    return any;
+    doors->results.look = false;
 }
 
 /* --- finished work --------------------------------------------------------------------------------------- */
@@ -520,15 +521,14 @@ static void finish(struct doors *doors, struct work *work)
     abort();
 }
 
-static bool take_finished(struct doors *doors, int timeout_ms)
+static void take_finished(struct doors *doors, int timeout_ms)
 {
     struct work *work = queue_take(doors->queue, timeout_ms), *next;
-    bool any = work != NULL;
+    doors->queue_look = work != NULL;
     for (; work != NULL; work = next) {
         next = work->next;
         finish(doors, work);
     }
-    return any;
 }
 
 /* --- the loop -------------------------------------------------------------------------------------------- */
@@ -540,25 +540,35 @@ static int read_signal(int signal_fd)
     return read(signal_fd, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
 }
 
-/* Sleeps until something arrives. */
-static void wait_for_work(struct doors *doors, int signal_fd)
+/* Finds out which doors to look at, and whether there is a signal; sleeps until there is something to do. */
+static bool wait_for_news(struct doors *doors, int signal_fd)
 {
-    enum { SIGNAL, QUEUE, QUERY, RESULTS, EVENTS, COUNT };
-    zmq_pollitem_t items[COUNT] = {
-        [SIGNAL] = {NULL, signal_fd, ZMQ_POLLIN, 0},
-        [QUEUE] = {NULL, queue_fd(doors->queue), ZMQ_POLLIN, 0},
-        [QUERY] = {doors->query.socket, 0,
-                   too_many_queries(doors) ? 0 : ZMQ_POLLIN, 0},
-        [RESULTS] = {doors->results.socket, 0, ZMQ_POLLIN, 0},
-        [EVENTS] = {doors->events.socket, 0, overload(doors) == OVERLOAD_STOP ? 0 : ZMQ_POLLIN, 0},
+    bool events = overload(doors) != OVERLOAD_STOP; /* else the senders' queues fill up, then they wait */
+    bool query = !too_many_queries(doors);
+    bool busy = doors->queue_look || (events && doors->events.look) || (query && doors->query.look) ||
+                doors->results.look;
+    enum { SIGNAL, QUEUE, EVENTS, QUERY, RESULTS, COUNT };
+    struct pollfd items[COUNT] = {
+        [SIGNAL] = {.fd = signal_fd, .events = POLLIN},
+        [QUEUE] = {.fd = queue_fd(doors->queue), .events = POLLIN},
+        [EVENTS] = {.fd = events ? doors->events.fd : -1, .events = POLLIN},
+        [QUERY] = {.fd = query ? doors->query.fd : -1, .events = POLLIN},
+        [RESULTS] = {.fd = doors->results.fd, .events = POLLIN},
     };
-    zmq_poll(items, COUNT, -1);
+    if (poll(items, COUNT, busy ? 0 : -1) <= 0)
+        return false;
+    doors->queue_look |= items[QUEUE].revents != 0;
+    doors->events.look |= items[EVENTS].revents != 0;
+    doors->query.look |= items[QUERY].revents != 0;
+    doors->results.look |= items[RESULTS].revents != 0;
+    return items[SIGNAL].revents != 0;
 }
 
 int doors_run(struct doors *doors, struct partition *partition, int signal_fd, struct err *err)
 {
     for (;;) {
-        bool busy = take_finished(doors, 0);
+        if (doors->queue_look)
+            take_finished(doors, 0);
         if (doors->err.code != ERR_NONE) {
             *err = doors->err;
             return DOORS_FAILED;
@@ -567,14 +577,18 @@ int doors_run(struct doors *doors, struct partition *partition, int signal_fd, s
             doors->rules_active = false;
             return DOORS_RULES_ACTIVE;
         }
-        busy |= take_events(doors, partition);
-        busy |= take_queries(doors, partition);
-        busy |= take_subscriptions(doors);
-        int signal_number = read_signal(signal_fd); /* under load too */
-        if (signal_number != 0)
-            return signal_number;
-        if (!busy)
-            wait_for_work(doors, signal_fd);
+        enum overload level = overload(doors);
+        if (doors->events.look && level != OVERLOAD_STOP)
+            take_events(doors, partition, level);
+        if (doors->query.look)
+            take_queries(doors, partition);
+        if (doors->results.look)
+            take_subscriptions(doors);
+        if (wait_for_news(doors, signal_fd)) {
+            int signal_number = read_signal(signal_fd);
+            if (signal_number != 0)
+                return signal_number;
+        }
     }
 }
 
