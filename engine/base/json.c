@@ -316,21 +316,23 @@ static struct text keep_string(struct tree *tree, const char *decoded, const str
     return borrow ? text : arena_copy(keep->arena, text);
 }
 
-static struct value next_number(struct tree *tree, const cJSON *node)
+static void next_number(struct tree *tree, const cJSON *node, struct value *value)
 {
     bool dotted = tree->next++->special;
     double number = node->valuedouble;
     bool whole = fabs(number) <= (double)JSON_INTEGER_MAX && number == floor(number);
     if (whole && !dotted && !(number == 0 && signbit(number)))
-        return (struct value){.kind = VALUE_INTEGER, .integer = (int64_t)number};
-    return (struct value){.kind = VALUE_DOUBLE, .number = number};
+        *value = (struct value){.kind = VALUE_INTEGER, .integer = (int64_t)number};
+    else
+        *value = (struct value){.kind = VALUE_DOUBLE, .number = number};
 }
 
 static void write_node(struct buf *buf, const cJSON *node, struct tree *tree)
 {
     switch (kind_of(node)) {
     case cJSON_Number: {
-        struct value value = next_number(tree, node);
+        struct value value;
+        next_number(tree, node, &value);
         json_value(buf, &value);
         return;
     }
@@ -366,22 +368,30 @@ static void write_node(struct buf *buf, const cJSON *node, struct tree *tree)
     abort();
 }
 
-static struct value next_value(struct tree *tree, const cJSON *node, const struct keep *keep)
+/* Values are written where they stay: to copy what was written just before is slow (the processor cannot
+ * forward two small stores to one large load). */
+static void next_value(struct tree *tree, const cJSON *node, const struct keep *keep,
+                       struct value *value)
 {
     switch (kind_of(node)) {
     case cJSON_String:
-        return value_string(keep_string(tree, node->valuestring, keep));
+        value->kind = VALUE_STRING;
+        value->text = keep_string(tree, node->valuestring, keep);
+        return;
     case cJSON_Number:
-        return next_number(tree, node);
+        next_number(tree, node, value);
+        return;
     case cJSON_True:
     case cJSON_False:
-        return value_boolean(kind_of(node) == cJSON_True);
+        *value = value_boolean(kind_of(node) == cJSON_True);
+        return;
     case cJSON_NULL:
-        return (struct value){.kind = VALUE_NULL};
+        value->kind = VALUE_NULL;
+        return;
     }
     struct buf buf = {.arena = keep->arena};
     write_node(&buf, node, tree);
-    return (struct value){.kind = VALUE_JSON, .text = buf_text(&buf)};
+    *value = (struct value){.kind = VALUE_JSON, .text = buf_text(&buf)};
 }
 
 static size_t child_count(const cJSON *node)
@@ -398,17 +408,18 @@ static struct field *field_array(const cJSON *object, struct arena *arena)
     return arena_alloc(arena, (count > 0 ? count : 1) * sizeof(struct field));
 }
 
-static struct field next_field(struct tree *tree, const cJSON *child, const struct keep *keep)
+static void next_field(struct tree *tree, const cJSON *child, const struct keep *keep,
+                       struct field *field)
 {
-    struct text key = keep_string(tree, child->string, keep);
-    return (struct field){key, next_value(tree, child, keep)};
+    field->key = keep_string(tree, child->string, keep);
+    next_value(tree, child, keep, &field->value);
 }
 
 static struct fields next_fields(struct tree *tree, const cJSON *object, const struct keep *keep)
 {
     struct fields fields = {field_array(object, keep->arena), 0};
     for (const cJSON *child = object->child; child != NULL; child = child->next)
-        fields.items[fields.count++] = next_field(tree, child, keep);
+        next_field(tree, child, keep, &fields.items[fields.count++]);
     return fields;
 }
 
@@ -456,7 +467,7 @@ bool json_parse_object_expanding(struct text text, unsigned depth_max, const cha
     for (const cJSON *child = tree.root->child; child != NULL; child = child->next) {
         size_t position = name_position(child, names, name_count);
         if (position == name_count) {
-            top.items[top.count++] = next_field(&tree, child, &keep);
+            next_field(&tree, child, &keep, &top.items[top.count++]);
         } else {
             tree.next++; /* the key */
             expanded[position] = next_fields(&tree, child, &keep);
@@ -472,7 +483,7 @@ bool json_parse_value(struct text text, struct arena *scratch, struct arena *are
     struct tree tree;
     if (!parse_tree(text, JSON_DEPTH_MAX, scratch, &tree, err))
         return false;
-    *value = next_value(&tree, tree.root, &(struct keep){arena, false});
+    next_value(&tree, tree.root, &(struct keep){arena, false}, value);
     return true;
 }
 
@@ -487,7 +498,7 @@ bool json_parse_array(struct text text, struct arena *scratch, struct arena *are
     struct value *items = arena_alloc(arena, (child_count(tree.root) + 1) * sizeof *items);
     size_t count = 0;
     for (const cJSON *child = tree.root->child; child != NULL; child = child->next)
-        items[count++] = next_value(&tree, child, &(struct keep){arena, false});
+        next_value(&tree, child, &(struct keep){arena, false}, &items[count++]);
     *values = items;
     *value_count = count;
     return true;
