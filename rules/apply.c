@@ -8,18 +8,6 @@ static void put_text(struct members *members, struct text key, struct text text)
     members->fields.items[members->fields.count++] = (struct field){key, value_string(text)};
 }
 
-/* As arena_format "%lld", which took longer than the rest of the message. */
-static struct text decimal(uint64_t number, struct arena *arena)
-{
-    enum { DIGITS_MAX = 20 };
-    char *end = (char *)arena_alloc(arena, DIGITS_MAX) + DIGITS_MAX;
-    char *digits = end;
-    do
-        *--digits = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    return (struct text){digits, (size_t)(end - digits)};
-}
-
 /* The event's own metadata, under what only the engine may say: a producer can't pass for another
  * device or scope. The same keys as ThingsBoard's transports and its attribute service set. */
 static struct members first_metadata(const struct event *event, const struct apply_input *input,
@@ -32,7 +20,8 @@ static struct members first_metadata(const struct event *event, const struct app
     members.fields.items = arena_alloc(input->arena, capacity * sizeof(struct field));
     put_text(&members, TEXT("deviceName"), event->device);
     put_text(&members, TEXT("deviceType"), input->device_type);
-    put_text(&members, TEXT("ts"), decimal((uint64_t)ts_ms, input->arena));
+    char *digits = arena_alloc(input->arena, DECIMAL_BYTES);
+    put_text(&members, TEXT("ts"), text_decimal((uint64_t)ts_ms, digits));
     if (event->has_scope)
         put_text(&members, TEXT("scope"), text_of(scope_name(event->scope)));
     size_t engine_count = members.fields.count;

@@ -14,8 +14,9 @@ void buf_fini(struct buf *buf)
     *buf = (struct buf){.arena = buf->arena};
 }
 
-static void buf_grow(struct buf *buf, size_t needed)
+void buf_grow(struct buf *buf, size_t bytes)
 {
+    size_t needed = buf->len + bytes;
     size_t capacity = buf->capacity < BUF_FIRST_BYTES ? BUF_FIRST_BYTES : buf->capacity;
     while (capacity < needed)
         capacity *= 2;
@@ -34,25 +35,10 @@ static void buf_grow(struct buf *buf, size_t needed)
     buf->capacity = capacity;
 }
 
-char *buf_room(struct buf *buf, size_t bytes)
+void buf_unsigned(struct buf *buf, uint64_t number)
 {
-    if (buf->capacity - buf->len < bytes)
-        buf_grow(buf, buf->len + bytes);
-    return buf->bytes + buf->len;
-}
-
-void buf_append(struct buf *buf, struct text text)
-{
-    if (text.len == 0)
-        return;
-    memcpy(buf_room(buf, text.len), text.bytes, text.len);
-    buf->len += text.len;
-}
-
-void buf_byte(struct buf *buf, char byte)
-{
-    *buf_room(buf, 1) = byte;
-    buf->len++;
+    char digits[DECIMAL_BYTES];
+    buf_append(buf, text_decimal(number, digits));
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)
@@ -95,8 +81,14 @@ void json_string(struct buf *buf, struct text text)
     enum { ESCAPE_BYTES_MAX = 6 }; /* \u001f */
     char *out = buf_room(buf, text.len * ESCAPE_BYTES_MAX + 2);
     *out++ = '"';
-    for (size_t i = 0; i < text.len; i++) {
-        char byte = text.bytes[i];
+    for (size_t i = 0;;) {
+        size_t plain = text_plain_length(text.bytes + i, text.len - i);
+        if (plain > 0)
+            out = mempcpy(out, text.bytes + i, plain);
+        i += plain;
+        if (i == text.len)
+            break;
+        char byte = text.bytes[i++];
         if ((unsigned char)byte >= 0x20 && byte != '"' && byte != '\\') {
             *out++ = byte;
             continue;
@@ -117,24 +109,11 @@ void json_string(struct buf *buf, struct text text)
     buf->len = (size_t)(out - buf->bytes);
 }
 
-static void json_unsigned(struct buf *buf, uint64_t number)
-{
-    char digits[20];
-    size_t count = 0;
-    do
-        digits[count++] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    char *out = buf_room(buf, count);
-    for (size_t i = 0; i < count; i++)
-        out[i] = digits[count - 1 - i];
-    buf->len += count;
-}
-
 static void json_integer(struct buf *buf, int64_t number)
 {
     if (number < 0)
         buf_byte(buf, '-');
-    json_unsigned(buf, number < 0 ? -(uint64_t)number : (uint64_t)number);
+    buf_unsigned(buf, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
 void json_value(struct buf *buf, const struct value *value)
@@ -196,7 +175,7 @@ void json_member_integer(struct buf *buf, const char *key, int64_t integer)
 void json_member_unsigned(struct buf *buf, const char *key, uint64_t integer)
 {
     json_key(buf, key);
-    json_unsigned(buf, integer);
+    buf_unsigned(buf, integer);
 }
 
 void json_member_boolean(struct buf *buf, const char *key, bool boolean)

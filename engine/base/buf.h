@@ -26,9 +26,27 @@ static inline struct text buf_text(const struct buf *buf)
 }
 
 /* buf_room - make room for `bytes` more and return where they go; len is the caller's to raise. */
-char *buf_room(struct buf *buf, size_t bytes);
-void buf_append(struct buf *buf, struct text text);
-void buf_byte(struct buf *buf, char byte);
+void buf_grow(struct buf *buf, size_t bytes);
+static inline char *buf_room(struct buf *buf, size_t bytes)
+{
+    if (buf->capacity - buf->len < bytes)
+        buf_grow(buf, bytes);
+    return buf->bytes + buf->len;
+}
+static inline void buf_append(struct buf *buf, struct text text)
+{
+    if (text.len == 0)
+        return;
+    memcpy(buf_room(buf, text.len), text.bytes, text.len);
+    buf->len += text.len;
+}
+static inline void buf_byte(struct buf *buf, char byte)
+{
+    *buf_room(buf, 1) = byte;
+    buf->len++;
+}
+/* buf_unsigned - the number in decimal. */
+void buf_unsigned(struct buf *buf, uint64_t number);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* JSON: json_string quotes and escapes; json_value writes any value; json_key writes `"key":` with a

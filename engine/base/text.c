@@ -3,6 +3,15 @@
 #include <ctype.h>
 #include <endian.h>
 
+struct text text_decimal(uint64_t number, char digits[DECIMAL_BYTES])
+{
+    size_t at = DECIMAL_BYTES;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return (struct text){digits + at, DECIMAL_BYTES - at};
+}
+
 /* Is the byte special? In a word of eight, the high bit of each that is; above the first, of some others
  * too, since a subtraction borrows from the next byte. (Bit Twiddling Hacks, "determine if a word has a
  * byte less than n") */
@@ -12,6 +21,11 @@ static uint64_t special_bytes(uint64_t word)
     return (word | (word - ones * 0x20) | ((word ^ ones * '"') - ones) | ((word ^ ones * '\\') - ones) |
             ((word ^ ones * 0x7F) - ones)) &
            (ones * 0x80);
+}
+
+static bool is_plain(unsigned char byte)
+{
+    return byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
 }
 
 size_t text_plain_length(const char *bytes, size_t left)
@@ -27,7 +41,7 @@ size_t text_plain_length(const char *bytes, size_t left)
         if (length < left && left - length < sizeof word)
             length = left - sizeof word; /* the last word, once more in part */
     }
-    while (length < left && (special_bytes((unsigned char)bytes[length]) & 0x80) == 0)
+    while (length < left && is_plain((unsigned char)bytes[length]))
         length++;
     return length;
 }

@@ -57,6 +57,10 @@ static inline uint64_t text_fnv1a64(struct text text, uint64_t hash)
 }
 #define FNV1A64_START UINT64_C(14695981039346656037)
 
+/* text_decimal - the number's digits, at the end of `digits`, borrowed from there. */
+enum { DECIMAL_BYTES = 20 };
+struct text text_decimal(uint64_t number, char digits[DECIMAL_BYTES]);
+
 /* text_plain_length - how many bytes from there on are printable ASCII without '"' and '\\': those that
  * mean nothing special in JSON, in UTF-8 or to a terminal. Looks at eight at a time. */
 size_t text_plain_length(const char *bytes, size_t left);
