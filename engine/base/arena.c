@@ -17,34 +17,55 @@ void arena_init(struct arena *arena, size_t chunk_bytes)
     *arena = (struct arena){.chunk_bytes = chunk_bytes};
 }
 
+static void free_chunks(struct arena_chunk *chunk)
+{
+    while (chunk != NULL) {
+        struct arena_chunk *older = chunk->older;
+        free(chunk);
+        chunk = older;
+    }
+}
+
 void arena_fini(struct arena *arena)
 {
-    while (arena->chunks != NULL) {
-        struct arena_chunk *older = arena->chunks->older;
-        free(arena->chunks);
-        arena->chunks = older;
-    }
+    free_chunks(arena->chunks);
+    arena->chunks = NULL;
     arena->next = arena->end = NULL;
     arena->used_bytes = 0;
+}
+
+static size_t keep_bytes(const struct arena *arena)
+{
+    return arena->chunk_bytes * ARENA_KEEP_CHUNKS;
 }
 
 void arena_reset(struct arena *arena)
 {
     arena->used_bytes = 0;
-    if (arena->chunks == NULL)
-        return;
-    while (arena->chunks->older != NULL) {
-        struct arena_chunk *older = arena->chunks->older;
-        free(arena->chunks);
-        arena->chunks = older;
+    struct arena_chunk *kept = arena->chunks;
+    while (kept != NULL && kept->bytes > keep_bytes(arena)) {
+        struct arena_chunk *older = kept->older;
+        free(kept);
+        kept = older;
     }
-    arena->next = arena->chunks->data;
-    arena->end = arena->next + arena->chunks->bytes;
+    arena->chunks = kept;
+    if (kept == NULL) {
+        arena->next = arena->end = NULL;
+        return;
+    }
+    free_chunks(kept->older);
+    kept->older = NULL;
+    arena->next = kept->data;
+    arena->end = kept->data + kept->bytes;
 }
 
 static void arena_grow(struct arena *arena, size_t bytes)
 {
-    size_t size = bytes > arena->chunk_bytes ? bytes : arena->chunk_bytes;
+    size_t size = arena->chunks == NULL ? arena->chunk_bytes : arena->chunks->bytes * 2;
+    if (size > keep_bytes(arena))
+        size = keep_bytes(arena);
+    if (size < bytes)
+        size = bytes;
     struct arena_chunk *chunk = malloc(sizeof *chunk + size);
     if (chunk == NULL) {
         fputs("out of memory\n", stderr);

@@ -1,7 +1,7 @@
 /* arena.h - memory that is freed all at once.
  *
- * One arena per lifetime (process, rule set, batch, message). Allocation is a pointer bump; reset keeps
- * the first chunk, so that a warm arena calls malloc no more. Running out of memory aborts: every input
+ * One arena per lifetime (process, rule set, batch, message). Allocation is a pointer bump. Chunks double
+ * up to a bound, and a reset keeps the largest within it, so that a warm arena calls malloc no more. Running out of memory aborts: every input
  * is bounded, so a failing malloc means that the machine, not the input, is at its end.
  * One owner, one thread at a time. */
 #ifndef BASE_ARENA_H
@@ -12,15 +12,16 @@
 struct arena_chunk;
 
 struct arena {
-    struct arena_chunk *chunks; /* newest first; the last one is kept over a reset */
+    struct arena_chunk *chunks; /* newest first */
     char *next;
     char *end;
     size_t chunk_bytes;
     size_t used_bytes; /* handed out since the last reset */
 };
 
-/* arena_init - chunk_bytes is the size of the kept chunk and the least size of further ones; the first
- * is taken at the first allocation. */
+/* arena_init - chunk_bytes is the size of the first chunk, which is taken at the first allocation; at most
+ * ARENA_KEEP_CHUNKS times as much is kept over a reset. */
+enum { ARENA_KEEP_CHUNKS = 16 };
 void arena_init(struct arena *arena, size_t chunk_bytes);
 void arena_fini(struct arena *arena);
 
