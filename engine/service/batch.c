@@ -30,23 +30,13 @@ struct batch *batch_create(void)
     return batch;
 }
 
-static void close_bodies(struct batch *batch)
-{
-    for (size_t i = 0; i < batch->body_count; i++)
-        zmq_msg_close(batch->bodies[i]);
-    batch->body_count = 0;
-    batch->body_bytes = 0;
-}
-
 void batch_destroy(struct batch *batch)
 {
     if (batch == NULL)
         return;
-    close_bodies(batch);
     acks_destroy(batch->acks);
     arena_fini(&batch->arena);
     free(batch->events);
-    free(batch->bodies);
     free(batch);
 }
 
@@ -67,7 +57,6 @@ void acks_clear(struct acks *acks)
 
 void batch_clear(struct batch *batch)
 {
-    close_bodies(batch);
     arena_reset(&batch->arena);
     batch->event_count = 0;
     batch->refuse = NULL;
@@ -166,33 +155,31 @@ static bool may_name_source(struct text body)
            memmem(body.bytes, body.len, "\\u", 2) != NULL; /* a key can be written with escapes */
 }
 
-void batch_add(struct batch *batch, const struct envelope *envelope, zmq_msg_t *body,
+void batch_add(struct batch *batch, const struct envelope *envelope, struct text body,
                struct arena *scratch)
 {
-    batch->bodies = grow(batch->bodies, batch->body_count, &batch->body_capacity,
-                         sizeof *batch->bodies);
-    zmq_msg_t *kept = arena_alloc(&batch->arena, sizeof *kept);
-    batch->bodies[batch->body_count++] = kept;
-    zmq_msg_init(kept);
-    zmq_msg_move(kept, body);
-    struct text text = {zmq_msg_data(kept), zmq_msg_size(kept)};
-    batch->body_bytes += text.len;
-
     struct request *request = add_request(batch->acks, envelope);
-    if (batch->refuse != NULL && !may_name_source(text)) {
+    if (batch->refuse != NULL && !may_name_source(body)) {
         request->refused = batch->refuse;
         return;
     }
-    if (text.len > REQUEST_BYTES_MAX)
+    if (body.len > REQUEST_BYTES_MAX)
         request->failed = failed_reply(&batch->acks->arena, ERR_TOO_LARGE,
                                        "a request is at most 1048576 bytes; send fewer events at once");
     else
-        add_lines(batch, request, text, scratch);
+        add_lines(batch, request, arena_copy(&batch->arena, body), scratch);
     if (request->failed.len == 0 && request->rejected == 0 &&
         (batch->event_count == 0 ||
          batch->events[batch->event_count - 1].request != batch->acks->request_count - 1))
         request->failed = failed_reply(&batch->acks->arena, ERR_BAD_EVENT,
                                        "there is no event in this request; send one JSON object a line");
+}
+
+size_t batch_bytes(const struct batch *batch)
+{
+    const struct acks *acks = batch->acks;
+    return batch->arena.used_bytes + batch->event_count * sizeof *batch->events +
+           acks->arena.used_bytes + acks->request_count * sizeof *acks->requests;
 }
 
 static void member(struct buf *reply, struct text key, uint64_t number)

@@ -8,8 +8,6 @@
 #ifndef SERVICE_BATCH_H
 #define SERVICE_BATCH_H
 
-#include <zmq.h>
-
 #include "engine/base/buf.h"
 #include "engine/service/work.h"
 #include "rules/event.h"
@@ -48,8 +46,8 @@ struct acks {
 };
 
 struct batch_event {
-    struct event event;    /* in the batch's arena, texts in `line` too */
-    struct text line;      /* as it came; borrowed from a body */
+    struct event event;    /* in the batch's arena */
+    struct text line;      /* as it came; likewise */
     uint64_t seq;          /* 0 until committed, and for duplicates */
     uint32_t request;      /* position in acks->requests */
 };
@@ -63,10 +61,6 @@ struct batch {
     struct batch_event *events;
     size_t event_count;
     size_t event_capacity;
-    zmq_msg_t **bodies; /* in the arena: a short body lies inside its zmq_msg_t, which must not move */
-    size_t body_count;
-    size_t body_capacity;
-    size_t body_bytes;
     size_t bytes_in_flight; /* as the door counted them when it handed the batch over */
 };
 
@@ -82,10 +76,13 @@ void acks_clear(struct acks *acks);
 /* batch_pair - give a batch that was parted from its acks others: `acks`, cleared, or NULL for new ones. */
 void batch_pair(struct batch *batch, struct acks *acks);
 
-/* batch_add - parse one request's body into the batch; takes the message over. The envelope's frames are
- * in the acks' arena already. `scratch` is left with garbage in it. */
-void batch_add(struct batch *batch, const struct envelope *envelope, zmq_msg_t *body,
+/* batch_add - parse one request's body, which is copied, into the batch. The envelope's frames are in the
+ * acks' arena already. `scratch` is left with garbage in it. */
+void batch_add(struct batch *batch, const struct envelope *envelope, struct text body,
                struct arena *scratch);
+
+/* batch_bytes - what the batch and its acks hold now. */
+size_t batch_bytes(const struct batch *batch);
 
 /* request_reply - the reply's JSON. */
 void request_reply(const struct request *request, struct buf *reply);

@@ -20,7 +20,7 @@ enum {
     ENDPOINT_BYTES = 256,
     BATCH_EVENTS = 2000,           /* a batch is handed on when it has this many */
     BATCH_MESSAGES = 2000,         /* or came in this many messages, malformed ones included */
-    BATCH_BYTES = 512 * 1024,      /* or its requests have this many bytes */
+    BATCH_BYTES = 1024 * 1024,     /* or has this many bytes, with what malformed messages leave */
     QUERIES_AT_ONCE = 64,          /* then events get their turn again */
     UNREAD_ANSWERS_MAX = 256,      /* of one asker, of up to some MiB each; more are dropped */
     QUERY_BYTES_MAX = 16 << 20,    /* of questions under way; then they wait in their sockets */
@@ -310,7 +310,7 @@ static void hand_over(struct doors *doors, struct partition *partition, struct b
         return;
     }
     batch->received_ms = clock_wall_ms();
-    batch->bytes_in_flight = batch->body_bytes + batch->arena.used_bytes;
+    batch->bytes_in_flight = batch_bytes(batch);
     struct in_flight *in_flight = in_flight_of(doors, batch);
     in_flight->events += batch->event_count;
     in_flight->bytes += batch->bytes_in_flight;
@@ -396,15 +396,6 @@ static void malformed(struct doors *doors, struct door *door, struct envelope *e
     buf_fini(&reply);
 }
 
-/* What a message's envelope takes while it is under way. */
-static size_t envelope_bytes(const struct envelope *envelope)
-{
-    size_t bytes = sizeof *envelope;
-    for (size_t i = 0; i < envelope->frame_count; i++)
-        bytes += envelope->frames[i].len;
-    return bytes;
-}
-
 /* Fills one batch with what has arrived. */
 static void take_events(struct doors *doors, struct partition *partition, enum overload level)
 {
@@ -413,9 +404,8 @@ static void take_events(struct doors *doors, struct partition *partition, enum o
         batch->refuse = overloaded;
     else if (atomic_load_explicit(&doors->stats->disk_full, memory_order_relaxed))
         batch->refuse = state_full;
-    size_t dropped_bytes = 0; /* of malformed messages, which fill the arena too */
     for (int i = 0; i < BATCH_MESSAGES && batch->event_count < BATCH_EVENTS &&
-                    batch->body_bytes + dropped_bytes < BATCH_BYTES;
+                    batch_bytes(batch) < BATCH_BYTES;
          i++) {
         struct envelope envelope;
         zmq_msg_t body;
@@ -424,12 +414,12 @@ static void take_events(struct doors *doors, struct partition *partition, enum o
         if (received == RECEIVED_NOTHING)
             break;
         if (received == RECEIVED_MALFORMED) {
-            dropped_bytes += envelope_bytes(&envelope);
             malformed(doors, &doors->events, &envelope);
-        } else {
-            batch_add(batch, &envelope, &body, &doors->scratch);
-            batch->body_bytes += envelope_bytes(&envelope);
+            continue;
         }
+        struct text text = {zmq_msg_data(&body), zmq_msg_size(&body)};
+        batch_add(batch, &envelope, text, &doors->scratch);
+        zmq_msg_close(&body);
     }
     hand_over(doors, partition, batch);
 }
