@@ -18,9 +18,9 @@
 
 enum {
     ENDPOINT_BYTES = 256,
-    BATCH_EVENTS = 2000,           /* a batch is handed on when it has this many */
-    BATCH_MESSAGES = 2000,         /* or came in this many messages, malformed ones included */
-    BATCH_BYTES = 1024 * 1024,     /* or has this many bytes, with what malformed messages leave */
+    BATCH_EVENTS = 500,            /* a batch is handed on when it has this many */
+    BATCH_MESSAGES = 500,          /* or came in this many messages, malformed ones included */
+    BATCH_BYTES = 256 * 1024,       /* or has this many bytes, with what malformed messages leave */
     QUERIES_AT_ONCE = 64,          /* then events get their turn again */
     UNREAD_ANSWERS_MAX = 256,      /* of one asker, of up to some MiB each; more are dropped */
     QUERY_BYTES_MAX = 16 << 20,    /* of questions under way; then they wait in their sockets */
