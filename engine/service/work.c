@@ -1,6 +1,7 @@
 #include "engine/service/work.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 enum owner {
     OWNER_BUSY,    /* will look again by itself */
     OWNER_WAITING, /* found nothing; the next push wakes it */
-    OWNER_WOKEN,   /* the descriptor is readable */
+    OWNER_WOKEN,   /* the descriptor is readable, or about to be */
 };
 
 struct queue {
@@ -25,7 +26,7 @@ struct queue {
 struct queue *queue_create(void)
 {
     struct queue *queue = calloc(1, sizeof *queue);
-    if (queue == NULL || (queue->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) {
+    if (queue == NULL || (queue->fd = eventfd(0, EFD_CLOEXEC)) < 0) {
         perror("queue");
         abort();
     }
@@ -45,30 +46,20 @@ void queue_destroy(struct queue *queue)
     free(queue);
 }
 
-/* The descriptor changes under the mutex, together with `owner`. */
-static void wake(struct queue *queue)
-{
-    ssize_t written = write(queue->fd, &(uint64_t){1}, sizeof(uint64_t));
-    assert(written == sizeof(uint64_t));
-    queue->owner = OWNER_WOKEN;
-}
-
-static void woken(struct queue *queue)
-{
-    uint64_t count;
-    ssize_t drained = read(queue->fd, &count, sizeof count);
-    assert(drained == sizeof count);
-}
-
 void queue_push(struct queue *queue, struct work *work)
 {
     work->next = NULL;
     pthread_mutex_lock(&queue->mutex);
     *queue->last = work;
     queue->last = &work->next;
-    if (queue->owner == OWNER_WAITING)
-        wake(queue);
+    bool wake = queue->owner == OWNER_WAITING;
+    if (wake)
+        queue->owner = OWNER_WOKEN;
     pthread_mutex_unlock(&queue->mutex);
+    if (wake) {
+        ssize_t written = write(queue->fd, &(uint64_t){1}, sizeof(uint64_t));
+        assert(written == sizeof(uint64_t));
+    }
 }
 
 static struct work *take_all(struct queue *queue)
@@ -77,10 +68,14 @@ static struct work *take_all(struct queue *queue)
     struct work *first = queue->first;
     queue->first = NULL;
     queue->last = &queue->first;
-    if (queue->owner == OWNER_WOKEN)
-        woken(queue);
+    bool woken = queue->owner == OWNER_WOKEN;
     queue->owner = first == NULL ? OWNER_WAITING : OWNER_BUSY;
     pthread_mutex_unlock(&queue->mutex);
+    if (woken) { /* one write for it was done, or is about to be: the read waits for it */
+        uint64_t count;
+        while (read(queue->fd, &count, sizeof count) < 0)
+            assert(errno == EINTR);
+    }
     return first;
 }
 
