@@ -511,14 +511,17 @@ static void finish(struct doors *doors, struct work *work)
     abort();
 }
 
+/* Until there is nothing more, so that the queue's descriptor tells of what comes next. It ends: what comes
+ * back was handed out here. */
 static void take_finished(struct doors *doors, int timeout_ms)
 {
     struct work *work = queue_take(doors->queue, timeout_ms), *next;
-    doors->queue_look = work != NULL;
-    for (; work != NULL; work = next) {
-        next = work->next;
-        finish(doors, work);
-    }
+    for (; work != NULL; work = queue_take(doors->queue, 0))
+        for (; work != NULL; work = next) {
+            next = work->next;
+            finish(doors, work);
+        }
+    doors->queue_look = false;
 }
 
 /* --- the loop -------------------------------------------------------------------------------------------- */
