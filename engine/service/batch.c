@@ -82,13 +82,13 @@ static void *grow(void *items, size_t count, size_t *capacity, size_t item_bytes
     return items;
 }
 
-static struct request *add_request(struct acks *acks, const struct envelope *envelope)
+static struct request *add_request(struct acks *acks, struct envelope envelope)
 {
     acks->requests = grow(acks->requests, acks->request_count, &acks->request_capacity,
                           sizeof *acks->requests);
     struct request *request = &acks->requests[acks->request_count++];
     *request = (struct request){
-        .envelope = *envelope,
+        .envelope = envelope,
         .line_errors = {.arena = &acks->arena},
     };
     return request;
@@ -155,7 +155,7 @@ static bool may_name_source(struct text body)
            memmem(body.bytes, body.len, "\\u", 2) != NULL; /* a key can be written with escapes */
 }
 
-void batch_add(struct batch *batch, const struct envelope *envelope, struct text body,
+void batch_add(struct batch *batch, struct envelope envelope, struct text body,
                struct arena *scratch)
 {
     struct request *request = add_request(batch->acks, envelope);

@@ -20,13 +20,13 @@ enum {
 
 /* The frames that go back in front of the reply, the empty one included. */
 struct envelope {
-    struct text frames[ENVELOPE_FRAMES_MAX];
+    const struct text *frames; /* array and texts in the arena of what the envelope belongs to */
     size_t frame_count;
 };
 
 /* One request to the events door. */
 struct request {
-    struct envelope envelope; /* in the acks' arena */
+    struct envelope envelope;
     uint32_t accepted;
     uint32_t duplicates;
     uint32_t rejected;
@@ -76,9 +76,9 @@ void acks_clear(struct acks *acks);
 /* batch_pair - give a batch that was parted from its acks others: `acks`, cleared, or NULL for new ones. */
 void batch_pair(struct batch *batch, struct acks *acks);
 
-/* batch_add - parse one request's body, which is copied, into the batch. The envelope's frames are in the
- * acks' arena already. `scratch` is left with garbage in it. */
-void batch_add(struct batch *batch, const struct envelope *envelope, struct text body,
+/* batch_add - parse one request's body, which is copied, into the batch. The envelope is in the acks'
+ * arena. `scratch` is left with garbage in it. */
+void batch_add(struct batch *batch, struct envelope envelope, struct text body,
                struct arena *scratch);
 
 /* batch_bytes - what the batch and its acks hold now. */

@@ -348,11 +348,21 @@ static void drop_rest(void *socket, zmq_msg_t *frame)
     }
 }
 
-/* One message: the envelope up to its empty frame into `arena`, the body's frame into `body`. */
+static struct envelope envelope_of(const struct text *frames, size_t count, struct arena *arena)
+{
+    struct text *kept = arena_alloc(arena, count * sizeof *kept);
+    for (size_t i = 0; i < count; i++)
+        kept[i] = frames[i];
+    return (struct envelope){kept, count};
+}
+
+/* One message: the envelope up to its empty frame into `arena`, the body's frame into `body`. Of a malformed
+ * one the envelope is the first frame. */
 static enum received receive(struct door *door, struct arena *arena, struct envelope *envelope,
                              zmq_msg_t *body)
 {
-    envelope->frame_count = 0;
+    struct text frames[ENVELOPE_FRAMES_MAX];
+    size_t count = 0;
     bool envelope_ended = false;
     for (;;) {
         zmq_msg_init(body);
@@ -361,22 +371,25 @@ static enum received receive(struct door *door, struct arena *arena, struct enve
             door->look = false;
             return RECEIVED_NOTHING;
         }
-        if (envelope_ended && !zmq_msg_more(body))
+        if (envelope_ended && !zmq_msg_more(body)) {
+            *envelope = envelope_of(frames, count, arena);
             return RECEIVED_REQUEST;
-        if (envelope_ended || !zmq_msg_more(body) || envelope->frame_count == ENVELOPE_FRAMES_MAX)
+        }
+        if (envelope_ended || !zmq_msg_more(body) || count == ENVELOPE_FRAMES_MAX)
             break;
         struct text frame = {zmq_msg_data(body), zmq_msg_size(body)};
-        envelope_ended = envelope->frame_count > 0 && frame.len == 0;
-        envelope->frames[envelope->frame_count++] = arena_copy(arena, frame);
+        envelope_ended = count > 0 && frame.len == 0;
+        frames[count++] = envelope_ended ? TEXT("") : arena_copy(arena, frame);
         zmq_msg_close(body);
     }
     drop_rest(door->socket, body);
     zmq_msg_close(body);
+    *envelope = envelope_of(frames, count > 0, arena);
     return RECEIVED_MALFORMED;
 }
 
 /* Whoever sent it gets an answer that fits no request of theirs, but shows up in a first experiment. */
-static void malformed(struct doors *doors, struct door *door, struct envelope *envelope)
+static void malformed(struct doors *doors, struct door *door, const struct envelope *sender)
 {
     stats_add(&doors->stats->malformed, 1);
     int64_t now_ms = clock_monotonic_ns() / 1000000;
@@ -385,14 +398,14 @@ static void malformed(struct doors *doors, struct door *door, struct envelope *e
         log_line(LOG_WARN, "malformed-message",
                  "door=%s help=\"a REQ sends [body], a DEALER sends [empty, body]\"", door->endpoint);
     }
-    if (envelope->frame_count == 0)
+    if (sender->frame_count == 0)
         return;
-    envelope->frame_count = 1;
-    envelope->frames[envelope->frame_count++] = TEXT("");
+    const struct text frames[] = {sender->frames[0], TEXT("")};
+    struct envelope envelope = {frames, 2};
     struct buf reply = {.arena = NULL};
     reply_error(&reply, door == &doors->events ? ERR_BAD_EVENT : ERR_BAD_QUERY,
                 "malformed message: expected an empty frame, then one body frame");
-    send_reply(doors, door, envelope, buf_text(&reply));
+    send_reply(doors, door, &envelope, buf_text(&reply));
     buf_fini(&reply);
 }
 
@@ -418,7 +431,7 @@ static void take_events(struct doors *doors, struct partition *partition, enum o
             continue;
         }
         struct text text = {zmq_msg_data(&body), zmq_msg_size(&body)};
-        batch_add(batch, &envelope, text, &doors->scratch);
+        batch_add(batch, envelope, text, &doors->scratch);
         zmq_msg_close(&body);
     }
     hand_over(doors, partition, batch);

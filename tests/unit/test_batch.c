@@ -38,8 +38,9 @@ static int tear_down(void **state)
 
 static struct request *add(struct fixture *fixture, struct text body)
 {
-    struct envelope envelope = {.frames = {TEXT("id"), TEXT("")}, .frame_count = 2};
-    batch_add(fixture->batch, &envelope, body, &fixture->scratch);
+    static const struct text frames[] = {{"id", 2}, {"", 0}};
+    struct envelope envelope = {frames, 2};
+    batch_add(fixture->batch, envelope, body, &fixture->scratch);
     struct acks *acks = fixture->batch->acks;
     return &acks->requests[acks->request_count - 1];
 }
