@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "engine/base/arena.h"
 #include "engine/base/crc32c.h"
@@ -89,6 +90,38 @@ static void test_scopes_read_back(void **state)
     }
 }
 
+/* Every byte at every place of a text of every length around the words of eight. */
+static void test_plain_length_stops_at_the_first_special_byte(void **state)
+{
+    (void)state;
+    enum { LENGTH_MAX = 27 };
+    for (size_t length = 0; length <= LENGTH_MAX; length++) {
+        char bytes[LENGTH_MAX];
+        memset(bytes, 'a', sizeof bytes);
+        assert_int_equal(text_plain_length(bytes, length), length);
+        for (size_t at = 0; at < length; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                bytes[at] = (char)byte;
+                bool plain = byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
+                assert_int_equal(text_plain_length(bytes, length), plain ? length : at);
+            }
+            bytes[at] = '!'; /* after a special byte the next ones don't matter */
+        }
+    }
+    assert_int_equal(text_plain_length("aaa\"\x01#\x80 ", 8), 3);
+}
+
+static void test_decimal_is_what_printf_gives(void **state)
+{
+    (void)state;
+    static const uint64_t numbers[] = {0, 1, 9, 10, 99, 100, 1732147200000, UINT64_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char digits[DECIMAL_BYTES], wanted[DECIMAL_BYTES + 1];
+        snprintf(wanted, sizeof wanted, "%llu", (unsigned long long)numbers[i]);
+        assert_true(text_is(text_decimal(numbers[i], digits), wanted));
+    }
+}
+
 static void test_arena_aligns(void **state)
 {
     (void)state;
@@ -151,6 +184,8 @@ int main(void)
         cmocka_unit_test(test_utf8_is_what_the_standard_says),
         cmocka_unit_test(test_values_of_different_kinds_differ),
         cmocka_unit_test(test_scopes_read_back),
+        cmocka_unit_test(test_plain_length_stops_at_the_first_special_byte),
+        cmocka_unit_test(test_decimal_is_what_printf_gives),
         cmocka_unit_test(test_arena_aligns),
         cmocka_unit_test(test_arena_keeps_its_largest_chunk_within_bounds),
         cmocka_unit_test(test_crc32c_matches_the_published_vectors),

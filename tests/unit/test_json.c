@@ -165,6 +165,30 @@ static void test_named_members_are_expanded(void **state)
     assert_false(json_path(&expanded[0], TEXT("x.y.z"), &arena, &value));
 }
 
+/* Strings and numbers come from the scan, in the tree's order, whether cJSON saw them or not. */
+static void test_strings_and_numbers_stay_in_their_places(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"data"};
+    static const char text[] = "{\"\\u0061\":\"x\\ny\",\"b\":[1.0,\"p\",{\"\\\\\":\"\\\"\",\"q\":-2}],"
+                               "\"data\":{\"c\":\"plain\",\"d\":null,\"e\":\"\\t\",\"f\":1e2},\"g\":7}";
+    struct fields fields, expanded;
+    struct err err;
+    assert_true(json_parse_object_expanding(text_of(text), JSON_DEPTH_MAX, names, 1, &arena, &arena, &fields,
+                                            &expanded, &err));
+    assert_int_equal(fields.count, 3);
+    assert_true(text_is(fields_get(&fields, TEXT("a"))->text, "x\ny"));
+    assert_true(text_is(fields_get(&fields, TEXT("b"))->text, "[1.0,\"p\",{\"\\\\\":\"\\\"\",\"q\":-2}]"));
+    assert_int_equal(fields_get(&fields, TEXT("g"))->integer, 7);
+    assert_int_equal(expanded.count, 4);
+    const struct value *plain = fields_get(&expanded, TEXT("c"));
+    assert_true(text_is(plain->text, "plain"));
+    assert_true(plain->text.bytes > text && plain->text.bytes < text + sizeof text); /* borrowed */
+    assert_int_equal(fields_get(&expanded, TEXT("d"))->kind, VALUE_NULL);
+    assert_true(text_is(fields_get(&expanded, TEXT("e"))->text, "\t"));
+    assert_int_equal(fields_get(&expanded, TEXT("f"))->integer, 100);
+}
+
 static void test_what_is_written_reads_back(void **state)
 {
     (void)state;
@@ -197,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_would_be_stored_otherwise_is_refused),
         TEST(test_values_keep_their_type),
+        TEST(test_strings_and_numbers_stay_in_their_places),
         TEST(test_depth_is_bounded),
         TEST(test_many_keys_are_compared_too),
         TEST(test_named_members_are_expanded),

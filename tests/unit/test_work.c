@@ -58,21 +58,25 @@ static void test_a_timeout_gives_nothing(void **state)
     queue_destroy(queue);
 }
 
-static void test_the_descriptor_is_readable_while_there_is_work(void **state)
+static void test_a_push_wakes_an_owner_that_waits_and_no_other(void **state)
 {
     (void)state;
     struct queue *queue = queue_create();
-    struct item items[3];
+    struct item items[4];
     assert_false(readable(queue_fd(queue)));
     queue_push(queue, &items[0].work);
     assert_true(readable(queue_fd(queue)));
     queue_push(queue, &items[1].work);
     assert_non_null(queue_take(queue, 0));
-    assert_null(queue_take(queue, 0)); /* finds it empty, and so drains the descriptor */
     assert_false(readable(queue_fd(queue)));
-    queue_push(queue, &items[2].work);
-    assert_true(readable(queue_fd(queue)));
+    queue_push(queue, &items[2].work); /* its owner is at work, and will look again */
+    assert_false(readable(queue_fd(queue)));
     assert_ptr_equal(queue_take(queue, 0), &items[2].work);
+    assert_null(queue_take(queue, 0)); /* from here on it waits */
+    queue_push(queue, &items[3].work);
+    assert_true(readable(queue_fd(queue)));
+    assert_ptr_equal(queue_take(queue, 0), &items[3].work);
+    assert_false(readable(queue_fd(queue)));
     queue_destroy(queue);
 }
 
@@ -125,7 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_take_gives_all_oldest_first),
         cmocka_unit_test(test_a_timeout_gives_nothing),
-        cmocka_unit_test(test_the_descriptor_is_readable_while_there_is_work),
+        cmocka_unit_test(test_a_push_wakes_an_owner_that_waits_and_no_other),
         cmocka_unit_test(test_no_push_of_any_thread_is_lost_or_slept_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
