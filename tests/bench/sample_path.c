@@ -35,7 +35,7 @@ struct path {
     struct step step;
     struct arena scratch;
     struct requests *requests;
-    zmq_msg_t bodies[BATCH_COUNT]; /* of the requests of this pass */
+    struct buf bodies[BATCH_COUNT]; /* of the requests of this pass */
     struct batch *batches[BATCH_COUNT];
     size_t results_bytes; /* written since the pass began */
 };
@@ -55,23 +55,20 @@ static void need(bool done)
 /* As they would come from the socket. */
 static void write_bodies(struct path *path)
 {
-    struct buf body = {.bytes = NULL};
     for (size_t i = 0; i < BATCH_COUNT; i++) {
-        buf_clear(&body);
-        requests_write(path->requests, BATCH_EVENTS, &body);
-        zmq_msg_init_size(&path->bodies[i], body.len);
-        memcpy(zmq_msg_data(&path->bodies[i]), body.bytes, body.len);
+        buf_clear(&path->bodies[i]);
+        requests_write(path->requests, BATCH_EVENTS, &path->bodies[i]);
     }
-    buf_fini(&body);
 }
 
 static void parse(struct path *path)
 {
-    struct envelope envelope = {.frames = {TEXT("id"), TEXT("")}, .frame_count = 2};
+    struct text frames[] = {TEXT("id"), TEXT("")};
+    struct envelope envelope = {.frames = frames, .frame_count = 2};
     for (size_t i = 0; i < BATCH_COUNT; i++) {
         struct batch *batch = path->batches[i];
         batch->received_ms = received_ms;
-        batch_add(batch, &envelope, &path->bodies[i], &path->scratch);
+        batch_add(batch, envelope, buf_text(&path->bodies[i]), &path->scratch);
         assert(batch->event_count == BATCH_EVENTS);
     }
 }
@@ -227,6 +224,8 @@ static void path_close(struct path *path)
 {
     for (size_t i = 0; i < BATCH_COUNT; i++)
         batch_destroy(path->batches[i]);
+    for (size_t i = 0; i < BATCH_COUNT; i++)
+        buf_fini(&path->bodies[i]);
     step_fini(&path->step);
     arena_fini(&path->scratch);
     publisher_destroy(path->step.publisher);
