@@ -32,6 +32,7 @@ enum {
     LINGER_MS = 1000,
     BACKLOG = 1024,
     SCRATCH_BYTES = 64 * 1024,
+    PATIENCE_MS = 20,  /* over the bounds without reading; then requests are refused */
     NOTICE_MS = 10000, /* between two log lines about malformed messages */
 };
 
@@ -70,6 +71,7 @@ struct doors {
     struct in_flight refused; /* on its way to be answered with busy */
     uint64_t queries_in_flight;
     uint64_t query_bytes_in_flight;
+    int64_t over_ms;    /* since when more than the bounds is under way; 0: it isn't */
     int64_t noticed_ms; /* when a malformed message was last logged */
     struct err err;     /* why the partition failed; code ERR_NONE: it didn't */
     bool stopped;
@@ -323,15 +325,24 @@ static bool is_over(const struct doors *doors, const struct in_flight *in_flight
            in_flight->bytes >= (uint64_t)doors->settings->in_flight_kib << 10;
 }
 
-/* What is refused isn't counted with what is taken: else producers that come again at once would keep the
+/* A moment over the bounds is waited out: nothing is read, and the senders' queues take it up. Only a daemon that
+ * is behind for longer refuses.
+ * What is refused isn't counted with what is taken: else producers that come again at once would keep the
  * daemon overloaded with nothing but their refusals. */
 enum overload { OVERLOAD_NONE, OVERLOAD_REFUSE, OVERLOAD_STOP };
 
-static enum overload overload(const struct doors *doors)
+static enum overload overload(struct doors *doors)
 {
     if (is_over(doors, &doors->refused))
-        return OVERLOAD_STOP; /* don't read: the senders' queues fill up, then they wait */
-    return is_over(doors, &doors->taken) ? OVERLOAD_REFUSE : OVERLOAD_NONE;
+        return OVERLOAD_STOP;
+    if (!is_over(doors, &doors->taken)) {
+        doors->over_ms = 0;
+        return OVERLOAD_NONE;
+    }
+    int64_t now_ms = clock_monotonic_ns() / 1000000;
+    if (doors->over_ms == 0)
+        doors->over_ms = now_ms;
+    return now_ms - doors->over_ms < PATIENCE_MS ? OVERLOAD_STOP : OVERLOAD_REFUSE;
 }
 
 /* --- receiving ------------------------------------------------------------------------------------------- */
@@ -549,7 +560,7 @@ static int read_signal(int signal_fd)
 /* Finds out which doors to look at, and whether there is a signal; sleeps until there is something to do. */
 static bool wait_for_news(struct doors *doors, int signal_fd)
 {
-    bool events = overload(doors) != OVERLOAD_STOP; /* else the senders' queues fill up, then they wait */
+    bool events = overload(doors) != OVERLOAD_STOP; /* else they wait in the senders' queues */
     bool query = !too_many_queries(doors);
     bool busy = doors->queue_look || (events && doors->events.look) || (query && doors->query.look) ||
                 doors->results.look;
@@ -561,7 +572,8 @@ static bool wait_for_news(struct doors *doors, int signal_fd)
         [QUERY] = {.fd = query ? doors->query.fd : -1, .events = POLLIN},
         [RESULTS] = {.fd = doors->results.fd, .events = POLLIN},
     };
-    if (poll(items, COUNT, busy ? 0 : -1) <= 0)
+    int timeout_ms = busy ? 0 : doors->over_ms != 0 ? PATIENCE_MS : -1;
+    if (poll(items, COUNT, timeout_ms) <= 0)
         return false;
     doors->queue_look |= items[QUEUE].revents != 0;
     doors->events.look |= items[EVENTS].revents != 0;
