@@ -32,6 +32,7 @@ enum {
     LINGER_MS = 1000,
     BACKLOG = 1024,
     SCRATCH_BYTES = 64 * 1024,
+    FEW_EVENTS = 100,              /* in a batch: see commit_first */
     PATIENCE_MS = 20,  /* over the bounds without reading; then requests are refused */
     NOTICE_MS = 10000, /* between two log lines about malformed messages */
 };
@@ -67,6 +68,8 @@ struct doors {
     size_t spare_batch_count;
     struct work *spare_acks;
     size_t spare_ack_count;
+    size_t uncommitted; /* batches with the committer */
+    size_t last_event_count; /* of the newest of them */
     struct in_flight taken;
     struct in_flight refused; /* on its way to be answered with busy */
     uint64_t queries_in_flight;
@@ -226,6 +229,7 @@ static void send_reply(struct doors *doors, struct door *door, const struct enve
 
 static void send_acks(struct doors *doors, struct acks *acks)
 {
+    doors->uncommitted--;
     struct buf reply = {.arena = &acks->arena};
     for (size_t i = 0; i < acks->request_count; i++) {
         buf_clear(&reply);
@@ -316,6 +320,8 @@ static void hand_over(struct doors *doors, struct partition *partition, struct b
     struct in_flight *in_flight = in_flight_of(doors, batch);
     in_flight->events += batch->event_count;
     in_flight->bytes += batch->bytes_in_flight;
+    doors->uncommitted++;
+    doors->last_event_count = batch->event_count;
     queue_push(partition->commit_queue, &batch->work);
 }
 
@@ -343,6 +349,13 @@ static enum overload overload(struct doors *doors)
     if (doors->over_ms == 0)
         doors->over_ms = now_ms;
     return now_ms - doors->over_ms < PATIENCE_MS ? OVERLOAD_STOP : OVERLOAD_REFUSE;
+}
+
+/* While few events come and some of them are being committed, new ones would only wait for the next commit:
+ * they are read when this one is through, many in one turn. */
+static bool commit_first(const struct doors *doors)
+{
+    return doors->uncommitted > 0 && doors->last_event_count < FEW_EVENTS;
 }
 
 /* --- receiving ------------------------------------------------------------------------------------------- */
@@ -560,7 +573,7 @@ static int read_signal(int signal_fd)
 /* Finds out which doors to look at, and whether there is a signal; sleeps until there is something to do. */
 static bool wait_for_news(struct doors *doors, int signal_fd)
 {
-    bool events = overload(doors) != OVERLOAD_STOP; /* else they wait in the senders' queues */
+    bool events = overload(doors) != OVERLOAD_STOP && !commit_first(doors); /* else they wait outside */
     bool query = !too_many_queries(doors);
     bool busy = doors->queue_look || (events && doors->events.look) || (query && doors->query.look) ||
                 doors->results.look;
@@ -596,7 +609,7 @@ int doors_run(struct doors *doors, struct partition *partition, int signal_fd, s
             return DOORS_RULES_ACTIVE;
         }
         enum overload level = overload(doors);
-        if (doors->events.look && level != OVERLOAD_STOP)
+        if (doors->events.look && level != OVERLOAD_STOP && !commit_first(doors))
             take_events(doors, partition, level);
         if (doors->query.look)
             take_queries(doors, partition);
