@@ -6,7 +6,7 @@
 
 #include "engine/base/crc32c.h"
 
-enum { CHUNK_BYTES = 1 << 20, SLOTS_AT_REST = 4096, ROW_ALIGN = 16 };
+enum { CHUNK_BYTES = 1 << 20, SLOTS_AT_REST = 4096, ROWS_AT_REST = 2048, ROW_ALIGN = 16 };
 
 struct change_slot {
     uint32_t hash;
@@ -21,25 +21,25 @@ static void *allocate(void *memory, size_t bytes)
     return memory;
 }
 
-/* How many rows the table takes. */
-static size_t row_room(const struct changes *changes)
-{
-    return changes->slot_count / 4 * 3;
-}
-
 static void set_slot_count(struct changes *changes, size_t slot_count)
 {
     changes->slot_count = slot_count;
     changes->slots = allocate(changes->slots, slot_count * sizeof *changes->slots);
-    changes->rows = allocate(changes->rows, row_room(changes) * sizeof(struct change *));
     memset(changes->slots, 0, slot_count * sizeof *changes->slots);
+}
+
+static void set_capacity(struct changes *changes, size_t capacity)
+{
+    changes->capacity = capacity;
+    changes->rows = allocate(changes->rows, capacity * sizeof(struct change *));
 }
 
 void changes_init(struct changes *changes)
 {
-    *changes = (struct changes){.count = 0};
+    *changes = (struct changes){.first_place = 1};
     arena_init(&changes->arena, CHUNK_BYTES);
     set_slot_count(changes, SLOTS_AT_REST);
+    set_capacity(changes, ROWS_AT_REST);
 }
 
 void changes_fini(struct changes *changes)
@@ -50,23 +50,34 @@ void changes_fini(struct changes *changes)
     *changes = (struct changes){.count = 0};
 }
 
+/* A steady load finds a table of the right size: what stays is twice what was needed. */
+static size_t shrink(size_t now, size_t needed, size_t at_rest)
+{
+    while (now > at_rest && needed < now / 8)
+        now /= 2;
+    return now;
+}
+
 void changes_clear(struct changes *changes)
 {
     if (changes->count == 0)
         return;
-    /* twice what was needed stays: a steady load finds its table ready */
-    size_t slot_count = changes->slot_count;
-    while (slot_count > SLOTS_AT_REST && changes->count < slot_count / 8)
-        slot_count /= 2;
     arena_reset(&changes->arena);
-    changes->count = 0;
+    set_slot_count(changes, shrink(changes->slot_count, changes->hashed_count, SLOTS_AT_REST));
+    set_capacity(changes, shrink(changes->capacity, changes->count, ROWS_AT_REST));
+    changes->count = changes->hashed_count = 0;
     memset(changes->dbs, 0, sizeof changes->dbs);
-    set_slot_count(changes, slot_count);
+}
+
+void changes_follow(struct changes *changes, const struct changes *before)
+{
+    assert(changes->count == 0);
+    changes->first_place = before->first_place + (uint32_t)before->count;
 }
 
 size_t changes_bytes(const struct changes *changes)
 {
-    return changes->arena.used_bytes + row_room(changes) * sizeof(struct change *) +
+    return changes->arena.used_bytes + changes->capacity * sizeof(struct change *) +
            changes->slot_count * sizeof *changes->slots;
 }
 
@@ -75,7 +86,8 @@ size_t changes_bytes(const struct changes *changes)
 static uint32_t hash_of(unsigned db, struct text key)
 {
     uint32_t hash = crc32c(db, key.bytes, key.len) * 0x9E3779B1u;
-    return hash ^ hash >> 16; /* the low bits choose the slot */
+    hash ^= hash >> 16; /* the low bits choose the slot */
+    return hash != 0 ? hash : 1;
 }
 
 static bool is_row(const struct change *change, unsigned db, struct text key)
@@ -101,6 +113,8 @@ static void grow(struct changes *changes)
     set_slot_count(changes, 2 * changes->slot_count);
     size_t mask = changes->slot_count - 1;
     for (size_t row = 0; row < changes->count; row++) {
+        if (changes->rows[row]->hash == 0)
+            continue;
         size_t i = changes->rows[row]->hash & mask;
         while (changes->slots[i].row_plus_one != 0)
             i = (i + 1) & mask;
@@ -134,41 +148,84 @@ static struct change *make(struct changes *changes, unsigned db, struct text key
     return change;
 }
 
+/* A new row. */
+static struct change **add(struct changes *changes, unsigned db, struct text key, uint32_t hash,
+                           size_t value_len)
+{
+    assert(db < CHANGES_DB_MAX && key.len >= 1 && key.len <= UINT16_MAX);
+    if (changes->count == changes->capacity)
+        set_capacity(changes, 2 * changes->capacity);
+    struct change **row = &changes->rows[changes->count++];
+    *row = make(changes, db, key, hash, value_len, false);
+    changes->dbs[db].count++;
+    changes->dbs[db].bytes += key.len;
+    return row;
+}
+
 /* The row with room for a value. */
+static struct change *set_len(struct changes *changes, struct change **row, size_t value_len)
+{
+    struct change *change = *row;
+    assert(value_len < UINT32_MAX / 2);
+    changes->dbs[change->db].bytes += value_len;
+    changes->dbs[change->db].bytes -= change->value_len;
+    if (value_len > change->capacity)
+        *row = change = make(changes, change->db, change_key(change), change->hash, value_len, true);
+    change->value_len = (uint32_t)value_len;
+    change->is_deleted = false;
+    return change;
+}
+
 static struct change *row_for(struct changes *changes, unsigned db, struct text key,
                               size_t value_len)
 {
-    assert(db < CHANGES_DB_MAX && key.len >= 1 && key.len <= UINT16_MAX);
-    assert(value_len < UINT32_MAX / 2);
-    if (changes->count == row_room(changes))
+    if (changes->hashed_count == changes->slot_count / 4 * 3)
         grow(changes);
     uint32_t hash = hash_of(db, key);
     struct change_slot *slot = slot_of(changes, db, key, hash);
     if (slot->row_plus_one == 0) {
-        changes->rows[changes->count++] = make(changes, db, key, hash, value_len, false);
+        add(changes, db, key, hash, value_len);
+        changes->hashed_count++;
         *slot = (struct change_slot){hash, (uint32_t)changes->count};
-        changes->dbs[db].count++;
-        changes->dbs[db].bytes += key.len;
     }
-    struct change **row = &changes->rows[slot->row_plus_one - 1];
-    changes->dbs[db].bytes += value_len;
-    changes->dbs[db].bytes -= (*row)->value_len;
-    if (value_len > (*row)->capacity)
-        *row = make(changes, db, key, hash, value_len, true);
-    (*row)->value_len = (uint32_t)value_len;
-    return *row;
+    return set_len(changes, &changes->rows[slot->row_plus_one - 1], value_len);
+}
+
+static char *value_of(struct change *change)
+{
+    return change->bytes + change->key_len;
 }
 
 char *changes_put(struct changes *changes, unsigned db, struct text key, size_t len)
 {
-    struct change *change = row_for(changes, db, key, len);
-    change->is_deleted = false;
-    return change->bytes + change->key_len;
+    return value_of(row_for(changes, db, key, len));
 }
 
 void changes_delete(struct changes *changes, unsigned db, struct text key)
 {
     row_for(changes, db, key, 0)->is_deleted = true;
+}
+
+/* --- rows with places --- */
+
+/* A place of long ago may say a row of another key. */
+const struct change *changes_at(const struct changes *changes, uint32_t place, unsigned db,
+                                struct text key)
+{
+    uint32_t row = place - changes->first_place;
+    if (row >= changes->count || !is_row(changes->rows[row], db, key))
+        return NULL;
+    return changes->rows[row];
+}
+
+char *changes_put_at(struct changes *changes, uint32_t *place, unsigned db, struct text key,
+                     size_t len)
+{
+    if (changes_at(changes, *place, db, key) == NULL) {
+        *place = changes->first_place + (uint32_t)changes->count;
+        add(changes, db, key, 0, len);
+    }
+    return value_of(set_len(changes, &changes->rows[*place - changes->first_place], len));
 }
 
 /* --- in order --- */

@@ -4,7 +4,8 @@
  * once a write to the disk; and since a checkpoint writes its rows in the order of their keys, it
  * touches a page of the database once however many rows of it changed.
  *
- * A table by (sub-database, key). Whoever holds one that is being written by another thread may read
+ * A table by (sub-database, key). For rows that the caller can number (devices), a place in its own array
+ * takes the place of the table: it is one look at memory instead of two or three. Whoever holds one that is being written by another thread may read
  * it, and nothing else. Sub-databases are plain numbers here, below CHANGES_DB_MAX. */
 #ifndef STORE_CHANGES_H
 #define STORE_CHANGES_H
@@ -15,7 +16,7 @@ enum { CHANGES_DB_MAX = 16 };
 
 /* One row: its new value, or that it is gone. A write may move it. */
 struct change {
-    uint32_t hash;
+    uint32_t hash; /* 0: it isn't in the table but in a place */
     uint32_t value_len;
     uint32_t capacity; /* for the value */
     uint16_t key_len;
@@ -40,8 +41,11 @@ struct changes {
     struct arena arena; /* the rows */
     struct change **rows;
     size_t count;
+    size_t capacity;      /* of rows */
+    uint32_t first_place; /* what the first row's place says; the others follow */
     struct change_slot *slots;
-    size_t slot_count; /* a power of two */
+    size_t slot_count;   /* a power of two */
+    size_t hashed_count; /* rows in slots */
     struct {
         size_t count;
         size_t bytes; /* of keys and values */
@@ -52,6 +56,8 @@ void changes_init(struct changes *changes);
 void changes_fini(struct changes *changes);
 /* changes_clear - forget all; memory that only a burst needed is given back. */
 void changes_clear(struct changes *changes);
+/* changes_follow - the rows to come of `changes`, which is empty, get other places than those of `before`. */
+void changes_follow(struct changes *changes, const struct changes *before);
 
 /* changes_bytes - the memory that it takes. */
 size_t changes_bytes(const struct changes *changes);
@@ -63,6 +69,14 @@ const struct change *changes_find(const struct changes *changes, unsigned db, st
  * may be overwritten. `key` is 1..UINT16_MAX bytes, copied. */
 char *changes_put(struct changes *changes, unsigned db, struct text key, size_t len);
 void changes_delete(struct changes *changes, unsigned db, struct text key);
+
+/* changes_at - the row that `place` says, if it is of these changes and has this key; else NULL. A place
+ * starts as 0 and is kept by the caller, one a row; it need not be cleared when changes are. */
+const struct change *changes_at(const struct changes *changes, uint32_t place, unsigned db,
+                                struct text key);
+/* changes_put_at - as changes_put, for a row that is found by its place only. */
+char *changes_put_at(struct changes *changes, uint32_t *place, unsigned db, struct text key,
+                     size_t len);
 
 /* changes_sorted - the rows of one sub-database whose key starts with `prefix`, in an array of its own
  * (free it; NULL when *count is 0), valid until the next write: by bytes, or, when keys are integers of 4 or 8 bytes in the

@@ -30,6 +30,7 @@ static bool load_totals(struct state *state, struct err *err)
     if (found)
         memcpy(&totals, value.bytes, sizeof totals);
     state->totals = state->written = totals;
+    state_places_grow(state, totals.device_count);
     state->checkpoint_seq = totals.applied_seq;
     return true;
 }
@@ -109,6 +110,7 @@ void state_close(struct state *state)
     changes_fini(&state->changes[0]);
     changes_fini(&state->changes[1]);
     names_fini(&state->names);
+    free(state->places);
     words_fini(&state->words);
     seen_fini(&state->seen);
     free(state->checkpoint.seen);

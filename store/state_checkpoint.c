@@ -38,6 +38,7 @@ static void freeze(struct state *state)
     struct changes *empty = state->frozen;
     state->frozen = state->now;
     state->now = empty;
+    changes_follow(state->now, state->frozen);
 }
 
 /* --- is there space? --- */

@@ -90,8 +90,8 @@ static bool read_failed(const struct state *state, int rc, struct err *err)
     return lmdb_env_error(&state->env, rc, "reading", err);
 }
 
-static bool get_stored(const struct state *state, enum db db, struct text key, struct text *value,
-                       bool *found, struct err *err)
+bool state_db_get_stored(const struct state *state, enum db db, struct text key, struct text *value,
+                         bool *found, struct err *err)
 {
     MDB_val lmdb_key = lmdb_text(key), stored;
     int rc = mdb_get(state->read, state->dbs[db], &lmdb_key, &stored);
@@ -114,7 +114,7 @@ bool state_db_get(const struct state *state, enum db db, struct text key, struct
     if (change == NULL)
         change = changes_find(state->frozen, db, key);
     if (change == NULL)
-        return get_stored(state, db, key, value, found, err);
+        return state_db_get_stored(state, db, key, value, found, err);
     *found = !change->is_deleted;
     *value = change_value(change);
     return true;

@@ -107,6 +107,8 @@ struct state {
     uint64_t checkpoint_seq; /* as on disk */
     uint64_t checkpoint_pages; /* that the last one wrote, at most */
     struct names names;
+    uint32_t *places; /* of the devices' rows in the changes, by device id */
+    size_t place_count;
     struct words words;
     struct seen seen;
     struct index indexes[INDEX_PLACES];
@@ -131,6 +133,9 @@ bool state_db_open(struct state *state, struct err *err); /* the sub-databases; 
 /* state_db_get - *value is borrowed until the row is written again or a checkpoint ends. */
 bool state_db_get(const struct state *state, enum db db, struct text key, struct text *value,
                   bool *found, struct err *err);
+/* state_db_get_stored - as the last checkpoint has it. */
+bool state_db_get_stored(const struct state *state, enum db db, struct text key, struct text *value,
+                         bool *found, struct err *err);
 /* state_db_put - room for a value of `len` bytes, to be filled at once. */
 char *state_db_put(struct state *state, enum db db, struct text key, size_t len);
 void state_db_delete(struct state *state, enum db db, struct text key);
@@ -206,6 +211,8 @@ bool state_device_load(struct state *state, uint32_t id, struct err *err);
 /* state_device_look - only look at a device: head and entries (in state->scratch), borrowed until
  * the next write. */
 bool state_device_look(struct state *state, uint32_t id, struct record_head *head, struct err *err);
+/* state_places_grow - make room for the places of `device_count` devices. */
+void state_places_grow(struct state *state, size_t device_count);
 /* state_names_load - fill state->names from disk. */
 bool state_names_load(struct state *state, struct err *err);
 

@@ -33,6 +33,38 @@ bool state_names_load(struct state *state, struct err *err)
     return done;
 }
 
+/* --- rows of devices --- */
+
+void state_places_grow(struct state *state, size_t device_count)
+{
+    if (device_count <= state->place_count)
+        return;
+    size_t count = state->place_count == 0 ? 1024 : state->place_count;
+    while (count < device_count)
+        count *= 2;
+    state->places = realloc(state->places, count * sizeof *state->places);
+    if (state->places == NULL)
+        abort();
+    memset(state->places + state->place_count, 0,
+           (count - state->place_count) * sizeof *state->places);
+    state->place_count = count;
+}
+
+/* Every device has a row. */
+static bool get_device(const struct state *state, uint32_t id, struct text *record, bool *found,
+                       struct err *err)
+{
+    uint32_t place = state->places[id];
+    const struct change *change = changes_at(state->now, place, DB_DEVICES, id_key(&id));
+    if (change == NULL)
+        change = changes_at(state->frozen, place, DB_DEVICES, id_key(&id));
+    if (change == NULL)
+        return state_db_get_stored(state, DB_DEVICES, id_key(&id), record, found, err);
+    *record = change_value(change);
+    *found = true;
+    return true;
+}
+
 /* --- in --- */
 
 static bool damaged(struct state *state, uint32_t id, struct err *err)
@@ -58,7 +90,7 @@ bool state_device_load(struct state *state, uint32_t id, struct err *err)
     struct text record;
     bool found;
     reset_device(device, id);
-    if (!state_db_get(state, DB_DEVICES, id_key(&id), &record, &found, err))
+    if (!get_device(state, id, &record, &found, err))
         return false;
     if (!found)
         return damaged(state, id, err);
@@ -73,7 +105,7 @@ bool state_device_look(struct state *state, uint32_t id, struct record_head *hea
 {
     struct text record;
     bool found;
-    if (!state_db_get(state, DB_DEVICES, id_key(&id), &record, &found, err))
+    if (!get_device(state, id, &record, &found, err))
         return false;
     if (!found || !record_read(&state->words, record, head, &state->scratch))
         return damaged(state, id, err);
@@ -151,6 +183,7 @@ static bool create(struct state *state, struct text name, struct text type, uint
     touch(device, TYPE_INDEX, NULL);
 
     memcpy(state_db_put(state, DB_NAMES, name, sizeof id), &id, sizeof id);
+    state_places_grow(state, (size_t)id + 1);
     if (!state_device_save(state, device, err))
         return false;
     state->totals.device_count++;
@@ -204,13 +237,16 @@ bool state_device_find(struct state *state, struct text name, struct device **de
 static void write_part(struct state *state, const struct device *device, enum part part)
 {
     const struct record_head *head = part == PART_ATTRIBUTES ? &device->head : NULL;
-    enum db db = part == PART_ATTRIBUTES ? DB_DEVICES : DB_TELEMETRY;
     const struct entries *entries = &device->parts[part];
     const struct words *words = &state->words;
     uint32_t number;
     if (head != NULL)
         words_intern(&state->words, head->type, &number);
-    char *bytes = state_db_put(state, db, id_key(&device->id), record_bytes(words, head, entries));
+    size_t len = record_bytes(words, head, entries);
+    char *bytes = part == PART_ATTRIBUTES
+                      ? changes_put_at(state->now, &state->places[device->id], DB_DEVICES,
+                                       id_key(&device->id), len)
+                      : state_db_put(state, DB_TELEMETRY, id_key(&device->id), len);
     record_write(bytes, words, head, entries);
 }
 
