@@ -17,9 +17,10 @@ static const char magic[8] = "fwredo1";
 
 struct file_head {
     char magic[sizeof magic];
-    uint64_t seq;
+    struct redo_head redo;
     uint64_t row_count;
 };
+_Static_assert(sizeof(struct file_head) == 32, "no padding on disk");
 
 struct row_head {
     uint32_t value_len;
@@ -70,9 +71,9 @@ static void put(struct output *output, const void *bytes, size_t len)
     }
 }
 
-static void put_all(struct output *output, uint64_t seq, const struct changes *changes)
+static void put_all(struct output *output, const struct redo_head *redo, const struct changes *changes)
 {
-    struct file_head head = {.seq = seq, .row_count = changes->count};
+    struct file_head head = {.redo = *redo, .row_count = changes->count};
     memcpy(head.magic, magic, sizeof magic);
     put(output, &head, sizeof head);
     for (size_t i = 0; i < changes->count; i++) {
@@ -97,7 +98,7 @@ static int sync_folder(const char *dir)
     return error;
 }
 
-static int write_file(const char *path, uint64_t seq, const struct changes *changes)
+static int write_file(const char *path, const struct redo_head *head, const struct changes *changes)
 {
     struct output output = {.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)};
     if (output.fd < 0)
@@ -105,7 +106,7 @@ static int write_file(const char *path, uint64_t seq, const struct changes *chan
     output.buffer = malloc(BUFFER_BYTES);
     if (output.buffer == NULL)
         abort();
-    put_all(&output, seq, changes);
+    put_all(&output, head, changes);
     if (output.error == 0 && fdatasync(output.fd) != 0)
         output.error = errno;
     free(output.buffer);
@@ -113,12 +114,13 @@ static int write_file(const char *path, uint64_t seq, const struct changes *chan
     return output.error;
 }
 
-bool redo_write(const char *dir, uint64_t seq, const struct changes *changes, struct err *err)
+bool redo_write(const char *dir, const struct redo_head *head, const struct changes *changes,
+                struct err *err)
 {
     char path[PATH_BYTES], writing[PATH_BYTES];
     file_path(path, dir, "changes");
     file_path(writing, dir, "changes.new");
-    int error = write_file(writing, seq, changes);
+    int error = write_file(writing, head, changes);
     if (error == 0 && rename(writing, path) != 0)
         error = errno;
     if (error == 0)
@@ -128,15 +130,21 @@ bool redo_write(const char *dir, uint64_t seq, const struct changes *changes, st
     unlink(writing);
     unlink(path);
     bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-    return err_set(err, full ? ERR_FULL : ERR_STORE, "%s: %s while writing a checkpoint%s", path,
-                   strerror(error), full ? ": free some space" : ": check the disk");
+    bool passes = error == EMFILE || error == ENFILE || error == ENOMEM;
+    return err_set(err, full || passes ? ERR_FULL : ERR_STORE, "%s: %s while writing a checkpoint%s",
+                   path, strerror(error),
+                   full     ? ": free some space"
+                   : passes ? ""
+                            : ": check the disk");
 }
 
-void redo_remove(const char *dir)
+bool redo_remove(const char *dir, struct err *err)
 {
     char path[PATH_BYTES];
     file_path(path, dir, "changes");
-    unlink(path);
+    int error = unlink(path) == 0 || errno == ENOENT ? sync_folder(dir) : errno;
+    return error == 0 || err_set(err, ERR_STORE, "%s: %s while removing it: check the disk", path,
+                                 strerror(error));
 }
 
 /* --- reading --- */
@@ -155,22 +163,40 @@ static bool damaged(const char *path, struct err *err)
                    path);
 }
 
-/* The whole file in memory (free it), NULL and errno 0 when there is none. */
-static char *read_file(const char *path, size_t *len)
+/* All of an open file in memory (free it), or NULL and errno. */
+static char *read_all(int fd, size_t *len)
 {
     struct stat st;
-    char *bytes = NULL;
-    *len = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &st) == 0) {
-        bytes = malloc((size_t)st.st_size + 1);
-        for (ssize_t part = 1; bytes != NULL && part > 0; *len += part > 0 ? (size_t)part : 0)
-            part = read(fd, bytes + *len, (size_t)st.st_size - *len);
+    if (fstat(fd, &st) != 0)
+        return NULL;
+    char *bytes = malloc((size_t)st.st_size + 1);
+    if (bytes == NULL)
+        abort();
+    for (*len = 0; *len < (size_t)st.st_size;) {
+        ssize_t part = read(fd, bytes + *len, (size_t)st.st_size - *len);
+        if (part == 0)
+            break;
+        if (part < 0) {
+            free(bytes);
+            return NULL;
+        }
+        *len += (size_t)part;
     }
-    if (fd >= 0)
-        close(fd);
-    else if (errno == ENOENT)
-        errno = 0;
+    return bytes;
+}
+
+/* The same by name; NULL and errno 0 when there is no such file. */
+static char *read_file(const char *path, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        errno = errno == ENOENT ? 0 : errno;
+        return NULL;
+    }
+    char *bytes = read_all(fd, len);
+    int error = errno;
+    close(fd);
+    errno = error;
     return bytes;
 }
 
@@ -197,7 +223,7 @@ static bool take_rows(const char *at, const char *end, uint64_t row_count, struc
     return at == end;
 }
 
-static bool take_file(const char *bytes, size_t len, uint64_t *seq, struct changes *changes)
+static bool take_file(const char *bytes, size_t len, struct redo_head *redo, struct changes *changes)
 {
     struct file_head head;
     uint32_t crc;
@@ -205,21 +231,24 @@ static bool take_file(const char *bytes, size_t len, uint64_t *seq, struct chang
         return false;
     memcpy(&head, bytes, sizeof head);
     memcpy(&crc, bytes + len - sizeof crc, sizeof crc);
-    *seq = head.seq;
+    *redo = head.redo;
     return memcmp(head.magic, magic, sizeof magic) == 0 && crc == crc32c(0, bytes, len - sizeof crc) &&
            take_rows(bytes + sizeof head, bytes + len - sizeof crc, head.row_count, changes);
 }
 
-bool redo_read(const char *dir, uint64_t *seq, struct changes *changes, bool *found, struct err *err)
+bool redo_read(const char *dir, struct redo_head *head, struct changes *changes, bool *found,
+               struct err *err)
 {
     char path[PATH_BYTES];
     size_t len;
+    file_path(path, dir, "changes.new"); /* of a write that didn't come to its end */
+    unlink(path);
     file_path(path, dir, "changes");
     char *bytes = read_file(path, &len);
     *found = bytes != NULL;
     if (bytes == NULL)
         return errno == 0 || read_failed(path, err);
-    bool good = take_file(bytes, len, seq, changes);
+    bool good = take_file(bytes, len, head, changes);
     free(bytes);
     return good || damaged(path, err);
 }

@@ -57,8 +57,9 @@ static bool load(struct state *state, struct err *err)
     int rc = mdb_txn_begin(state->env.env, NULL, MDB_RDONLY, &state->read);
     if (rc != 0)
         return lmdb_env_error(&state->env, rc, "reading", err);
-    return state_redo(state, err) && load_totals(state, err) && state_words_load(state, err) &&
-           state_names_load(state, err) && load_seen(state, err) && state_counters_load(state, err);
+    return load_totals(state, err) && state_redo(state, err) && load_totals(state, err) &&
+           state_words_load(state, err) && state_names_load(state, err) && load_seen(state, err) &&
+           state_counters_load(state, err);
 }
 
 /* --- opening --- */
@@ -102,7 +103,7 @@ void state_close(struct state *state)
 {
     if (state == NULL)
         return;
-    if (state->checkpoint.is_running)
+    if (state->checkpoint.is_running && state->checkpoint.has_thread)
         pthread_join(state->checkpoint.thread, NULL);
     if (state->read != NULL)
         mdb_txn_abort(state->read);
@@ -158,7 +159,10 @@ uint64_t state_bytes(const struct state *state)
 bool state_backup(struct state *state, const char *dir, struct err *err)
 {
     pthread_mutex_lock(&state->writing);
-    bool done = lmdb_env_backup(&state->env, dir, err);
+    bool done = state->checkpoint.has_redo
+                    ? err_set(err, ERR_FULL, "%s: it is between two checkpoints: free some space",
+                              state->env.path)
+                    : lmdb_env_backup(&state->env, dir, err);
     pthread_mutex_unlock(&state->writing);
     return done;
 }

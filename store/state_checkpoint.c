@@ -90,7 +90,8 @@ static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages,
     const struct lmdb_env *env = &state->env;
     uint64_t reusable = reusable_pages(state, txn);
     uint64_t need = pages > reusable ? (pages - reusable) * env->page_bytes : 0;
-    uint64_t redo_bytes = pages > state->slice_pages ? changes_bytes(state->frozen) : 0;
+    bool writes_redo = pages > state->slice_pages && !state->checkpoint.has_redo;
+    uint64_t redo_bytes = writes_redo ? changes_bytes(state->frozen) : 0;
     uint64_t file_bytes = lmdb_env_pages(env) * env->page_bytes;
     if (file_bytes + need + env->map_bytes / MAP_MARGIN_PART > env->map_bytes)
         return err_set(err, ERR_FULL,
@@ -114,19 +115,23 @@ static bool write_frozen(struct state *state, uint64_t pages, struct err *err)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
     if (pages <= state->slice_pages && !checkpoint->has_redo)
-        return state_write(state, SIZE_MAX, err);
-    if (!checkpoint->has_redo && !redo_write(state->dir, checkpoint->seq, state->frozen, err))
+        return state_write_at_once(state, err);
+    if (!state_write_seen(state, state->slice_pages, err))
+        return false;
+    struct redo_head head = {.base_seq = state->checkpoint_seq, .seq = checkpoint->seq};
+    if (!checkpoint->has_redo && !redo_write(state->dir, &head, state->frozen, err))
         return false;
     checkpoint->has_redo = true;
-    if (!state_write(state, state->slice_pages, err))
+    if (!state_write_rows(state, state->slice_pages, err) || !redo_remove(state->dir, err))
         return false;
-    redo_remove(state->dir);
     checkpoint->has_redo = false;
     return true;
 }
 
 static bool write_checkpoint(struct state *state, struct err *err)
 {
+    if (state->frozen->count == 0 && state->checkpoint.seen_count == 0)
+        return true; /* on a full disk, too */
     MDB_txn *txn;
     int rc = mdb_txn_begin(state->env.env, NULL, MDB_RDONLY, &txn);
     if (rc != 0)
@@ -162,9 +167,11 @@ void state_checkpoint_begin(struct state *state)
         freeze(state);
     atomic_store(&checkpoint->is_over, false);
     checkpoint->is_running = true;
-    int failed = pthread_create(&checkpoint->thread, NULL, run, state);
-    assert(failed == 0);
-    pthread_setname_np(checkpoint->thread, "checkpoint");
+    checkpoint->has_thread = pthread_create(&checkpoint->thread, NULL, run, state) == 0;
+    if (checkpoint->has_thread)
+        pthread_setname_np(checkpoint->thread, "checkpoint");
+    else
+        run(state); /* there are too many threads on the machine */
 }
 
 bool state_checkpoint_running(const struct state *state)
@@ -181,19 +188,32 @@ bool state_checkpoint_end(struct state *state, struct err *err)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
     assert(checkpoint->is_running);
-    pthread_join(checkpoint->thread, NULL);
+    if (checkpoint->has_thread)
+        pthread_join(checkpoint->thread, NULL);
     checkpoint->is_running = false;
-    if (!checkpoint->done) {
+    if (!checkpoint->done && checkpoint->err.code != ERR_FULL) {
         *err = checkpoint->err;
         return false;
     }
+    /* also between two checkpoints: what is half written is in the frozen changes, and pages that the
+     * reader holds can't be used by the next attempt */
     mdb_txn_reset(state->read);
     int rc = mdb_txn_renew(state->read);
     if (rc != 0)
         return lmdb_env_error(&state->env, rc, "reading", err);
+    if (!checkpoint->done) {
+        *err = checkpoint->err;
+        return false;
+    }
     changes_clear(state->frozen);
     state->checkpoint_seq = checkpoint->seq;
     return true;
+}
+
+static bool checkpoint_once(struct state *state, struct err *err)
+{
+    state_checkpoint_begin(state);
+    return state_checkpoint_end(state, err);
 }
 
 bool state_checkpoint(struct state *state, struct err *err)
@@ -201,12 +221,7 @@ bool state_checkpoint(struct state *state, struct err *err)
     if (state->checkpoint.is_running && !state_checkpoint_end(state, err))
         return false;
     bool has_older = state->frozen->count > 0; /* that failed before */
-    for (int round = has_older ? 0 : 1; round < 2; round++) {
-        state_checkpoint_begin(state);
-        if (!state_checkpoint_end(state, err))
-            return false;
-    }
-    return true;
+    return (!has_older || checkpoint_once(state, err)) && checkpoint_once(state, err);
 }
 
 size_t state_changes_bytes(const struct state *state)
@@ -214,15 +229,26 @@ size_t state_changes_bytes(const struct state *state)
     return changes_bytes(state->now);
 }
 
+static bool redo_fits(const struct state *state, const struct redo_head *head, struct err *err)
+{
+    if (state->checkpoint_seq == head->base_seq || state->checkpoint_seq == head->seq)
+        return true;
+    return lmdb_env_damaged(&state->env, err,
+                            "it is at event %" PRIu64 ", and the file 'changes' beside it leads from %" PRIu64
+                            " to %" PRIu64, state->checkpoint_seq, head->base_seq, head->seq);
+}
+
 bool state_redo(struct state *state, struct err *err)
 {
     bool found;
-    struct checkpoint *checkpoint = &state->checkpoint;
-    if (!redo_read(state->dir, &checkpoint->seq, state->frozen, &found, err))
+    struct redo_head head;
+    if (!redo_read(state->dir, &head, state->frozen, &found, err))
         return false;
     if (!found)
         return true;
-    checkpoint->has_redo = true;
-    state_checkpoint_begin(state);
-    return state_checkpoint_end(state, err);
+    if (!redo_fits(state, &head, err))
+        return false;
+    state->checkpoint.seq = head.seq;
+    state->checkpoint.has_redo = true;
+    return checkpoint_once(state, err);
 }

@@ -80,6 +80,7 @@ _Static_assert(INDEX_PLACES <= 64, "touched has a bit for each index");
 /* The checkpoint under way: a thread of its own writes `state->frozen`. */
 struct checkpoint {
     pthread_t thread;
+    bool has_thread;
     bool is_running;     /* since state_checkpoint_begin, until state_checkpoint_end */
     atomic_bool is_over; /* the thread has nothing left to do */
     uint64_t seq;        /* of the last event in the frozen changes */
@@ -179,9 +180,15 @@ bool state_db_by_number(enum db db);
 enum { ROW_CRC_BYTES = 4 }; /* in front of each value on disk */
 uint32_t state_db_crc(struct text key, struct text value);
 
-/* state_write - all that is frozen, in transactions that change about `slice_pages` pages each; the totals
- * come with the last one. Errors as lmdb_env_commit; earlier slices may be in. */
-bool state_write(struct state *state, size_t slice_pages, struct err *err);
+/* state_write_at_once - all that is frozen, in one transaction. Errors as lmdb_env_commit. */
+bool state_write_at_once(struct state *state, struct err *err);
+/* state_write_seen - the last-seen times of the checkpoint, in transactions that change about
+ * `slice_pages` pages each. They may be newer than the rest (seen.h), so they may be in without it; they
+ * aren't in the redo file, so they must be in before it. Errors as lmdb_env_commit. */
+bool state_write_seen(struct state *state, size_t slice_pages, struct err *err);
+/* state_write_rows - the frozen changes, likewise; the totals come with the last transaction. Earlier ones
+ * may be in when it fails. */
+bool state_write_rows(struct state *state, size_t slice_pages, struct err *err);
 
 /* --- checkpoints (state_checkpoint.c) --- */
 

@@ -163,25 +163,43 @@ static bool write_db(struct writer *writer, enum db db, struct err *err)
     return done;
 }
 
-/* The last-seen times come first: these may be newer than the rest. */
-static bool write_all(struct writer *writer, struct err *err)
+static bool write_rows(struct writer *writer, struct err *err)
 {
-    if (!write_seen(writer, err))
-        return false;
     for (enum db db = 0; db < DB_COUNT; db++)
         if (db != DB_META && !write_db(writer, db, err))
             return false;
     return write_db(writer, DB_META, err);
 }
 
-bool state_write(struct state *state, size_t slice_pages, struct err *err)
+static bool write_and_commit(struct state *state, size_t slice_pages,
+                             bool (*write)(struct writer *writer, struct err *err), struct err *err)
 {
     struct writer writer = {.state = state, .slice_pages = slice_pages};
     if (!lmdb_env_begin(&state->env, &writer.txn, err))
         return false;
-    if (write_all(&writer, err))
+    if (write(&writer, err))
         return lmdb_env_commit(&state->env, writer.txn, err);
     if (writer.txn != NULL)
         mdb_txn_abort(writer.txn);
     return false;
+}
+
+static bool write_seen_and_rows(struct writer *writer, struct err *err)
+{
+    return write_seen(writer, err) && write_rows(writer, err);
+}
+
+bool state_write_at_once(struct state *state, struct err *err)
+{
+    return write_and_commit(state, SIZE_MAX, write_seen_and_rows, err);
+}
+
+bool state_write_seen(struct state *state, size_t slice_pages, struct err *err)
+{
+    return state->checkpoint.seen_count == 0 || write_and_commit(state, slice_pages, write_seen, err);
+}
+
+bool state_write_rows(struct state *state, size_t slice_pages, struct err *err)
+{
+    return write_and_commit(state, slice_pages, write_rows, err);
 }

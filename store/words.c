@@ -24,13 +24,6 @@ void words_fini(struct words *words)
     arena_fini(&words->bytes);
 }
 
-void words_clear(struct words *words)
-{
-    memset(words->slots, 0, SLOT_COUNT * sizeof *words->slots);
-    words->count = words->saved_count = 0;
-    arena_reset(&words->bytes);
-}
-
 static uint16_t *slot_of(const struct words *words, struct text word)
 {
     size_t i = crc32c(0, word.bytes, word.len) % SLOT_COUNT;

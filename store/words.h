@@ -3,7 +3,7 @@
  * A fleet's devices have the same few keys, and their texts would be half of every record. A record
  * holds a word's number instead. The list only grows and is bounded: what comes when it is full is
  * written out in the records, so nothing depends on there being room. New words are in memory
- * first; the store writes them (from `saved_count` on) before the first record that uses them. */
+ * first; a checkpoint writes them (from `saved_count` on) with the first record that uses them. */
 #ifndef STORE_WORDS_H
 #define STORE_WORDS_H
 
@@ -21,7 +21,6 @@ struct words {
 
 void words_init(struct words *words);
 void words_fini(struct words *words);
-void words_clear(struct words *words);
 /* words_find - false when the word has no number. */
 bool words_find(const struct words *words, struct text word, uint32_t *number);
 /* words_intern - the same, but give it a number if there is room. */

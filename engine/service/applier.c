@@ -230,6 +230,18 @@ static void pass_results(struct applier *applier)
         queue_push(applier->partition->door_queue, &results->work);
 }
 
+/* Serving, the doors refuse events while the disk is full; here the only bound is to give up. */
+static bool has_room(const struct applier *applier, struct err *err)
+{
+    const struct partition *partition = applier->partition;
+    size_t bytes_max = (size_t)partition->settings->checkpoint_mib << 20;
+    if (!atomic_load(&partition->stats->disk_full) ||
+        state_changes_bytes(applier->step.state) < bytes_max)
+        return true;
+    return err_set(err, ERR_FULL, "the disk is full, and there is more to replay than memory may be "
+                                  "taken (checkpoint-mib): free some space and start again");
+}
+
 /* Everything the journal has and the state lacks. */
 static bool replay(struct applier *applier, struct err *err)
 {
@@ -245,7 +257,7 @@ static bool replay(struct applier *applier, struct err *err)
         for (size_t i = 0; done && i < count; i++)
             done = replay_record(applier, &records[i], err);
         pass_results(applier);
-        done = done && checkpoint_if_due(applier, err);
+        done = done && checkpoint_if_due(applier, err) && has_room(applier, err);
     }
     arena_fini(&arena);
     return done;

@@ -834,11 +834,13 @@ static void test_interrupted_slices_are_finished_at_the_next_open(void **unused)
 {
     (void)unused;
     bool whole = false;
-    for (unsigned commits = 1; !whole; commits++) {
+    struct device *device;
+    for (unsigned commits = 2; !whole; commits++) { /* the first one is of last-seen times */
         assert_true(commits < 100);
         int round = (int)commits;
         reopen_with_slices(1);
         change_something(round);
+        done(state_device_open(state, TEXT("d0"), TEXT("default"), 1, 5000 + round, &device, &err));
         full_disk.fails_after = commits;
         whole = state_checkpoint(state, &err);
         full_disk.error = 0;
@@ -848,6 +850,7 @@ static void test_interrupted_slices_are_finished_at_the_next_open(void **unused)
         reopen_with_slices(commits % 2 == 0 ? 0 : 1);
         assert_int_equal(state_applied_seq(state), 100 * (round + 1));
         assert_int_equal(*state_counter(state, TEXT("n")), round);
+        assert_int_equal(device_seen_ms(device_find("d0")), 5000 + round);
         struct device_filter filter = {.by_index = true, .index = VERSION, .value = integer(round)};
         uint64_t expected = count_of(VERSION, integer(round));
         struct text *names, next;
@@ -886,6 +889,46 @@ static void test_damaged_redo_file_is_told(void **unused)
     open_state();
     assert_int_equal(state_applied_seq(state), 200);
     assert_int_equal(count_of(VERSION, integer(1)), 450);
+}
+
+/* A redo file that leads elsewhere isn't followed: it would undo what came later. */
+static void test_redo_file_of_another_checkpoint_is_told(void **unused)
+{
+    (void)unused;
+    const char *path = temp_dir_path(dir, "changes"), *kept = temp_dir_path(dir, "kept");
+    struct state_options options = {MAP_BYTES, default_indexes, 3, 0};
+    interrupt_a_checkpoint();
+    assert_int_equal(link(path, kept), 0);
+    checkpoint();
+    change_something(2);
+    checkpoint();
+    state_close(state);
+    state = NULL; /* for the teardown */
+    assert_int_equal(rename(kept, path), 0);
+    fails(state_open(dir, &options, &state, &err), ERR_DAMAGED, "leads from 0 to 200");
+    assert_int_equal(unlink(path), 0);
+    open_state();
+    assert_int_equal(state_applied_seq(state), 300);
+}
+
+/* Pages of a failed attempt are used by the next one. */
+static void test_failed_attempts_dont_grow_the_file(void **unused)
+{
+    (void)unused;
+    struct stat before, after;
+    const char *path = temp_dir_path(dir, "data.mdb");
+    interrupt_a_checkpoint();
+    for (int i = 0; i < 20; i++) {
+        full_disk.fails_after = 4;
+        fails(state_checkpoint(state, &err), ERR_FULL, "no space");
+        full_disk.error = 0;
+        full_disk.fails_after = 0;
+        assert_int_equal(stat(path, i == 3 ? &before : &after), 0);
+    }
+    assert_true(after.st_size <= before.st_size);
+    checkpoint();
+    reopen();
+    assert_int_equal(state_applied_seq(state), 200);
 }
 
 /* A failed checkpoint that is in the redo file is tried again, and then what came after it. */
@@ -1177,6 +1220,8 @@ int main(void)
         TEST(test_changes_during_a_checkpoint_are_seen_and_not_in_it),
         TEST(test_interrupted_slices_are_finished_at_the_next_open),
         TEST(test_damaged_redo_file_is_told),
+        TEST(test_redo_file_of_another_checkpoint_is_told),
+        TEST(test_failed_attempts_dont_grow_the_file),
         TEST(test_interrupted_slices_are_finished_without_a_restart),
         TEST(test_full_map_is_told_before_it_is_full),
         TEST(test_pages_taken_and_given_back_are_no_damage),
