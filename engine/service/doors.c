@@ -33,7 +33,6 @@ enum {
     BACKLOG = 1024,
     SCRATCH_BYTES = 64 * 1024,
     FEW_EVENTS = 100,              /* in a batch: see commit_first */
-    PATIENCE_MS = 20,  /* over the bounds without reading; then requests are refused */
     NOTICE_MS = 10000, /* between two log lines about malformed messages */
 };
 
@@ -348,7 +347,7 @@ static enum overload overload(struct doors *doors)
     int64_t now_ms = clock_monotonic_ns() / 1000000;
     if (doors->over_ms == 0)
         doors->over_ms = now_ms;
-    return now_ms - doors->over_ms < PATIENCE_MS ? OVERLOAD_STOP : OVERLOAD_REFUSE;
+    return now_ms - doors->over_ms < doors->settings->busy_after_ms ? OVERLOAD_STOP : OVERLOAD_REFUSE;
 }
 
 /* While few events come and some of them are being committed, new ones would only wait for the next commit:
@@ -573,7 +572,8 @@ static int read_signal(int signal_fd)
 /* Finds out which doors to look at, and whether there is a signal; sleeps until there is something to do. */
 static bool wait_for_news(struct doors *doors, int signal_fd)
 {
-    bool events = overload(doors) != OVERLOAD_STOP && !commit_first(doors); /* else they wait outside */
+    enum overload level = overload(doors);
+    bool events = level != OVERLOAD_STOP && !commit_first(doors); /* else they wait outside */
     bool query = !too_many_queries(doors);
     bool busy = doors->queue_look || (events && doors->events.look) || (query && doors->query.look) ||
                 doors->results.look;
@@ -585,7 +585,9 @@ static bool wait_for_news(struct doors *doors, int signal_fd)
         [QUERY] = {.fd = query ? doors->query.fd : -1, .events = POLLIN},
         [RESULTS] = {.fd = doors->results.fd, .events = POLLIN},
     };
-    int timeout_ms = busy ? 0 : doors->over_ms != 0 ? PATIENCE_MS : -1;
+    int timeout_ms = busy                                            ? 0
+                     : level == OVERLOAD_STOP && doors->over_ms != 0 ? (int)doors->settings->busy_after_ms
+                                                                     : -1;
     if (poll(items, COUNT, timeout_ms) <= 0)
         return false;
     doors->queue_look |= items[QUEUE].revents != 0;

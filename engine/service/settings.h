@@ -23,6 +23,7 @@ struct settings {
     int64_t checkpoint_mib;
     int64_t in_flight_events;
     int64_t in_flight_kib;
+    int64_t busy_after_ms;
     int64_t journal_keep_hours;
     int64_t journal_keep_mib;
     int64_t journal_map_gib;

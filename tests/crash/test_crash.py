@@ -230,7 +230,8 @@ def rules_journaled(daemon):
 def random_settings(rng):
     return ["--checkpoint-ms", rng.choice([10, 20, 50, 200, 1000, 60000]),
             "--checkpoint-mib", rng.choice([1, 1, 32]),
-            "--in-flight-events", rng.choice([1000, 65536])]
+            "--in-flight-events", rng.choice([1000, 65536]),
+            "--busy-after-ms", rng.choice([0, 20])]
 
 
 @test
@@ -279,7 +280,7 @@ def test_no_event_of_a_source_is_lost_when_requests_are_refused():
     """Producers far ahead of a daemon that takes 1,000 events at once: requests are refused in the middle
     of a source's row, and come again in order. A later one must not be taken before an earlier one."""
     rng, model = random.Random(SEED), Model()
-    with Daemon("--in-flight-events", 1000) as daemon:
+    with Daemon("--in-flight-events", 1000, "--busy-after-ms", 0) as daemon:
         rules_journaled(daemon)
         producers = [Producer(i, random.Random(rng.random()), model, window=25, batch_max=60) for i in range(PRODUCERS)]
         for producer in producers:
