@@ -1,7 +1,7 @@
 /* state.h - what follows from the journal: devices, attributes, indexes, dead letters, rule sets.
  *
- * Writes change rows in memory (changes.h) and cannot fail; a checkpoint puts all of them on disk in one
- * LMDB transaction, on a thread of its own, while the state goes on. What isn't in a checkpoint is lost in
+ * Writes change rows in memory (changes.h) and cannot fail; a checkpoint puts all of them on disk, on a
+ * thread of its own, while the state goes on (docs/decisions/0006-checkpoints.md). What isn't in a checkpoint is lost in
  * a crash and comes back by replaying the journal from state_applied_seq() + 1. All functions, queries
  * too, are called on one thread.
  *
@@ -74,7 +74,7 @@ bool state_checkpoint_end(struct state *state, struct err *err);
 bool state_checkpoint(struct state *state, struct err *err);
 
 /* state_backup - a compact copy of the last checkpoint into the new or empty folder `dir`. Any thread;
- * see journal_backup. */
+ * see journal_backup. Checkpoints wait for it. ERR_FULL also when a checkpoint failed half way. */
 bool state_backup(struct state *state, const char *dir, struct err *err);
 
 /* --- one device --- */

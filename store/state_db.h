@@ -73,7 +73,7 @@ struct device {
     struct arena arena; /* all bytes of it; reset at each open */
     uint64_t touched;   /* bit i: the attribute of indexes[i] was changed */
     struct text
-        old_keys[INDEX_PLACES]; /* for a touched index: the value_key on disk; len 0: none */
+        old_keys[INDEX_PLACES]; /* for a touched index: the value_key in its rows; len 0: none */
 };
 _Static_assert(INDEX_PLACES <= 64, "touched has a bit for each index");
 
@@ -163,7 +163,7 @@ struct scan {
  * (borrowed). Nothing may be written to the sub-database while it is open. state_scan_close takes one that failed to open, too. */
 bool state_scan_open(const struct state *state, enum db db, struct text prefix, struct text from,
                      struct scan *scan, struct err *err);
-/* state_scan_next - key and value are borrowed until a checkpoint ends. */
+/* state_scan_next - key and value are borrowed until a write or the end of a checkpoint. */
 bool state_scan_next(struct scan *scan, struct text *key, struct text *value, bool *found,
                      struct err *err);
 void state_scan_close(struct scan *scan);

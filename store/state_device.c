@@ -150,7 +150,7 @@ static bool find(struct state *state, struct text name, uint32_t hash, bool *fou
     return true;
 }
 
-/* The attribute of indexes[place] is about to change: remember the value_key that is on disk. */
+/* The attribute of indexes[place] is about to change: remember the value_key that its rows have. */
 static void touch(struct device *device, size_t place, const struct value *old)
 {
     uint64_t bit = UINT64_C(1) << place;

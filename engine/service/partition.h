@@ -1,4 +1,5 @@
-/* partition.h - the unit of order, of backup and of scale: one journal, one state, two threads.
+/* partition.h - the unit of order, of backup and of scale: one journal, one state, two threads and
+ * one more while a checkpoint is written.
  *
  * The committer's thread writes the journal and answers producers; the applier's runs the rules, keeps the
  * state, answers queries and writes results. Batches travel committer -> applier -> door and nothing else

@@ -129,8 +129,8 @@ def test_a_file_system_without_space_makes_producers_wait():
 
 
 @test
-def test_a_lost_checkpoint_is_made_good_from_the_journal():
-    """The checkpoint's writes fail half way: the state goes back to the last one and replays."""
+def test_a_checkpoint_that_fails_half_way_is_made_good():
+    """What it had to write stays in memory and is tried again."""
     with Disk() as disk, Daemon("--checkpoint-ms", 300, **disk.options) as daemon:
         sender = Sender(daemon)
         subscription = daemon.subscribe("attributes/")
