@@ -6,7 +6,7 @@
 
 #include "store/state_db.h"
 
-enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192, SLICE_PAGES = 1024 };
+enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192, SLICE_PAGES = 256 };
 
 static const struct lmdb_env_kind state_kind = {
     .name = "state",

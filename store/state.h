@@ -32,7 +32,7 @@ struct state_options {
     uint64_t map_bytes;              /* address space to reserve */
     const struct index_key *indexes; /* borrowed during state_open */
     size_t index_count;              /* 0..INDEX_COUNT_MAX */
-    size_t slice_pages;              /* in one transaction of a checkpoint, about; 0: 1024 */
+    size_t slice_pages;              /* in one transaction of a checkpoint, about; 0: 256 */
 };
 
 /* state_open - open or create the state in directory `dir`. An index that is new in the list is built

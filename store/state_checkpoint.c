@@ -4,11 +4,14 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "store/redo.h"
 #include "store/state_db.h"
 
 enum {
+    SLICES_AT_ONCE = 8,          /* what isn't more than this is one transaction */
     FREE_MARGIN_BYTES = 1 << 20, /* for the file system's own needs */
     MAP_MARGIN_PART = 16,        /* of the map is kept in reserve */
 };
@@ -85,12 +88,17 @@ static uint64_t reusable_pages(const struct state *state, MDB_txn *txn)
     return in_file > needed ? in_file - needed : 0;
 }
 
+static bool is_small(const struct state *state, uint64_t pages)
+{
+    return pages <= SLICES_AT_ONCE * state->slice_pages && !state->checkpoint.has_redo;
+}
+
 static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages, struct err *err)
 {
     const struct lmdb_env *env = &state->env;
     uint64_t reusable = reusable_pages(state, txn);
     uint64_t need = pages > reusable ? (pages - reusable) * env->page_bytes : 0;
-    bool writes_redo = pages > state->slice_pages && !state->checkpoint.has_redo;
+    bool writes_redo = !is_small(state, pages) && !state->checkpoint.has_redo;
     uint64_t redo_bytes = writes_redo ? changes_bytes(state->frozen) : 0;
     uint64_t file_bytes = lmdb_env_pages(env) * env->page_bytes;
     if (file_bytes + need + env->map_bytes / MAP_MARGIN_PART > env->map_bytes)
@@ -110,11 +118,11 @@ static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages,
 
 /* --- the thread --- */
 
-/* What fits one transaction is written in one; else the redo file makes many as good as one. */
+/* What is small is written in one transaction; else the redo file makes many as good as one. */
 static bool write_frozen(struct state *state, uint64_t pages, struct err *err)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
-    if (pages <= state->slice_pages && !checkpoint->has_redo)
+    if (is_small(state, pages))
         return state_write_at_once(state, err);
     if (!state_write_seen(state, state->slice_pages, err))
         return false;
@@ -149,11 +157,23 @@ static bool write_checkpoint(struct state *state, struct err *err)
     return done;
 }
 
-static void *run(void *argument)
+/* It has time, the others have somebody waiting. A thread's niceness is its own on Linux. */
+static void stand_back(void)
 {
-    struct state *state = argument;
+    enum { NICENESS = 10 };
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+}
+
+static void run(struct state *state)
+{
     state->checkpoint.done = write_checkpoint(state, &state->checkpoint.err);
     atomic_store(&state->checkpoint.is_over, true);
+}
+
+static void *run_thread(void *state)
+{
+    stand_back();
+    run(state);
     return NULL;
 }
 
@@ -167,7 +187,7 @@ void state_checkpoint_begin(struct state *state)
         freeze(state);
     atomic_store(&checkpoint->is_over, false);
     checkpoint->is_running = true;
-    checkpoint->has_thread = pthread_create(&checkpoint->thread, NULL, run, state) == 0;
+    checkpoint->has_thread = pthread_create(&checkpoint->thread, NULL, run_thread, state) == 0;
     if (checkpoint->has_thread)
         pthread_setname_np(checkpoint->thread, "checkpoint");
     else

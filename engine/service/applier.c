@@ -159,13 +159,22 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
     return true;
 }
 
+/* A checkpoint touches every page of a large fleet, however few rows of each changed: the more devices, the
+ * more rows have to come together to be worth it. */
+static size_t changes_bytes_max(const struct applier *applier)
+{
+    enum { BYTES_A_DEVICE = 42 };
+    size_t setting = (size_t)applier->partition->settings->checkpoint_mib << 20;
+    size_t fleet = BYTES_A_DEVICE * state_device_count(applier->step.state);
+    return setting > fleet ? setting : fleet;
+}
+
 /* Half of the memory for changes is for those that a checkpoint is writing. When the other half is full
  * before it is through, there's nothing to do but wait for it. */
 static bool checkpoint_if_due(struct applier *applier, struct err *err)
 {
     struct state *state = applier->step.state;
-    size_t half_bytes = (size_t)applier->partition->settings->checkpoint_mib << 19;
-    bool much = state_changes_bytes(state) >= half_bytes;
+    bool much = state_changes_bytes(state) >= changes_bytes_max(applier) / 2;
     bool full = atomic_load(&applier->partition->stats->disk_full);
     if (state_checkpoint_running(state)) {
         if (!state_checkpoint_over(state) && (!much || full))
@@ -234,9 +243,8 @@ static void pass_results(struct applier *applier)
 static bool has_room(const struct applier *applier, struct err *err)
 {
     const struct partition *partition = applier->partition;
-    size_t bytes_max = (size_t)partition->settings->checkpoint_mib << 20;
     if (!atomic_load(&partition->stats->disk_full) ||
-        state_changes_bytes(applier->step.state) < bytes_max)
+        state_changes_bytes(applier->step.state) < changes_bytes_max(applier))
         return true;
     return err_set(err, ERR_FULL, "the disk is full, and there is more to replay than memory may be "
                                   "taken (checkpoint-mib): free some space and start again");

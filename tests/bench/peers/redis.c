@@ -158,7 +158,7 @@ static void run(struct driver *driver, append_next *next, uint64_t count)
 static void subscribe(struct driver *driver)
 {
     redisContext *line = driver->subscriber;
-    freeReplyObject(checked(line, redisCommand(line, "SUBSCRIBE fwStateIsSynced")));
+    freeReplyObject(checked(line, redisCommand(line, "SUBSCRIBE sync")));
 }
 
 /* The answer to a ping comes after everything that was published before it. */
