@@ -32,8 +32,11 @@ START_S = STOP_S = 30
 SIZES, QUICK_SIZES, QUICK_DIVISOR = (10_000, 1_000_000), (1_000, 20_000), 40
 
 # Nothing but the log of what is appended: no snapshots, no rewriting. No io-threads: on two cores they
-# take the one that the load generator needs, and Redis got half as much done with them.
-REDIS_SETTINGS = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always",
+# take the one that the load generator needs, and Redis got half as much done with them. It writes a
+# subscriber 64 KiB a turn, less than these pipelines publish in one, so the subscriber's queue has no bound:
+# with the usual one it would be disconnected.
+REDIS_SETTINGS = ["--client-output-buffer-limit", "pubsub 0 0 0",
+                  "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always",
                   "--auto-aof-rewrite-percentage", "0", "--daemonize", "no"]
 
 # Room in memory for all of it, and no checkpoint within a run. Autovacuum, fsync, full_page_writes and

@@ -141,7 +141,7 @@ static void run(struct driver *driver, append_next *next, uint64_t count)
     while (unanswered > 0) {
         if (poll(polls, CONNECTIONS + 1, -1) < 0)
             fail("redis: poll: %s", strerror(errno));
-        if (polls[CONNECTIONS].revents != 0)
+        while (poll(&polls[CONNECTIONS], 1, 0) > 0) /* one read takes 16 KiB, and there may be much more */
             driver->results += receive(driver->subscriber);
         for (size_t i = 0; i < CONNECTIONS; i++) {
             if (polls[i].revents == 0)
