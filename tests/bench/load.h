@@ -19,7 +19,7 @@
 enum { CLIENTS_MAX = 1000, WINDOW_MAX = 65536 };
 
 struct demand {
-    enum work work;
+    enum load_kind work;
     uint64_t device_count;
     uint64_t event_count;
     uint64_t seed;

@@ -20,7 +20,7 @@
 #include "engine/service/batch.h"
 #include "engine/service/committer.h"
 #include "engine/service/step.h"
-#include "tests/bench/requests.h"
+#include "tests/bench/workload.h"
 
 enum { BATCH_COUNT = 20, BATCH_EVENTS = 100, EVENT_COUNT = BATCH_COUNT * BATCH_EVENTS };
 enum { ARENA_BYTES = 256 * 1024, PATH_BYTES = 4096 };
@@ -34,7 +34,7 @@ struct path {
     struct partition partition;
     struct step step;
     struct arena scratch;
-    struct requests *requests;
+    struct workload load;
     struct buf bodies[BATCH_COUNT]; /* of the requests of this pass */
     struct batch *batches[BATCH_COUNT];
     size_t results_bytes; /* written since the pass began */
@@ -57,7 +57,8 @@ static void write_bodies(struct path *path)
 {
     for (size_t i = 0; i < BATCH_COUNT; i++) {
         buf_clear(&path->bodies[i]);
-        requests_write(path->requests, BATCH_EVENTS, &path->bodies[i]);
+        for (size_t j = 0; j < BATCH_EVENTS; j++)
+            workload_event(&path->load, &path->bodies[i]);
     }
 }
 
@@ -133,7 +134,9 @@ static __attribute__((noinline, used)) size_t counted(void (*step)(struct path *
 
 static void start_pass(struct path *path, const char *work)
 {
-    requests_start(path->requests, work);
+    bool known = workload_named(work, &path->load.work);
+    assert(known);
+    path->load.count = 0;
     path->results_bytes = 0;
     write_bodies(path);
 }
@@ -200,7 +203,7 @@ static void load_rules(struct path *path)
 
 static void path_open(struct path *path, const char *folder)
 {
-    *path = (struct path){.requests = requests_create(EVENT_COUNT)};
+    *path = (struct path){.load = {.device_count = EVENT_COUNT, .random = 88172645463325252u}};
     settings_init(&path->settings);
     path->partition = (struct partition){
         .settings = &path->settings,
@@ -237,7 +240,6 @@ static void path_close(struct path *path)
     queue_destroy(path->partition.door_queue);
     subscriptions_destroy(path->partition.subscriptions);
     settings_fini(&path->settings);
-    requests_destroy(path->requests);
 }
 
 int main(int argc, char **argv)

@@ -9,11 +9,11 @@ static const char *const names[] = {
     [WORK_UNCHANGED] = "unchanged", [WORK_CAMPAIGN] = "campaign", [WORK_TELEMETRY] = "telemetry",
 };
 
-bool workload_named(const char *name, enum work *work)
+bool workload_named(const char *name, enum load_kind *work)
 {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0) {
-            *work = (enum work)i;
+            *work = (enum load_kind)i;
             return true;
         }
     return false;

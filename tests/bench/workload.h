@@ -7,7 +7,7 @@
 
 #include "engine/base/buf.h"
 
-enum work {
+enum load_kind {
     WORK_TARGETS,   /* setting up: each device in turn gets its target */
     WORK_REPORTS,   /* setting up: each device in turn reports its first version */
     WORK_CHANGING,  /* a random device reports one of eight versions at random */
@@ -17,7 +17,7 @@ enum work {
 };
 
 struct workload {
-    enum work work;
+    enum load_kind work;
     uint64_t device_count; /* 1..100,000,000 */
     uint64_t count;        /* events given so far */
     uint64_t random;       /* not 0 */
@@ -32,7 +32,7 @@ struct report {
 };
 
 /* workload_named - the kind of work by its name in lower case ("changing"), or false. */
-bool workload_named(const char *name, enum work *work);
+bool workload_named(const char *name, enum load_kind *work);
 /* workload_next - the next event. */
 struct report workload_next(struct workload *load);
 /* workload_event - the next event as fwsync takes it, one line of JSON with its newline. */
