@@ -6,7 +6,7 @@
 
 #include "engine/base/crc32c.h"
 
-enum { CHUNK_BYTES = 1 << 20, SLOTS_AT_REST = 4096, ROWS_AT_REST = 2048, ROW_ALIGN = 16 };
+enum { CHUNK_BYTES = 64 * 1024, SLOTS_AT_REST = 4096, ROWS_AT_REST = 2048, ROW_ALIGN = 16 };
 
 struct change_slot {
     uint32_t hash;
@@ -149,17 +149,15 @@ static struct change *make(struct changes *changes, unsigned db, struct text key
 }
 
 /* A new row. */
-static struct change **add(struct changes *changes, unsigned db, struct text key, uint32_t hash,
+static void add(struct changes *changes, unsigned db, struct text key, uint32_t hash,
                            size_t value_len)
 {
     assert(db < CHANGES_DB_MAX && key.len >= 1 && key.len <= UINT16_MAX);
     if (changes->count == changes->capacity)
         set_capacity(changes, 2 * changes->capacity);
-    struct change **row = &changes->rows[changes->count++];
-    *row = make(changes, db, key, hash, value_len, false);
+    changes->rows[changes->count++] = make(changes, db, key, hash, value_len, false);
     changes->dbs[db].count++;
     changes->dbs[db].bytes += key.len;
-    return row;
 }
 
 /* The row with room for a value. */

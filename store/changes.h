@@ -4,9 +4,10 @@
  * once a write to the disk; and since a checkpoint writes its rows in the order of their keys, it
  * touches a page of the database once however many rows of it changed.
  *
- * A table by (sub-database, key). For rows that the caller can number (devices), a place in its own array
- * takes the place of the table: it is one look at memory instead of two or three. Whoever holds one that is being written by another thread may read
- * it, and nothing else. Sub-databases are plain numbers here, below CHANGES_DB_MAX. */
+ * A table by (sub-database, key). For rows that the caller can number (devices), a place in the caller's
+ * array stands in for the table: one look at memory instead of two or three. Sub-databases are plain
+ * numbers here, below CHANGES_DB_MAX. While one thread writes them to disk, others may read them, and
+ * nothing else. */
 #ifndef STORE_CHANGES_H
 #define STORE_CHANGES_H
 
@@ -79,9 +80,9 @@ char *changes_put_at(struct changes *changes, uint32_t *place, unsigned db, stru
                      size_t len);
 
 /* changes_sorted - the rows of one sub-database whose key starts with `prefix`, in an array of its own
- * (free it; NULL when *count is 0), valid until the next write: by bytes, or, when keys are integers of 4 or 8 bytes in the
- * machine's order, by number. */
+ * (free it; NULL when *count is 0), valid until the next write: by bytes, or, when keys are integers of 4
+ * or 8 bytes in the machine's order, by number. */
 const struct change **changes_sorted(const struct changes *changes, unsigned db, struct text prefix,
-                               bool by_number, size_t *count);
+                                     bool by_number, size_t *count);
 
 #endif

@@ -13,6 +13,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "store/disk.h"
+
 enum {
     DBS_MAX = 16,
     PROBE_BYTES = 1 << 20, /* more than LMDB writes in one call */
@@ -24,7 +26,7 @@ enum {
 
 static bool means_full(int rc)
 {
-    return rc == MDB_MAP_FULL || rc == ENOSPC || rc == EDQUOT || rc == EFBIG;
+    return rc == MDB_MAP_FULL || disk_means_full(rc);
 }
 
 static bool means_foreign(int rc)
@@ -244,16 +246,6 @@ static void remove_folder(const char *dir)
     rmdir(dir);
 }
 
-static int sync_folder(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    int rc = fsync(fd) == 0 ? 0 : errno;
-    close(fd);
-    return rc;
-}
-
 /* Build `dir`/data.mdb: either it is there with its mark, on disk, or it isn't there. */
 static int create_environment(const char *dir, const char *path, uint64_t map_bytes,
                               const char *mark)
@@ -273,7 +265,7 @@ static int create_environment(const char *dir, const char *path, uint64_t map_by
     if (rc == 0 && rename(built, path) != 0)
         rc = errno;
     remove_folder(building);
-    return rc == 0 ? sync_folder(dir) : rc;
+    return rc == 0 ? disk_sync_folder(dir) : rc;
 }
 
 /* Free pages from number `first` on, as LMDB lists them in its sub-database 0: each value is a
@@ -430,7 +422,7 @@ static int secure_and_sync(const char *dir)
         return errno;
     int rc = fchmod(fd, 0640) == 0 && fsync(fd) == 0 ? 0 : errno;
     close(fd);
-    return rc == 0 ? sync_folder(dir) : rc;
+    return rc == 0 ? disk_sync_folder(dir) : rc;
 }
 
 bool lmdb_env_backup(const struct lmdb_env *env, const char *dir, struct err *err)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/base/crc32c.h"
+#include "store/disk.h"
 
 enum { BUFFER_BYTES = 256 * 1024, PATH_BYTES = 4200 };
 
@@ -87,17 +88,6 @@ static void put_all(struct output *output, const struct redo_head *redo, const s
     flush(output);
 }
 
-/* Returns 0 or errno. */
-static int sync_folder(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    int error = fsync(fd) == 0 ? 0 : errno;
-    close(fd);
-    return error;
-}
-
 static int write_file(const char *path, const struct redo_head *head, const struct changes *changes)
 {
     struct output output = {.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)};
@@ -124,12 +114,12 @@ bool redo_write(const char *dir, const struct redo_head *head, const struct chan
     if (error == 0 && rename(writing, path) != 0)
         error = errno;
     if (error == 0)
-        error = sync_folder(dir);
+        error = disk_sync_folder(dir);
     if (error == 0)
         return true;
     unlink(writing);
     unlink(path);
-    bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+    bool full = disk_means_full(error);
     bool passes = error == EMFILE || error == ENFILE || error == ENOMEM;
     return err_set(err, full || passes ? ERR_FULL : ERR_STORE, "%s: %s while writing a checkpoint%s",
                    path, strerror(error),
@@ -142,7 +132,7 @@ bool redo_remove(const char *dir, struct err *err)
 {
     char path[PATH_BYTES];
     file_path(path, dir, "changes");
-    int error = unlink(path) == 0 || errno == ENOENT ? sync_folder(dir) : errno;
+    int error = unlink(path) == 0 || errno == ENOENT ? disk_sync_folder(dir) : errno;
     return error == 0 || err_set(err, ERR_STORE, "%s: %s while removing it: check the disk", path,
                                  strerror(error));
 }

@@ -160,7 +160,8 @@ struct scan {
 };
 
 /* state_scan_open - from the first key on that isn't below `from`, as long as keys start with `prefix`
- * (borrowed). Nothing may be written to the sub-database while it is open. state_scan_close takes one that failed to open, too. */
+ * (borrowed). Nothing may be written to the sub-database while it is open. state_scan_close takes one
+ * that failed to open, too. */
 bool state_scan_open(const struct state *state, enum db db, struct text prefix, struct text from,
                      struct scan *scan, struct err *err);
 /* state_scan_next - key and value are borrowed until a write or the end of a checkpoint. */
@@ -192,12 +193,12 @@ bool state_write_rows(struct state *state, size_t slice_pages, struct err *err);
 
 /* --- checkpoints (state_checkpoint.c) --- */
 
-/* state_redo - finish the checkpoint that a crash interrupted, if any. Nothing else is loaded yet. */
+/* state_redo - finish the checkpoint that a crash interrupted, if any. Only the totals are loaded yet. */
 bool state_redo(struct state *state, struct err *err);
 
 /* --- indexes (state_index.c, state_reindex.c) --- */
 
-/* state_index_configure - bring the disk in line with the configured list. Commits. */
+/* state_index_configure - bring the disk in line with the configured list. Makes checkpoints. */
 bool state_index_configure(struct state *state, const struct state_options *options,
                            struct err *err);
 /* state_index_place - where the index on (scope, key) is, or 0. */

@@ -12,12 +12,12 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/service/batch.h"
+#include "engine/service/door.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
 #include "engine/service/reply.h"
 
 enum {
-    ENDPOINT_BYTES = 256,
     BATCH_EVENTS = 500,            /* a batch is handed on when it has this many */
     BATCH_MESSAGES = 500,          /* or came in this many messages, malformed ones included */
     BATCH_BYTES = 256 * 1024,       /* or has this many bytes, with what malformed messages leave */
@@ -26,11 +26,6 @@ enum {
     QUERY_BYTES_MAX = 16 << 20,    /* of questions under way; then they wait in their sockets */
     QUERIES_IN_FLIGHT_MAX = 4096,  /* more wait in the askers' queues */
     SPARE_BATCHES_MAX = 64,        /* kept for the next use */
-    MESSAGE_BYTES_MAX = 8 << 20,   /* libzmq drops the connection above; below, we can say what is wrong */
-    HEARTBEAT_IVL_MS = 2000,
-    HEARTBEAT_TIMEOUT_MS = 6000,
-    LINGER_MS = 1000,
-    BACKLOG = 1024,
     SCRATCH_BYTES = 64 * 1024,
     FEW_EVENTS = 100,              /* in a batch: see commit_first */
     NOTICE_MS = 10000, /* between two log lines about malformed messages */
@@ -38,13 +33,6 @@ enum {
 
 static const char overloaded[] = "too many events are under way; send this again";
 static const char state_full[] = "the disk is full: the state cannot be saved";
-
-struct door {
-    void *socket;
-    int fd;    /* readable when the socket has news, until it is looked at: ZMQ_FD in zmq_getsockopt(3) */
-    bool look; /* it may have something to receive that `fd` doesn't tell: it was used since */
-    char endpoint[ENDPOINT_BYTES];
-};
 
 /* What was handed to the partition and hasn't come home. */
 struct in_flight {
@@ -82,58 +70,6 @@ struct doors {
 
 /* --- opening --------------------------------------------------------------------------------------------- */
 
-static void set_int(void *socket, int option, int value)
-{
-    int failed = zmq_setsockopt(socket, option, &value, sizeof value);
-    assert(failed == 0);
-}
-
-/* libzmq takes a port modulo 65536. */
-static bool port_is_too_high(const char *endpoint)
-{
-    enum { PORT_MAX = 65535 };
-    const char *colon = strrchr(endpoint, ':');
-    return strncmp(endpoint, "tcp://", 6) == 0 && colon != NULL &&
-           strtoull(colon + 1, NULL, 10) > PORT_MAX;
-}
-
-static bool bind_door(struct door *door, const char *name, const char *endpoint, struct err *err)
-{
-    if (port_is_too_high(endpoint))
-        return err_set(err, ERR_CONFIG, "%s: %s: a port is at most 65535", name, endpoint);
-    if (zmq_bind(door->socket, endpoint) != 0) {
-        int code = zmq_errno();
-        if (code == EADDRINUSE)
-            return err_set(err, ERR_IN_USE,
-                           "%s: %s is in use: is another fwsyncd running? (a port of * takes a free one)",
-                           name, endpoint);
-        return err_set(err, ERR_CONFIG, "%s: cannot bind %s: %s", name, endpoint, zmq_strerror(code));
-    }
-    size_t len = sizeof door->endpoint;
-    zmq_getsockopt(door->socket, ZMQ_LAST_ENDPOINT, door->endpoint, &len);
-    len = sizeof door->fd;
-    zmq_getsockopt(door->socket, ZMQ_FD, &door->fd, &len);
-    door->look = true;
-    return true;
-}
-
-static bool open_door(struct doors *doors, struct door *door, int type, const char *name,
-                      const char *endpoint, int64_t send_queue, struct err *err)
-{
-    door->socket = zmq_socket(doors->context, type);
-    assert(door->socket != NULL);
-    set_int(door->socket, ZMQ_LINGER, LINGER_MS);
-    set_int(door->socket, ZMQ_BACKLOG, BACKLOG);
-    set_int(door->socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_IVL_MS);
-    set_int(door->socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
-    set_int(door->socket, ZMQ_SNDHWM, (int)send_queue);
-    int64_t bytes_max = MESSAGE_BYTES_MAX;
-    zmq_setsockopt(door->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
-    if (type == ZMQ_ROUTER)
-        set_int(door->socket, ZMQ_ROUTER_MANDATORY, 1);
-    return bind_door(door, name, endpoint, err);
-}
-
 bool doors_open(struct doors **out, const struct settings *settings, struct stats *stats,
                 struct subscriptions *subscriptions, struct err *err)
 {
@@ -148,11 +84,11 @@ bool doors_open(struct doors **out, const struct settings *settings, struct stat
                             .queue_look = true};
     arena_init(&doors->scratch, SCRATCH_BYTES);
     /* one producer can't have more answers to come than there are events in flight */
-    if (!open_door(doors, &doors->events, ZMQ_ROUTER, "events", settings->events,
+    if (!door_open(&doors->events, doors->context, ZMQ_ROUTER, "events", settings->events,
                    settings->in_flight_events, err) ||
-        !open_door(doors, &doors->query, ZMQ_ROUTER, "query", settings->query, UNREAD_ANSWERS_MAX,
+        !door_open(&doors->query, doors->context, ZMQ_ROUTER, "query", settings->query, UNREAD_ANSWERS_MAX,
                    err) ||
-        !open_door(doors, &doors->results, ZMQ_XPUB, "results", settings->results,
+        !door_open(&doors->results, doors->context, ZMQ_XPUB, "results", settings->results,
                    settings->results_queue, err)) {
         doors_close(doors);
         return false;
@@ -161,19 +97,13 @@ bool doors_open(struct doors **out, const struct settings *settings, struct stat
     return true;
 }
 
-static void close_socket(struct door *door)
-{
-    if (door->socket != NULL)
-        zmq_close(door->socket);
-}
-
 void doors_close(struct doors *doors)
 {
     if (doors == NULL)
         return;
-    close_socket(&doors->events);
-    close_socket(&doors->query);
-    close_socket(&doors->results);
+    door_close(&doors->events);
+    door_close(&doors->query);
+    door_close(&doors->results);
     zmq_ctx_term(doors->context);
     for (struct work *work = doors->spare_batches, *next; work != NULL; work = next) {
         next = work->next;
@@ -210,20 +140,11 @@ const char *doors_results(const struct doors *doors)
 
 /* --- sending --------------------------------------------------------------------------------------------- */
 
-/* The first frame is the routing id: there it shows whether the client is gone (EHOSTUNREACH) or doesn't
- * read (EAGAIN). What follows the first frame is taken by libzmq in any case. */
 static void send_reply(struct doors *doors, struct door *door, const struct envelope *envelope,
                        struct text reply)
 {
-    door->look = true;
-    for (size_t i = 0; i < envelope->frame_count; i++) {
-        struct text frame = envelope->frames[i];
-        if (zmq_send(door->socket, frame.bytes, frame.len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-            stats_add(&doors->stats->replies_dropped, 1);
-            return;
-        }
-    }
-    zmq_send(door->socket, reply.bytes, reply.len, ZMQ_DONTWAIT);
+    if (!door_reply(door, envelope, reply))
+        stats_add(&doors->stats->replies_dropped, 1);
 }
 
 static void send_acks(struct doors *doors, struct acks *acks)
@@ -359,58 +280,6 @@ static bool commit_first(const struct doors *doors)
 
 /* --- receiving ------------------------------------------------------------------------------------------- */
 
-enum received { RECEIVED_NOTHING, RECEIVED_REQUEST, RECEIVED_MALFORMED };
-
-static void drop_rest(void *socket, zmq_msg_t *frame)
-{
-    while (zmq_msg_more(frame)) {
-        zmq_msg_close(frame);
-        zmq_msg_init(frame);
-        if (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0)
-            break;
-    }
-}
-
-static struct envelope envelope_of(const struct text *frames, size_t count, struct arena *arena)
-{
-    struct text *kept = arena_alloc(arena, count * sizeof *kept);
-    for (size_t i = 0; i < count; i++)
-        kept[i] = frames[i];
-    return (struct envelope){kept, count};
-}
-
-/* One message: the envelope up to its empty frame into `arena`, the body's frame into `body`. Of a malformed
- * one the envelope is the first frame. */
-static enum received receive(struct door *door, struct arena *arena, struct envelope *envelope,
-                             zmq_msg_t *body)
-{
-    struct text frames[ENVELOPE_FRAMES_MAX];
-    size_t count = 0;
-    bool envelope_ended = false;
-    for (;;) {
-        zmq_msg_init(body);
-        if (zmq_msg_recv(body, door->socket, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close(body);
-            door->look = false;
-            return RECEIVED_NOTHING;
-        }
-        if (envelope_ended && !zmq_msg_more(body)) {
-            *envelope = envelope_of(frames, count, arena);
-            return RECEIVED_REQUEST;
-        }
-        if (envelope_ended || !zmq_msg_more(body) || count == ENVELOPE_FRAMES_MAX)
-            break;
-        struct text frame = {zmq_msg_data(body), zmq_msg_size(body)};
-        envelope_ended = count > 0 && frame.len == 0;
-        frames[count++] = envelope_ended ? TEXT("") : arena_copy(arena, frame);
-        zmq_msg_close(body);
-    }
-    drop_rest(door->socket, body);
-    zmq_msg_close(body);
-    *envelope = envelope_of(frames, count > 0, arena);
-    return RECEIVED_MALFORMED;
-}
-
 /* Whoever sent it gets an answer that fits no request of theirs, but shows up in a first experiment. */
 static void malformed(struct doors *doors, struct door *door, const struct envelope *sender)
 {
@@ -446,7 +315,7 @@ static void take_events(struct doors *doors, struct partition *partition, enum o
         struct envelope envelope;
         zmq_msg_t body;
         enum received received =
-            receive(&doors->events, &batch->acks->arena, &envelope, &body);
+            door_receive(&doors->events, &batch->acks->arena, &envelope, &body);
         if (received == RECEIVED_NOTHING)
             break;
         if (received == RECEIVED_MALFORMED) {
@@ -472,7 +341,7 @@ static void take_queries(struct doors *doors, struct partition *partition)
         struct query *query = query_create();
         zmq_msg_t body;
         enum received received =
-            receive(&doors->query, &query->arena, &query->envelope, &body);
+            door_receive(&doors->query, &query->arena, &query->envelope, &body);
         if (received != RECEIVED_REQUEST) {
             if (received == RECEIVED_MALFORMED)
                 malformed(doors, &doors->query, &query->envelope);

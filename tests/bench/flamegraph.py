@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 
-PREPARE_S, SECONDS, HERTZ = 2, 6, 499
-LOAD = ["work=changing", "devices=10000", "events=1000000000", "batch=100", "window=64", "subscribe=sync"]
+START_S, SECONDS, HERTZ = 10, 6, 499
+FLEET = ["work=changing", "devices=10000"]
+LOAD = FLEET + ["prepare=no", "events=1000000000", "batch=100", "window=64", "subscribe=sync"]
 PERF_RECORD = ["perf", "record", "-q", "-F", str(HERTZ), "--call-graph", "dwarf,8192"]
 PERF_SCRIPT = ["perf", "script", "--no-inline", "-F", "comm,tid,ip,sym,dso"]
 
@@ -41,17 +42,23 @@ class Box:
 
 
 def daemon_of(bench):
-    """Its process, when the bench has made the fleet."""
-    time.sleep(PREPARE_S)
-    with open(f"/proc/{bench.pid}/task/{bench.pid}/children", encoding="ascii") as file:
-        return (file.read().split() or sys.exit("flamegraph: the bench does not run"))[0]
+    """Its process, as soon as the bench has started it."""
+    end = time.monotonic() + START_S
+    while bench.poll() is None and time.monotonic() < end:
+        with open(f"/proc/{bench.pid}/task/{bench.pid}/children", encoding="ascii") as file:
+            for child in file.read().split():
+                with open(f"/proc/{child}/comm", encoding="ascii") as name:
+                    if name.read() == "fwsyncd\n":
+                        return child
+    sys.exit("flamegraph: the bench does not run")
 
 
 def record(build, folder):
     """What perf saw, as text."""
     data = f"{folder}/perf.data"
-    bench = subprocess.Popen([f"{build}/tests/bench/bench", f"{build}/fwsyncd", f"{folder}/data"] + LOAD,
-                             stdout=subprocess.DEVNULL)
+    command = [f"{build}/tests/bench/bench", f"{build}/fwsyncd", f"{folder}/data"]
+    subprocess.run(command + FLEET + ["events=0"], stdout=subprocess.DEVNULL, check=True)
+    bench = subprocess.Popen(command + LOAD, stdout=subprocess.DEVNULL)
     try:
         done = subprocess.run(PERF_RECORD + ["-o", data, "-p", daemon_of(bench), "--", "sleep", str(SECONDS)],
                               capture_output=True, text=True)
