@@ -233,14 +233,11 @@ struct ranked {
     const struct change *change;
 };
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a shorter number is the same number");
+
 static uint64_t rank_of(const struct change *change, bool by_number)
 {
     uint64_t rank = 0;
-    if (by_number && change->key_len == sizeof(uint32_t)) {
-        uint32_t number;
-        memcpy(&number, change->bytes, sizeof number);
-        return number;
-    }
     memcpy(&rank, change->bytes, change->key_len < sizeof rank ? change->key_len : sizeof rank);
     return by_number ? rank : be64toh(rank);
 }
