@@ -160,6 +160,12 @@ void json_key_text(struct buf *buf, struct text key)
     buf_byte(buf, ':');
 }
 
+void json_open(struct buf *buf, const char *key, char bracket)
+{
+    json_key(buf, key);
+    buf_byte(buf, bracket);
+}
+
 void json_member_text(struct buf *buf, const char *key, struct text text)
 {
     json_key(buf, key);

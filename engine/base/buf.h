@@ -57,6 +57,8 @@ void json_value(struct buf *buf, const struct value *value);
 void json_comma(struct buf *buf);
 void json_key(struct buf *buf, const char *key);
 void json_key_text(struct buf *buf, struct text key);
+/* json_open - a member that is an object or an array: its key and `bracket`, which opens it. */
+void json_open(struct buf *buf, const char *key, char bracket);
 void json_member_text(struct buf *buf, const char *key, struct text text);
 void json_member_integer(struct buf *buf, const char *key, int64_t integer);
 void json_member_unsigned(struct buf *buf, const char *key, uint64_t integer);

@@ -1,0 +1,85 @@
+#include "engine/service/ask.h"
+
+static bool wrong_type(struct ask *ask, const char *name, const char *expected,
+                       const struct value *found)
+{
+    return err_set(ask->err, ERR_BAD_QUERY, "%s: expected %s, found %s", name, expected,
+                   json_kind_name(found));
+}
+
+bool ask_text(struct ask *ask, const char *name, struct text *text)
+{
+    const struct value *value = fields_get(&ask->fields, text_of(name));
+    *text = (struct text){NULL, 0};
+    if (value == NULL)
+        return true;
+    if (value->kind != VALUE_STRING)
+        return wrong_type(ask, name, "a string", value);
+    *text = value->text;
+    return true;
+}
+
+bool ask_limit(struct ask *ask, size_t *limit)
+{
+    const struct value *value = fields_get(&ask->fields, TEXT("limit"));
+    *limit = LIST_COUNT_DEFAULT;
+    if (value == NULL)
+        return true;
+    if (value->kind != VALUE_INTEGER || value->integer < 1 || value->integer > LIST_COUNT_MAX)
+        return err_set(ask->err, ERR_BAD_QUERY, "limit: expected a number from 1 to %d", LIST_COUNT_MAX);
+    *limit = (size_t)value->integer;
+    return true;
+}
+
+bool ask_device(struct ask *ask, struct device **device)
+{
+    struct text name;
+    if (!ask_text(ask, "device", &name))
+        return false;
+    if (name.len == 0)
+        return err_set(ask->err, ERR_BAD_QUERY, "device: expected the name of a device");
+    if (name.len > DEVICE_BYTES_MAX)
+        return err_set(ask->err, ERR_NOT_FOUND, "device: a name has at most %d bytes", DEVICE_BYTES_MAX);
+    if (!state_device_find(ask->context->state, name, device, ask->err))
+        return false;
+    return *device != NULL ||
+           err_set(ask->err, ERR_NOT_FOUND, "there is no device \"" TEXT_FMT "\"", TEXT_ARG(name));
+}
+
+static bool unknown_index(struct ask *ask, struct text name)
+{
+    const struct state *state = ask->context->state;
+    struct buf known = {.arena = &ask->query->arena};
+    buf_append(&known, TEXT("type"));
+    for (size_t i = 0; i < state_index_count(state); i++) {
+        struct index_key key = state_index_key(state, i);
+        buf_printf(&known, ", %s." TEXT_FMT, scope_short(key.scope), TEXT_ARG(key.key));
+    }
+    return err_set(ask->err, ERR_BAD_QUERY,
+                   "index: there is none on \"%.*s\"; there are: " TEXT_FMT
+                   " (the setting `indexes` makes more)",
+                   name.len < 100 ? (int)name.len : 100, name.bytes, TEXT_ARG(buf_text(&known)));
+}
+
+bool ask_index(struct ask *ask, struct asked_index *asked)
+{
+    *asked = (struct asked_index){.value = fields_get(&ask->fields, TEXT("value"))};
+    if (!ask_text(ask, "index", &asked->name))
+        return false;
+    asked->given = asked->name.bytes != NULL;
+    if (!asked->given)
+        return asked->value == NULL ||
+               err_set(ask->err, ERR_BAD_QUERY, "value: needs an index, to tell of which attribute");
+    asked->type = text_is(asked->name, "type");
+    if (asked->type)
+        return asked->value == NULL || asked->value->kind == VALUE_STRING ||
+               wrong_type(ask, "value", "a string, as every type is", asked->value);
+    const char *dot = memchr(asked->name.bytes, '.', asked->name.len);
+    size_t len = dot == NULL ? 0 : (size_t)(dot - asked->name.bytes);
+    enum scope scope;
+    if (dot == NULL || !scope_parse_short((struct text){asked->name.bytes, len}, &scope) ||
+        !state_index_find(ask->context->state, scope,
+                          (struct text){dot + 1, asked->name.len - len - 1}, &asked->index))
+        return unknown_index(ask, asked->name);
+    return true;
+}

@@ -1,0 +1,51 @@
+/* ask.h - a question while it is being answered: reading its members, and what a kind of question is.
+ *
+ * A kind of question is a `struct op` in one of the query_*.c files and its line in query.c. */
+#ifndef SERVICE_ASK_H
+#define SERVICE_ASK_H
+
+#include "engine/base/json.h"
+#include "engine/service/query.h"
+
+enum { ASK_FIELDS_MAX = 8 };
+
+struct ask {
+    const struct query_context *context;
+    struct query *query;
+    struct fields fields; /* the question's members */
+    struct buf *out;      /* the reply's object is open, with "ok" and "seq" in it */
+    struct err *err;
+};
+
+struct op {
+    const char *name;
+    const char *fields[ASK_FIELDS_MAX]; /* besides "op"; NULL behind the last */
+    /* Adds members to the reply. False with an error in ask->err: what was written is thrown away, and
+     * the error is the answer. */
+    bool (*answer)(struct ask *ask);
+};
+
+extern const struct op op_ping, op_stats;                /* query_daemon.c */
+extern const struct op op_device, op_devices, op_count;  /* query_devices.c */
+extern const struct op op_deadletters, op_rules;         /* query_rules.c */
+
+/* Each fills its output, or says in ask->err which member is wrong, and how. */
+
+/* ask_text - a string member, or {NULL, 0} when it isn't there. */
+bool ask_text(struct ask *ask, const char *name, struct text *text);
+/* ask_limit - `limit`: 1..LIST_COUNT_MAX, else LIST_COUNT_DEFAULT. */
+bool ask_limit(struct ask *ask, size_t *limit);
+/* ask_device - the device named in `device`, opened for reading; ERR_NOT_FOUND if there is none. */
+bool ask_device(struct ask *ask, struct device **device);
+
+/* The index that a question names. */
+struct asked_index {
+    bool given;
+    bool type;    /* the pseudo index on the device's type */
+    size_t index; /* else this one */
+    struct text name;
+    const struct value *value; /* NULL: not asked for one */
+};
+bool ask_index(struct ask *ask, struct asked_index *asked);
+
+#endif

@@ -1,0 +1,79 @@
+/* query_rules.c - the rules, and the messages that they could not handle. */
+#include "engine/service/ask.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static bool answer_dead_letters(struct ask *ask)
+{
+    struct text cursor, *letters;
+    size_t limit, count, bytes = 0, fitting = 0;
+    uint64_t before = 0, next;
+    struct state *state = ask->context->state;
+    struct arena *arena = &ask->query->arena;
+    if (!ask_text(ask, "cursor", &cursor) || !ask_limit(ask, &limit))
+        return false;
+    if (cursor.len > 0) {
+        char *end;
+        before = strtoull(cursor.bytes, &end, 10);
+        if (before == 0 || *end != '\0')
+            return err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
+    }
+    if (!state_dead_letters(state, before, limit, arena, &letters, &count, &next, ask->err))
+        return false;
+    for (; fitting < count && (fitting == 0 || bytes + letters[fitting].len <= REQUEST_BYTES_MAX);
+         fitting++)
+        bytes += letters[fitting].len;
+    if (fitting < count && /* the page is full: ask for the cursor behind its last letter */
+        !state_dead_letters(state, before, fitting, arena, &letters, &count, &next, ask->err))
+        return false;
+    json_member_unsigned(ask->out, "count", state_dead_letter_count(state));
+    json_member_unsigned(ask->out, "trimmed", state_dead_letter_trimmed(state));
+    json_open(ask->out, "deadletters", '[');
+    for (size_t i = 0; i < count; i++) {
+        json_comma(ask->out);
+        buf_append(ask->out, letters[i]);
+    }
+    buf_byte(ask->out, ']');
+    if (next > 0) {
+        json_key(ask->out, "cursor");
+        buf_printf(ask->out, "\"%" PRIu64 "\"", next);
+    }
+    return true;
+}
+
+const struct op op_deadletters = {"deadletters", {"limit", "cursor"}, answer_dead_letters};
+
+static bool answer_rules(struct ask *ask)
+{
+    struct text version, bundle;
+    uint64_t seq;
+    int64_t since_ms;
+    const struct ruleset *ruleset = ask->context->ruleset;
+    if (!state_ruleset_active(ask->context->state, &ask->query->arena, &version, &bundle, &seq,
+                              &since_ms, ask->err))
+        return false;
+    if (ruleset == NULL)
+        return err_set(ask->err, ERR_NOT_FOUND, "no rules are active yet");
+    json_member_text(ask->out, "version", version);
+    json_member_integer(ask->out, "since", since_ms);
+    json_member_unsigned(ask->out, "activated", seq);
+    json_open(ask->out, "chains", '[');
+    for (size_t i = 0; i < ruleset_chain_count(ruleset); i++) {
+        json_comma(ask->out);
+        buf_byte(ask->out, '{');
+        json_member_text(ask->out, "chain", ruleset_chain_name(ruleset, i));
+        json_member_unsigned(ask->out, "nodes", ruleset_chain_node_count(ruleset, i));
+        buf_byte(ask->out, '}');
+    }
+    buf_append(ask->out, TEXT("]"));
+    json_open(ask->out, "classes", '[');
+    for (size_t i = 0; i < ruleset_class_count(ruleset); i++) {
+        json_comma(ask->out);
+        json_string(ask->out, ruleset_class_name(ruleset, i));
+    }
+    buf_byte(ask->out, ']');
+    return true;
+}
+
+const struct op op_rules = {"rules", {NULL}, answer_rules};
