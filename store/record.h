@@ -4,10 +4,9 @@
  *     the number of entries, then the entries sorted by (scope, key)
  *     zeros up to a multiple of 8
  *
- * An entry is: scope and kind in one byte, key, ts_ms, seq, value. Numbers are varints, signed ones
- * zigzag. Keys and the type are numbers of words (words.h), or 0 and the text. A record that
- * changes its length makes LMDB move its neighbours and split full pages, so a seq always takes 5
- * bytes at least, and the zeros take up small changes.
+ * An entry is: scope and kind in one byte, key, ts_ms, seq, value; keys and the type are words, all as in
+ * coding.h. A record that changes its length makes LMDB move its neighbours and split full pages, so a seq
+ * always takes 5 bytes at least, and the zeros take up small changes.
  *
  * An entry is kept as its bytes and decoded only when asked for, so taking a device in and writing
  * it back costs a walk and a copy. The walk checks every length, so bytes that pass it can be
