@@ -159,19 +159,28 @@ bool state_type_values(struct state *state, struct text cursor, size_t limit, st
                        struct value_count **values, size_t *value_count, struct text *next,
                        struct err *err);
 
-/* What a list of devices is restricted to; all given parts must hold. */
-struct device_filter {
-    bool by_index;            /* the index below has the value below */
+/* The indexed attribute has the value. */
+struct device_condition {
     size_t index;
     struct value value;
-    struct text type;         /* {NULL,0}: any */
-    struct text prefix;       /* of the name; {NULL,0} or empty: any */
+};
+
+/* What a list of devices is restricted to; all given parts must hold. All of it is borrowed. */
+struct device_filter {
+    const struct device_condition *conditions;
+    size_t condition_count;
+    struct text type;   /* {NULL,0}: any */
+    struct text prefix; /* of the name; {NULL,0} or empty: any */
+    /* The first of these attributes that a device has is of `changed_since_ms` or later. */
+    const struct index_key *changed;
+    size_t changed_count; /* 0: whenever */
+    int64_t changed_since_ms;
 };
 
 /* state_devices - names of matching devices, at most `limit` (1..LIST_COUNT_MAX), from after `cursor`
  * ("" to start). Work per call is bounded: a page may be short, even empty, and still have a *next.
- * *next is "" at the end. Names are in `arena`. By prefix or without a filter the order is by name;
- * by index or type it is by age of the device. A cursor of another filter is ERR_BAD_QUERY. */
+ * *next is "" at the end. Names are in `arena`. With a condition or a type the order is by age of the
+ * device, else by name. A cursor of another filter is ERR_BAD_QUERY. */
 bool state_devices(struct state *state, const struct device_filter *filter, struct text cursor,
                    size_t limit, struct arena *arena, struct text **names, size_t *name_count,
                    struct text *next, struct err *err);

@@ -308,7 +308,7 @@ static void same_list(const struct device_filter *filter, const bool *expected)
     struct text *names, cursor = {"", 0}, last = {"", 0};
     size_t count, total = 0, wanted = 0;
     unsigned last_age = 0;
-    bool by_name = !filter->by_index && filter->type.len == 0;
+    bool by_name = filter->condition_count == 0 && filter->type.len == 0;
     do {
         done(state_devices(state, filter, cursor, 1 + pick(20), &arena, &names, &count, &cursor,
                            &err));
@@ -333,18 +333,62 @@ static void same_list(const struct device_filter *filter, const bool *expected)
     assert_int_equal(total, wanted);
 }
 
+/* A few conditions: half of them hold for some device that there is, so that several can hold at once. */
+static size_t pick_conditions(struct device_condition conditions[], int of_value[])
+{
+    size_t count = index_count == 0 ? 0 : pick(4);
+    const struct model_device *like = &model.devices[pick(DEVICE_COUNT)];
+    for (size_t i = 0; i < count; i++) {
+        size_t index = pick((unsigned)index_count);
+        unsigned value = pick(VALUE_COUNT);
+        for (unsigned other = 0; other < VALUE_COUNT && pick(2); other++)
+            if (has(like, &indexes[index], other))
+                value = other;
+        conditions[i] = (struct device_condition){index, values[value]};
+        of_value[i] = (int)value;
+    }
+    return count;
+}
+
+/* Are all conditions true of the device? */
+static bool has_all(const struct model_device *m, const struct device_filter *filter,
+                    const int of_value[])
+{
+    for (size_t i = 0; i < filter->condition_count; i++)
+        if (!has(m, &indexes[filter->conditions[i].index], (unsigned)of_value[i]))
+            return false;
+    return true;
+}
+
+static bool is_since(const struct model_device *m, const struct device_filter *filter)
+{
+    for (size_t i = 0; i < filter->changed_count; i++)
+        for (unsigned key = 0; key < KEY_COUNT; key++) {
+            const struct model_attribute *a = &m->attributes[filter->changed[i].scope][key];
+            if (text_is(filter->changed[i].key, keys[key]) && a->exists)
+                return a->ts_ms >= filter->changed_since_ms;
+        }
+    return filter->changed_count == 0;
+}
+
 static void same_random_list(void)
 {
-    struct device_filter filter = {.by_index = index_count > 0 && pick(2)};
+    struct device_condition conditions[3];
+    struct index_key changed[2];
+    int of_value[3];
+    struct device_filter filter = {.conditions = conditions, .changed = changed};
     bool expected[DEVICE_COUNT];
-    unsigned value = pick(VALUE_COUNT), type = pick(TYPE_COUNT);
+    unsigned type = pick(TYPE_COUNT);
+    filter.condition_count = pick_conditions(conditions, of_value);
     filter.type = pick(2) ? text_of(types[type]) : (struct text){NULL, 0};
     filter.prefix = pick(2) ? text_of(pick(2) ? "d" : "dev/1") : (struct text){NULL, 0};
-    filter.index = filter.by_index ? pick((unsigned)index_count) : 0;
-    filter.value = values[value];
+    filter.changed_count = pick(3);
+    filter.changed_since_ms = pick(50);
+    for (size_t i = 0; i < 2; i++)
+        changed[i] = (struct index_key){(enum scope)pick(SCOPE_TELEMETRY), text_of(keys[pick(KEY_COUNT)])};
     for (unsigned i = 0; i < DEVICE_COUNT; i++) {
         const struct model_device *m = &model.devices[i];
-        expected[i] = m->exists && (!filter.by_index || has(m, &indexes[filter.index], value)) &&
+        expected[i] = m->exists && has_all(m, &filter, of_value) && is_since(m, &filter) &&
                       (filter.type.len == 0 || m->type == (int)type) &&
                       (filter.prefix.len == 0 || text_starts(name_of(i), filter.prefix));
     }

@@ -507,9 +507,9 @@ static void test_lists_restrict_and_page(void **unused)
     for (int reopened = 0; reopened < 2; reopened++) {
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
             for (size_t limit = 1; limit <= 13; limit++) {
-                struct device_filter filter = {.by_index = rows[i].synced >= 0,
-                                               .index = SYNCED,
-                                               .value = value_boolean(rows[i].synced == 1),
+                struct device_condition synced = {SYNCED, value_boolean(rows[i].synced == 1)};
+                struct device_filter filter = {.conditions = &synced,
+                                               .condition_count = rows[i].synced >= 0,
                                                .type = text_of(rows[i].type),
                                                .prefix = text_of(rows[i].prefix)};
                 assert_string_equal(list(filter, limit), rows[i].expected);
@@ -633,7 +633,8 @@ static void test_changed_list_of_indexes_is_noticed(void **unused)
     assert_true(text_is(state_index_key(state, 1).key, "fwStateIsSynced"));
     assert_int_equal(count_of(0, integer(3)), 10);
     assert_int_equal(count_of(1, value_boolean(true)), 25);
-    struct device_filter filter = {.by_index = true, .index = 0, .value = integer(7)};
+    struct device_condition condition = {0, integer(7)};
+    struct device_filter filter = {.conditions = &condition, .condition_count = 1};
     assert_string_equal(list(filter, 100), "d7 d17 d27 d37 d47 d57 d67 d77 d87 d97");
     set("d7", SCOPE_CLIENT, "model", integer(8));
     checkpoint();
@@ -680,7 +681,8 @@ static void test_interrupted_building_starts_over(void **unused)
         failures += open_interrupted(other, 2, commits);
         for (int model = 0; model < 10; model++)
             assert_int_equal(count_of(0, integer(model)), 10);
-        struct device_filter filter = {.by_index = true, .index = 0, .value = integer(7)};
+        struct device_condition condition = {0, integer(7)};
+        struct device_filter filter = {.conditions = &condition, .condition_count = 1};
         assert_string_equal(list(filter, 100), "d7 d17 d27 d37 d47 d57 d67 d77 d87 d97");
         failures += open_interrupted(NULL, 0, commits);
     }
@@ -799,10 +801,10 @@ static void test_changes_during_a_checkpoint_are_seen_and_not_in_it(void **unuse
     done(device_delete(device, SCOPE_CLIENT, TEXT("currentFwVer"), &existed, &err));
     save(device);
     for (int when = 0; when < 2; when++) {
-        struct device_filter by_name = {.by_index = false};
+        struct device_filter by_name = {.condition_count = 0};
         assert_string_equal(list(by_name, 100), "a b c d");
-        struct device_filter by_value = {
-            .by_index = true, .index = VERSION, .value = text_value("v1")};
+        struct device_condition v1 = {VERSION, text_value("v1")};
+        struct device_filter by_value = {.conditions = &v1, .condition_count = 1};
         assert_string_equal(list(by_value, 100), "a c");
         assert_int_equal(count_of(VERSION, text_value("v1")), 2);
         assert_int_equal(count_of(VERSION, text_value("v2")), 0);
@@ -851,7 +853,8 @@ static void test_interrupted_slices_are_finished_at_the_next_open(void **unused)
         assert_int_equal(state_applied_seq(state), 100 * (round + 1));
         assert_int_equal(*state_counter(state, TEXT("n")), round);
         assert_int_equal(device_seen_ms(device_find("d0")), 5000 + round);
-        struct device_filter filter = {.by_index = true, .index = VERSION, .value = integer(round)};
+        struct device_condition condition = {VERSION, integer(round)};
+        struct device_filter filter = {.conditions = &condition, .condition_count = 1};
         uint64_t expected = count_of(VERSION, integer(round));
         struct text *names, next;
         size_t count;
@@ -1027,14 +1030,14 @@ static void test_flipped_bit_in_an_index_is_damage(void **unused)
     state_close(state);
     assert_true(file_patch(temp_dir_path(dir, "data.mdb"), "version-to-hit", "version-to-hiu") > 2);
     open_state();
-    struct device_filter filter = {
-        .by_index = true, .index = VERSION, .value = text_value("version-to-hiu")};
+    struct device_condition condition = {VERSION, text_value("version-to-hiu")};
+    struct device_filter filter = {.conditions = &condition, .condition_count = 1};
     struct text *names, next;
     size_t count;
     uint64_t devices;
     fails(state_devices(state, &filter, TEXT(""), 10, &arena, &names, &count, &next, &err),
           ERR_DAMAGED, "'index' fails its checksum");
-    fails(state_index_devices(state, VERSION, &filter.value, &devices, &err), ERR_DAMAGED,
+    fails(state_index_devices(state, VERSION, &condition.value, &devices, &err), ERR_DAMAGED,
           "counts");
 }
 
