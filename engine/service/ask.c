@@ -31,6 +31,18 @@ bool ask_limit(struct ask *ask, size_t *limit)
     return true;
 }
 
+bool ask_time(struct ask *ask, const char *name, int64_t *ms, bool *given)
+{
+    const struct value *value = fields_get(&ask->fields, text_of(name));
+    *given = value != NULL;
+    if (value == NULL)
+        return true;
+    if (value->kind != VALUE_INTEGER || value->integer < 0)
+        return wrong_type(ask, name, "milliseconds since 1970", value);
+    *ms = value->integer;
+    return true;
+}
+
 bool ask_device(struct ask *ask, struct device **device)
 {
     struct text name;
@@ -61,25 +73,33 @@ static bool unknown_index(struct ask *ask, struct text name)
                    name.len < 100 ? (int)name.len : 100, name.bytes, TEXT_ARG(buf_text(&known)));
 }
 
+bool ask_index_named(struct ask *ask, struct text name, const struct value *value,
+                     struct asked_index *asked)
+{
+    *asked = (struct asked_index){.given = true, .name = name, .value = value};
+    asked->type = text_is(name, "type");
+    if (asked->type)
+        return value == NULL || value->kind == VALUE_STRING ||
+               wrong_type(ask, "value", "a string, as every type is", value);
+    const char *dot = memchr(name.bytes, '.', name.len);
+    size_t len = dot == NULL ? 0 : (size_t)(dot - name.bytes);
+    enum scope scope;
+    if (dot == NULL || !scope_parse_short((struct text){name.bytes, len}, &scope) ||
+        !state_index_find(ask->context->state, scope,
+                          (struct text){dot + 1, name.len - len - 1}, &asked->index))
+        return unknown_index(ask, name);
+    return true;
+}
+
 bool ask_index(struct ask *ask, struct asked_index *asked)
 {
-    *asked = (struct asked_index){.value = fields_get(&ask->fields, TEXT("value"))};
-    if (!ask_text(ask, "index", &asked->name))
+    const struct value *value = fields_get(&ask->fields, TEXT("value"));
+    struct text name;
+    if (!ask_text(ask, "index", &name))
         return false;
-    asked->given = asked->name.bytes != NULL;
-    if (!asked->given)
-        return asked->value == NULL ||
-               err_set(ask->err, ERR_BAD_QUERY, "value: needs an index, to tell of which attribute");
-    asked->type = text_is(asked->name, "type");
-    if (asked->type)
-        return asked->value == NULL || asked->value->kind == VALUE_STRING ||
-               wrong_type(ask, "value", "a string, as every type is", asked->value);
-    const char *dot = memchr(asked->name.bytes, '.', asked->name.len);
-    size_t len = dot == NULL ? 0 : (size_t)(dot - asked->name.bytes);
-    enum scope scope;
-    if (dot == NULL || !scope_parse_short((struct text){asked->name.bytes, len}, &scope) ||
-        !state_index_find(ask->context->state, scope,
-                          (struct text){dot + 1, asked->name.len - len - 1}, &asked->index))
-        return unknown_index(ask, asked->name);
-    return true;
+    if (name.bytes != NULL)
+        return ask_index_named(ask, name, value, asked);
+    *asked = (struct asked_index){.given = false};
+    return value == NULL ||
+           err_set(ask->err, ERR_BAD_QUERY, "value: needs an index, to tell of which attribute");
 }

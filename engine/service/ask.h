@@ -35,6 +35,8 @@ extern const struct op op_deadletters, op_rules;         /* query_rules.c */
 bool ask_text(struct ask *ask, const char *name, struct text *text);
 /* ask_limit - `limit`: 1..LIST_COUNT_MAX, else LIST_COUNT_DEFAULT. */
 bool ask_limit(struct ask *ask, size_t *limit);
+/* ask_time - `name`: milliseconds since 1970, 0 or more; *given tells whether it is there. */
+bool ask_time(struct ask *ask, const char *name, int64_t *ms, bool *given);
 /* ask_device - the device named in `device`, opened for reading; ERR_NOT_FOUND if there is none. */
 bool ask_device(struct ask *ask, struct device **device);
 
@@ -47,5 +49,8 @@ struct asked_index {
     const struct value *value; /* NULL: not asked for one */
 };
 bool ask_index(struct ask *ask, struct asked_index *asked);
+/* ask_index_named - the same for a name and a value (may be NULL) that stand elsewhere. */
+bool ask_index_named(struct ask *ask, struct text name, const struct value *value,
+                     struct asked_index *asked);
 
 #endif

@@ -60,41 +60,97 @@ static bool write_devices(struct ask *ask, const struct text *names, size_t coun
     return true;
 }
 
+/* What a list is restricted to, while the question is read. */
+struct wanted {
+    struct device_filter filter;
+    struct device_condition conditions[INDEX_COUNT_MAX + 1]; /* of `where`, and of `index` */
+    bool none; /* no device can be like that */
+};
+
+static void want_type(struct wanted *wanted, struct text type)
+{
+    struct text *other = &wanted->filter.type;
+    /* no device has two types, or an empty one */
+    wanted->none |= type.len == 0 || (other->bytes != NULL && !text_equal(*other, type));
+    *other = type;
+}
+
+static bool want_value(struct ask *ask, struct wanted *wanted, const struct asked_index *index)
+{
+    if (index->value == NULL)
+        return err_set(ask->err, ERR_BAD_QUERY, "value: expected one, since an index is named");
+    if (index->type)
+        want_type(wanted, index->value->text);
+    else
+        wanted->conditions[wanted->filter.condition_count++] =
+            (struct device_condition){index->index, *index->value};
+    return true;
+}
+
+/* `where`: an object of indexes and values. JSON has each key once, so there are no more of them than
+ * indexes. */
+static bool want_where(struct ask *ask, struct wanted *wanted)
+{
+    const struct value *where = fields_get(&ask->fields, TEXT("where"));
+    struct arena *arena = &ask->query->arena;
+    struct fields fields = {NULL, 0};
+    struct asked_index index;
+    if (where == NULL)
+        return true;
+    if (where->kind != VALUE_JSON || where->text.bytes[0] != '{')
+        return err_set(ask->err, ERR_BAD_QUERY,
+                       "where: expected an object, such as {\"server.fwStateIsSynced\":false}");
+    if (!json_parse_object(where->text, arena, arena, &fields, ask->err))
+        return false;
+    for (size_t i = 0; i < fields.count; i++)
+        if (!ask_index_named(ask, fields.items[i].key, &fields.items[i].value, &index) ||
+            !want_value(ask, wanted, &index))
+            return false;
+    return true;
+}
+
+static bool read_wanted(struct ask *ask, struct wanted *wanted)
+{
+    static const struct index_key verdict[] = {{SCOPE_SERVER, {"fwSyncState", 11}},
+                                               {SCOPE_SERVER, {"fwStateIsSynced", 15}}};
+    struct device_filter *filter = &wanted->filter;
+    struct asked_index index;
+    struct text type;
+    bool since;
+    *wanted = (struct wanted){.none = false};
+    filter->conditions = wanted->conditions;
+    filter->changed = verdict;
+    if (!ask_index(ask, &index) || !ask_text(ask, "type", &type) ||
+        !ask_text(ask, "prefix", &filter->prefix) ||
+        !ask_time(ask, "since", &filter->changed_since_ms, &since))
+        return false;
+    filter->changed_count = since ? 2 : 0;
+    if (type.bytes != NULL)
+        want_type(wanted, type);
+    return (!index.given || want_value(ask, wanted, &index)) && want_where(ask, wanted);
+}
+
 static bool answer_devices(struct ask *ask)
 {
-    struct device_filter filter = {0};
-    struct asked_index index;
+    struct wanted wanted;
     struct text cursor, next, *names;
     size_t limit, count, fitting;
-    bool none = false;
+    struct state *state = ask->context->state;
     struct arena *arena = &ask->query->arena;
-    if (!ask_index(ask, &index) || !ask_text(ask, "type", &filter.type) ||
-        !ask_text(ask, "prefix", &filter.prefix) || !ask_text(ask, "cursor", &cursor) ||
-        !ask_limit(ask, &limit))
+    if (!read_wanted(ask, &wanted) || !ask_text(ask, "cursor", &cursor) || !ask_limit(ask, &limit))
         return false;
-    if (index.given && index.value == NULL)
-        return err_set(ask->err, ERR_BAD_QUERY, "value: expected one, since an index is named");
-    if (index.given && index.type) {
-        none = filter.type.bytes != NULL && !text_equal(filter.type, index.value->text);
-        filter.type = index.value->text;
-    } else if (index.given) {
-        filter.by_index = true;
-        filter.index = index.index;
-        filter.value = *index.value;
-    }
-    if (none || (filter.type.bytes != NULL && filter.type.len == 0)) {
-        buf_append(ask->out, TEXT(",\"devices\":[]")); /* no device has two types, or an empty one */
+    if (wanted.none) {
+        buf_append(ask->out, TEXT(",\"devices\":[]"));
         return true;
     }
-    struct state *state = ask->context->state;
-    if (!state_devices(state, &filter, cursor, limit, arena, &names, &count, &next, ask->err))
+    if (!state_devices(state, &wanted.filter, cursor, limit, arena, &names, &count, &next, ask->err))
         return false;
     json_open(ask->out, "devices", '[');
     if (!write_devices(ask, names, count, &fitting))
         return false;
     buf_byte(ask->out, ']');
     if (fitting < count && /* the page was full: ask for the cursor behind its last device */
-        !state_devices(state, &filter, cursor, fitting, arena, &names, &count, &next, ask->err))
+        !state_devices(state, &wanted.filter, cursor, fitting, arena, &names, &count, &next, ask->err))
         return false;
     if (next.len > 0)
         json_member_text(ask->out, "cursor", next);
@@ -102,7 +158,7 @@ static bool answer_devices(struct ask *ask)
 }
 
 const struct op op_devices = {
-    "devices", {"index", "value", "type", "prefix", "limit", "cursor"}, answer_devices};
+    "devices", {"index", "value", "where", "since", "type", "prefix", "limit", "cursor"}, answer_devices};
 
 /* --- counts ---------------------------------------------------------------------------------------------- */
 

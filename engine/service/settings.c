@@ -36,7 +36,7 @@ static const struct setting table[] = {
     {"results", FORM_TEXT, AT(results), "tcp://127.0.0.1:7603", 0, 0,
      "ZeroMQ endpoint of the results door"},
     {"indexes", FORM_INDEXES, 0,
-     "server.fwStateIsSynced,client.currentFwVer,server.lastTargetFwVer", 0, 0,
+     "server.fwStateIsSynced,server.fwSyncState,client.currentFwVer,server.lastTargetFwVer", 0, 0,
      "attributes to find and count devices by, at most 32: client.KEY, shared.KEY or server.KEY"},
     {"checkpoint-ms", FORM_INTEGER, AT(checkpoint_ms), "1000", 10, 60000,
      "milliseconds between two checkpoints of the state; longer means a longer recovery"},

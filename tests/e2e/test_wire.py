@@ -294,6 +294,11 @@ def test_a_wrong_question_is_answered_with_what_was_meant():
         ({"op": "deadletters", "cursor": "x"}, "bad-query", ["cursor"]),
         ({"op": "devices", "prefix": 1}, "bad-query", ["prefix"]),
         ({"op": "devices", "type": True}, "bad-query", ["type"]),
+        ({"op": "devices", "where": "stuck"}, "bad-query", ["where", "object"]),
+        ({"op": "devices", "where": {"client.colour": 1}}, "bad-query", ["client.colour", "server.fwSyncState"]),
+        ({"op": "devices", "where": {"type": 1}}, "bad-query", ["string"]),
+        ({"op": "devices", "since": "1h"}, "bad-query", ["since", "milliseconds"]),
+        ({"op": "devices", "since": -1}, "bad-query", ["since"]),
     ]
     with Daemon() as daemon:
         for question, code, words in wrong:
@@ -326,16 +331,18 @@ class Fleet:
             assert reply["ok"], reply
 
     def matching(self, query):
-        index, value = query.get("index"), query.get("value")
+        wishes = list(query.get("where", {}).items())
+        if "index" in query:
+            wishes.append((query["index"], query["value"]))
         return sorted(
             name for name, (kind, running, wanted) in self.devices.items()
             if name.startswith(query.get("prefix", ""))
             and query.get("type", kind) == kind
-            and (index is None
-                 or index == "client.currentFwVer" and running == value
-                 or index == "server.lastTargetFwVer" and wanted == value
-                 or index == "server.fwStateIsSynced" and (running == wanted) == value
-                 or index == "type" and kind == value))
+            and all(index == "client.currentFwVer" and running == value
+                    or index == "server.lastTargetFwVer" and value is not None and wanted == value
+                    or index == "server.fwStateIsSynced" and (running == wanted) == value
+                    or index == "type" and kind == value
+                    for index, value in wishes))
 
 
 FILTERS = [
@@ -351,7 +358,40 @@ FILTERS = [
     {"index": "type", "value": "kind-1", "type": "kind-1"},
     {"index": "type", "value": "kind-1", "type": "kind-0"},
     {"index": "client.currentFwVer", "value": 3}, {"index": "client.currentFwVer", "value": None},
+    {"where": {}}, {"where": {"client.currentFwVer": "v3"}, "prefix": "north"},
+    {"where": {"client.currentFwVer": "v1", "server.lastTargetFwVer": "v1"}},
+    {"where": {"client.currentFwVer": "v1", "server.fwStateIsSynced": True}},
+    {"where": {"client.currentFwVer": "v1", "server.fwStateIsSynced": False, "server.lastTargetFwVer": "v2"},
+     "type": "kind-0"},
+    {"where": {"server.lastTargetFwVer": "v2", "type": "kind-1"}, "type": "kind-1"},
+    {"where": {"type": "kind-1"}, "index": "type", "value": "kind-0"},
+    {"where": {"client.currentFwVer": "v1"}, "index": "client.currentFwVer", "value": "v2"},
+    {"where": {"client.currentFwVer": "v1", "server.lastTargetFwVer": None}},
 ]
+
+
+@test
+def test_since_is_when_the_verdict_changed():
+    with Daemon() as daemon:
+        for number in range(8):  # each is not synced at 1000 * number, and says so again later
+            for ts in (1000 * number, 50000):
+                assert daemon.send_events(report(f"d{number}", "v1", ts=ts))["ok"]
+        for number in range(4):  # and some get a state, of another time
+            assert daemon.send_events({
+                "device": f"d{number}", "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE",
+                "ts": 20000 + number, "data": {"fwSyncState": "stuck" if number % 2 else "failed"}})["ok"]
+
+        def names(**filters):
+            found, _ = all_pages(daemon, dict(filters, op="devices", limit=2))
+            return [device["device"] for device in found]
+
+        assert names(since=0) == [f"d{number}" for number in range(8)]
+        assert names(since=6000) == ["d0", "d1", "d2", "d3", "d6", "d7"]
+        assert names(since=20002) == ["d2", "d3"] and names(since=20004) == []
+        assert names(since=6001, prefix="d7") == ["d7"] and names(since=7001, prefix="d7") == []
+        stuck = {"server.fwSyncState": "stuck"}
+        assert names(where=stuck) == ["d1", "d3"] and names(where=stuck, since=20002) == ["d3"]
+        assert names(where={"server.fwStateIsSynced": False}, since=20003) == ["d3"]
 
 
 @test

@@ -22,11 +22,12 @@ static void test_the_defaults_are_the_documented_ones(void **state)
     assert_string_equal(settings.query, "tcp://127.0.0.1:7602");
     assert_string_equal(settings.results, "tcp://127.0.0.1:7603");
     assert_int_equal(settings.checkpoint_ms, 1000);
-    assert_int_equal(settings.index_count, 3);
+    assert_int_equal(settings.index_count, 4);
     assert_int_equal(settings.indexes[0].scope, SCOPE_SERVER);
     assert_true(text_is(settings.indexes[0].key, "fwStateIsSynced"));
-    assert_true(text_is(settings.indexes[1].key, "currentFwVer"));
-    assert_true(text_is(settings.indexes[2].key, "lastTargetFwVer"));
+    assert_true(text_is(settings.indexes[1].key, "fwSyncState"));
+    assert_true(text_is(settings.indexes[2].key, "currentFwVer"));
+    assert_true(text_is(settings.indexes[3].key, "lastTargetFwVer"));
     settings_fini(&settings);
 }
 
