@@ -24,7 +24,7 @@ PYTHON := /usr/bin/python3# Debian's, which has python3-zmq; not the first one i
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libzmq3-dev liblmdb-dev libcjson-dev libyaml-dev
 PACKAGES_CLANG := clang libclang-rt-dev
 PACKAGES_TEST  := libcmocka-dev libjansson-dev python3 python3-zmq iproute2
-PACKAGES_CHECK := cppcheck $(PACKAGES_CLANG)
+PACKAGES_CHECK := cppcheck mandoc $(PACKAGES_CLANG)
 PACKAGES_BUDGET := valgrind
 ifneq ($(findstring clang,$(CC)),)
 PACKAGES_BUILD += $(PACKAGES_CLANG)
@@ -222,6 +222,8 @@ INCLUDE := $(DESTDIR)$(PREFIX)/include/fwsync
 PC      := $(DESTDIR)$(PREFIX)/lib/pkgconfig/fwsync.pc
 DOC     := $(DESTDIR)$(PREFIX)/share/doc/fwsync
 SHARE   := $(DESTDIR)$(PREFIX)/share/fwsync
+MAN     := $(DESTDIR)$(PREFIX)/share/man
+PAGES   := $(wildcard docs/man/*.[1-8])
 
 install: all
 	install -d $(BIN) $(INCLUDE) $(dir $(PC)) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/rules/chains \
@@ -234,12 +236,14 @@ install: all
 	install -m 644 docs/demo/fleet.ndjson $(DOC)/docs/demo
 	install -m 644 $(wildcard rules/chains/*.yaml) $(DOC)/rules/chains
 	install -m 644 $(wildcard rules/chains/*.yaml) $(SHARE)/rules
+	for page in $(PAGES); do install -D -m 644 -t $(MAN)/man$${page##*.} $$page || exit; done
 	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include/fwsync' '' 'Name: fwsync' \
 	    'Description: Firmware sync daemon; this is what a rule node plugin needs' \
 	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' >$(PC)
 
 uninstall:
-	rm -f $(BIN)/fwsyncd $(BIN)/fwsync $(PC)
+	rm -f $(BIN)/fwsyncd $(BIN)/fwsync $(PC) \
+	    $(foreach page,$(PAGES),$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 	rm -rf $(INCLUDE) $(DOC) $(SHARE)
 
 clean:

@@ -57,6 +57,10 @@ scripts_parse() {
     return $status
 }
 
+manual_pages_have_no_lint() {
+    mandoc -T lint -W warning docs/man/*.[1-8]
+}
+
 check 'headers compile alone (gcc)' headers_compile_alone gcc
 check 'headers compile alone (clang)' headers_compile_alone clang
 check 'everything builds without a warning (gcc)' builds CC=gcc build-tests build-bench
@@ -64,6 +68,7 @@ check 'everything builds without a warning (clang)' builds CC=clang build-tests 
 check 'fuzz targets build' builds CC=clang SAN=fuzzer-no-link,address,undefined build-fuzz
 check 'cppcheck finds nothing' cppcheck_finds_nothing
 check 'scripts parse' scripts_parse
+check 'manual pages have no lint' manual_pages_have_no_lint
 
 /usr/bin/python3 tests/check_sources.py >"$log" 2>&1
 status=$?
