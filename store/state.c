@@ -156,6 +156,11 @@ uint64_t state_bytes(const struct state *state)
     return pages * state->env.page_bytes;
 }
 
+uint64_t state_file_bytes(const struct state *state)
+{
+    return lmdb_env_pages(&state->env) * state->env.page_bytes;
+}
+
 bool state_backup(struct state *state, const char *dir, struct err *err)
 {
     pthread_mutex_lock(&state->writing);

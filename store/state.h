@@ -53,6 +53,8 @@ void state_set_applied_seq(struct state *state, uint64_t seq);
 
 /* state_bytes - bytes of pages in use by the last checkpoint. */
 uint64_t state_bytes(const struct state *state);
+/* state_file_bytes - the database file's size, which never shrinks: what isn't in use is used again. */
+uint64_t state_file_bytes(const struct state *state);
 
 /* --- checkpoints --- */
 

@@ -154,6 +154,7 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
     int64_t took_ms = now_ms() - applier->checkpoint_start_ms;
     atomic_store(&applier->partition->checkpoint_seq, seq);
     atomic_store(&stats->checkpoint_ms, (uint64_t)took_ms);
+    atomic_store(&stats->unsaved_since_ms, applier->checkpoint_start_ms); /* if anything is, since then */
     stats_add(&stats->checkpoints, 1);
     log_line(LOG_DEBUG, "checkpoint", "seq=%" PRIu64 " ms=%" PRId64, seq, took_ms);
     return true;
@@ -283,6 +284,7 @@ static bool recover(struct applier *applier, struct err *err)
                        from, last);
     int64_t start_ms = now_ms();
     applier->checkpoint_at_ms = start_ms + applier->partition->settings->checkpoint_ms;
+    atomic_store(&applier->partition->stats->unsaved_since_ms, start_ms);
     if (!load_active_rules(applier, err) || !replay(applier, err))
         return false;
     if (last > from)
@@ -295,6 +297,8 @@ static bool recover(struct applier *applier, struct err *err)
 
 static bool apply_batch(struct applier *applier, struct batch *batch, struct err *err)
 {
+    struct stats *stats = applier->partition->stats;
+    int64_t start_ns = clock_monotonic_ns();
     for (size_t i = 0; i < batch->event_count; i++) {
         const struct batch_event *event = &batch->events[i];
         if (event->seq <= state_applied_seq(applier->step.state))
@@ -302,6 +306,9 @@ static bool apply_batch(struct applier *applier, struct batch *batch, struct err
         if (!apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err))
             return false;
     }
+    int64_t end_ns = clock_monotonic_ns();
+    histogram_add(&stats->apply, end_ns - start_ns, 1);
+    atomic_store(&stats->apply_lag_ms, (uint64_t)(end_ns - batch->read_ns) / 1000000);
     return true;
 }
 
@@ -326,9 +333,17 @@ static bool answer(struct applier *applier, struct query *query, struct err *err
     return query_answer(&context, query, err);
 }
 
+/* Everything is in a checkpoint until now. */
+static void note_saved(struct applier *applier)
+{
+    if (state_applied_seq(applier->step.state) == state_checkpoint_seq(applier->step.state))
+        atomic_store(&applier->partition->stats->unsaved_since_ms, now_ms());
+}
+
 static bool process(struct applier *applier, struct work *work, struct err *err)
 {
     struct queue *door = applier->partition->door_queue;
+    note_saved(applier);
     switch (work->kind) {
     case WORK_BATCH: {
         bool done = apply_batch(applier, (struct batch *)work, err);

@@ -43,6 +43,7 @@ struct acks {
     struct request *requests;
     size_t request_count;
     size_t request_capacity;
+    int64_t read_ns; /* monotonic: when the requests were read */
 };
 
 struct batch_event {
@@ -58,6 +59,7 @@ struct batch {
     struct acks *acks; /* NULL once parted */
     const char *refuse; /* not NULL: take none of these, say busy, and why; static text */
     int64_t received_ms;
+    int64_t read_ns; /* monotonic, of the same moment */
     struct batch_event *events;
     size_t event_count;
     size_t event_capacity;

@@ -173,6 +173,8 @@ static bool append_work(struct committer *committer, struct work *work, struct e
 static bool group_commit(struct committer *committer, struct err *err)
 {
     struct journal *journal = committer->partition->journal;
+    struct stats *stats = committer->partition->stats;
+    int64_t start_ns = clock_monotonic_ns();
     if (!journal_begin(journal, err))
         return false;
     for (struct work *work = committer->group; work != NULL; work = work->next)
@@ -187,8 +189,9 @@ static bool group_commit(struct committer *committer, struct err *err)
     }
     if (!journal_commit(journal, err))
         return false;
-    stats_add(&committer->partition->stats->trimmed, trimmed);
-    stats_add(&committer->partition->stats->commits, 1);
+    stats_add(&stats->trimmed, trimmed);
+    stats_add(&stats->commits, 1);
+    histogram_add(&stats->commit, clock_monotonic_ns() - start_ns, 1);
     return true;
 }
 

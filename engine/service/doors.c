@@ -156,6 +156,7 @@ static void send_acks(struct doors *doors, struct acks *acks)
         request_reply(&acks->requests[i], &reply);
         send_reply(doors, &doors->events, &acks->requests[i].envelope, buf_text(&reply));
     }
+    histogram_add(&doors->stats->ack, clock_monotonic_ns() - acks->read_ns, acks->request_count);
     if (doors->spare_ack_count == SPARE_BATCHES_MAX) {
         acks_destroy(acks);
         return;
@@ -236,6 +237,7 @@ static void hand_over(struct doors *doors, struct partition *partition, struct b
         return;
     }
     batch->received_ms = clock_wall_ms();
+    batch->read_ns = batch->acks->read_ns = clock_monotonic_ns();
     batch->bytes_in_flight = batch_bytes(batch);
     struct in_flight *in_flight = in_flight_of(doors, batch);
     in_flight->events += batch->event_count;
@@ -358,6 +360,7 @@ static void take_queries(struct doors *doors, struct partition *partition)
         doors->queries_in_flight++;
         doors->query_bytes_in_flight += query->arena.used_bytes;
         query->bytes_in_flight = query->arena.used_bytes;
+        query->read_ns = clock_monotonic_ns();
         queue_push(partition->apply_queue, &query->work);
     }
 }
@@ -394,6 +397,7 @@ static void finish(struct doors *doors, struct work *work)
         doors->queries_in_flight--;
         doors->query_bytes_in_flight -= query->bytes_in_flight;
         send_reply(doors, &doors->query, &query->envelope, buf_text(&query->reply));
+        histogram_add(&doors->stats->query, clock_monotonic_ns() - query->read_ns, 1);
         query_destroy(query);
         return;
     }

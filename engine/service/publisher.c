@@ -310,15 +310,32 @@ bool results_next(const struct results *results, size_t *at, struct text *topic,
     return true;
 }
 
-static void write_class(void *context, struct text name, uint64_t number)
+struct class_visit {
+    void (*visit)(void *context, struct text name, uint64_t number);
+    void *context;
+};
+
+static void visit_counter(void *context, struct text name, uint64_t number)
 {
     enum { PREFIX = sizeof "n/" - 1 };
-    struct buf *out = context;
-    json_key_text(out, (struct text){name.bytes + PREFIX, name.len - PREFIX});
-    buf_printf(out, "%llu", (unsigned long long)number);
+    const struct class_visit *each = context;
+    each->visit(each->context, (struct text){name.bytes + PREFIX, name.len - PREFIX}, number);
+}
+
+void publisher_each_class(const struct publisher *publisher,
+                          void (*visit)(void *context, struct text name, uint64_t number), void *context)
+{
+    struct class_visit each = {visit, context};
+    state_counter_each(publisher->state, TEXT("n/"), visit_counter, &each);
+}
+
+static void write_class(void *out, struct text name, uint64_t number)
+{
+    json_key_text(out, name);
+    buf_unsigned(out, number);
 }
 
 void publisher_classes(const struct publisher *publisher, struct buf *out)
 {
-    state_counter_each(publisher->state, TEXT("n/"), write_class, out);
+    publisher_each_class(publisher, write_class, out);
 }

@@ -43,5 +43,8 @@ bool results_next(const struct results *results, size_t *at, struct text *topic,
 
 /* publisher_classes - `"class":n` members of the object that `out` has open. */
 void publisher_classes(const struct publisher *publisher, struct buf *out);
+/* publisher_each_class - visit all classes that the data folder has known, with their latest n. */
+void publisher_each_class(const struct publisher *publisher,
+                          void (*visit)(void *context, struct text name, uint64_t number), void *context);
 
 #endif

@@ -10,7 +10,7 @@ enum { QUERY_ARENA_BYTES = 4096 };
 /* --- the table ------------------------------------------------------------------------------------------- */
 
 static const struct op *const ops[] = {
-    &op_count, &op_deadletters, &op_device, &op_devices, &op_ping, &op_rules, &op_stats,
+    &op_count, &op_deadletters, &op_device, &op_devices, &op_metrics, &op_ping, &op_rules, &op_stats,
 };
 enum { OP_COUNT = sizeof ops / sizeof ops[0] };
 

@@ -16,6 +16,7 @@ struct query {
     struct envelope envelope;
     struct text body;
     size_t bytes_in_flight; /* as the door counted them */
+    int64_t read_ns; /* monotonic */
     struct buf reply; /* malloc'd: an answer can be large */
 };
 

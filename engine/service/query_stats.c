@@ -1,0 +1,172 @@
+/* query_stats.c - how is it: `stats` as JSON for people and scripts, `metrics` for a time series database.
+ *
+ * Both tell the same: the plain numbers of figures.c, and what has labels from here. */
+#include "engine/service/ask.h"
+
+#include <stddef.h>
+
+#include "engine/service/exposition.h"
+#include "engine/service/figures.h"
+
+/* --- how long things take -------------------------------------------------------------------------------- */
+
+static const struct latency {
+    const char *member;
+    const char *metric;
+    const char *help;
+    size_t offset;
+} latencies[] = {
+    {"ack", "fwsync_ack_seconds", "From reading a request with events to handing out its answer.",
+     offsetof(struct stats, ack)},
+    {"commit", "fwsync_commit_seconds", "A commit of the journal, with its sync to disk.",
+     offsetof(struct stats, commit)},
+    {"apply", "fwsync_apply_seconds", "Running the rules on a batch of events.", offsetof(struct stats, apply)},
+    {"query", "fwsync_query_seconds", "From reading a question to handing out its answer.",
+     offsetof(struct stats, query)},
+};
+enum { LATENCY_COUNT = sizeof latencies / sizeof latencies[0] };
+
+static void read_latency(struct stats *stats, const struct latency *latency, struct histogram_view *view)
+{
+    histogram_read((struct histogram *)((char *)stats + latency->offset), view);
+}
+
+static void latencies_json(struct stats *stats, struct buf *out)
+{
+    json_open(out, "latency", '{');
+    for (size_t i = 0; i < LATENCY_COUNT; i++) {
+        struct histogram_view view;
+        read_latency(stats, &latencies[i], &view);
+        json_open(out, latencies[i].member, '{');
+        json_member_unsigned(out, "count", view.count);
+        buf_printf(out, ",\"p50Ms\":%.3f,\"p99Ms\":%.3f}", 1e3 * histogram_quantile(&view, 0.5),
+                   1e3 * histogram_quantile(&view, 0.99));
+    }
+    buf_byte(out, '}');
+}
+
+static void latencies_text(struct stats *stats, struct buf *out)
+{
+    for (size_t i = 0; i < LATENCY_COUNT; i++) {
+        struct histogram_view view;
+        read_latency(stats, &latencies[i], &view);
+        exposition_histogram(out, latencies[i].metric, latencies[i].help, &view);
+    }
+}
+
+/* --- verdicts: devices by value -------------------------------------------------------------------------- */
+
+/* Of the indexes that a verdict is in; an index on anything else may have any number of values. */
+static const char *const verdicts[] = {"fwSyncState", "fwStateIsSynced"};
+enum { VERDICT_COUNT = sizeof verdicts / sizeof verdicts[0], VERDICT_VALUES_MAX = 32 };
+
+/* Visits each verdict that is indexed, with its most VERDICT_VALUES_MAX first values. */
+static bool each_verdict(struct ask *ask, struct buf *out,
+                         void (*visit)(struct buf *out, struct arena *arena, const char *name,
+                                       const struct value_count *values, size_t count))
+{
+    struct state *state = ask->context->state;
+    struct arena *arena = &ask->query->arena;
+    for (size_t i = 0; i < VERDICT_COUNT; i++) {
+        size_t index, count;
+        struct value_count *values;
+        struct text next;
+        if (!state_index_find(state, SCOPE_SERVER, text_of(verdicts[i]), &index))
+            continue;
+        if (!state_index_values(state, index, TEXT(""), VERDICT_VALUES_MAX, arena, &values, &count, &next,
+                                ask->err))
+            return false;
+        visit(out, arena, verdicts[i], values, count);
+    }
+    return true;
+}
+
+static void verdict_json(struct buf *out, struct arena *arena, const char *name,
+                         const struct value_count *values, size_t count)
+{
+    (void)arena;
+    json_open(out, name, '[');
+    for (size_t i = 0; i < count; i++) {
+        json_comma(out);
+        buf_byte(out, '{');
+        json_key(out, "value");
+        json_value(out, &values[i].value);
+        json_member_unsigned(out, "count", values[i].count);
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
+/* A label is text: true and "true" are one series there. */
+static void verdict_text(struct buf *out, struct arena *arena, const char *name,
+                         const struct value_count *values, size_t count)
+{
+    struct text texts[VERDICT_VALUES_MAX];
+    uint64_t counts[VERDICT_VALUES_MAX];
+    size_t text_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct text text = value_text(&values[i].value, arena);
+        size_t at = 0;
+        while (at < text_count && !text_equal(texts[at], text))
+            at++;
+        texts[at] = text;
+        counts[at] = values[i].count + (at < text_count ? counts[at] : 0);
+        text_count += at == text_count;
+    }
+    for (size_t i = 0; i < text_count; i++) {
+        struct label labels[] = {{"attribute", text_of(name)}, {"value", texts[i]}};
+        exposition_count(out, "fwsync_verdict_devices", labels, 2, counts[i]);
+    }
+}
+
+/* --- results: numbers by class --------------------------------------------------------------------------- */
+
+static void class_text(void *out, struct text name, uint64_t number)
+{
+    struct label label = {"class", name};
+    exposition_count(out, "fwsync_results_total", &label, 1, number);
+}
+
+/* --- the two questions ----------------------------------------------------------------------------------- */
+
+static bool answer_stats(struct ask *ask)
+{
+    struct figures figures;
+    struct buf *out = ask->out;
+    figures_take(ask->context, &figures);
+    json_member_text(out, "version", TEXT(FWSYNC_VERSION));
+    figures_json(&figures, out);
+    json_open(out, "results", '{');
+    publisher_classes(ask->context->publisher, out);
+    buf_byte(out, '}');
+    json_open(out, "verdicts", '{');
+    if (!each_verdict(ask, out, verdict_json))
+        return false;
+    buf_byte(out, '}');
+    latencies_json(ask->context->partition->stats, out);
+    return true;
+}
+
+const struct op op_stats = {"stats", {NULL}, answer_stats};
+
+static bool answer_metrics(struct ask *ask)
+{
+    struct figures figures;
+    struct buf text = {.arena = &ask->query->arena};
+    struct label version = {"version", TEXT(FWSYNC_VERSION)};
+    figures_take(ask->context, &figures);
+    exposition_family(&text, "fwsync_info", "gauge", "The daemon's version; always 1.");
+    exposition_count(&text, "fwsync_info", &version, 1, 1);
+    figures_text(&figures, &text);
+    exposition_family(&text, "fwsync_results_total", "counter",
+                      "Results by class, over the data folder's life, whether or not anybody listens.");
+    publisher_each_class(ask->context->publisher, class_text, &text);
+    exposition_family(&text, "fwsync_verdict_devices", "gauge", "Devices by the value of a verdict.");
+    if (!each_verdict(ask, &text, verdict_text))
+        return false;
+    latencies_text(ask->context->partition->stats, &text);
+    json_member_text(ask->out, "text", buf_text(&text));
+    return true;
+}
+
+const struct op op_metrics = {"metrics", {NULL}, answer_metrics};
