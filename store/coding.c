@@ -2,12 +2,17 @@
 
 #include <stdlib.h>
 
+unsigned char *coding_put_padded(unsigned char *out, uint64_t number, size_t bytes_min)
+{
+    for (size_t left = coding_padded_bytes(number, bytes_min); left > 1; left--, number >>= 7)
+        *out++ = (unsigned char)(number | 128);
+    *out++ = (unsigned char)number;
+    return out;
+}
+
 unsigned char *coding_put_seq(unsigned char *out, uint64_t seq)
 {
-    for (size_t left = coding_seq_bytes(seq); left > 1; left--, seq >>= 7)
-        *out++ = (unsigned char)(seq | 128);
-    *out++ = (unsigned char)seq;
-    return out;
+    return coding_put_padded(out, seq, CODING_SEQ_BYTES_MIN);
 }
 
 struct text coding_read_text(struct coding_reader *reader)

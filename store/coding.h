@@ -44,10 +44,18 @@ static inline int64_t coding_unzigzag(uint64_t number)
     return (int64_t)(number >> 1) ^ -(int64_t)(number & 1);
 }
 
+/* A number in at least `bytes_min` bytes; read as any other. */
+static inline size_t coding_padded_bytes(uint64_t number, size_t bytes_min)
+{
+    size_t bytes = coding_varint_bytes(number);
+    return bytes > bytes_min ? bytes : bytes_min;
+}
+
+unsigned char *coding_put_padded(unsigned char *out, uint64_t number, size_t bytes_min);
+
 static inline size_t coding_seq_bytes(uint64_t seq)
 {
-    size_t bytes = coding_varint_bytes(seq);
-    return bytes > CODING_SEQ_BYTES_MIN ? bytes : CODING_SEQ_BYTES_MIN;
+    return coding_padded_bytes(seq, CODING_SEQ_BYTES_MIN);
 }
 
 unsigned char *coding_put_seq(unsigned char *out, uint64_t seq);

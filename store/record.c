@@ -5,7 +5,7 @@
 
 #include "store/coding.h"
 
-enum { RECORD_ALIGN = 8 };
+enum { RECORD_ALIGN = 8, DUE_BYTES_MIN = 6 };
 
 /* --- the list of entries --- */
 
@@ -144,6 +144,32 @@ static bool read_entry(struct coding_reader *reader, const struct words *words, 
     return true;
 }
 
+/* --- the timer --- */
+
+static size_t timer_bytes(const struct record_head *head)
+{
+    if (head->bucket_ms == 0)
+        return 1;
+    return coding_varint_bytes((uint64_t)head->bucket_ms / 1000) +
+           coding_padded_bytes((uint64_t)head->due_ms, DUE_BYTES_MIN);
+}
+
+static unsigned char *put_timer(unsigned char *out, const struct record_head *head)
+{
+    assert(head->bucket_ms % 1000 == 0 && (head->due_ms == 0 || head->bucket_ms > 0));
+    out = coding_put_varint(out, (uint64_t)head->bucket_ms / 1000);
+    return head->bucket_ms == 0 ? out : coding_put_padded(out, (uint64_t)head->due_ms, DUE_BYTES_MIN);
+}
+
+static bool read_timer(struct coding_reader *reader, struct record_head *head)
+{
+    uint64_t bucket_s = coding_read_varint(reader);
+    uint64_t due_ms = bucket_s == 0 ? 0 : coding_read_varint(reader);
+    head->bucket_ms = (int64_t)(bucket_s * 1000);
+    head->due_ms = (int64_t)due_ms;
+    return reader->at != NULL && bucket_s <= INT64_MAX / 1000 && due_ms <= INT64_MAX;
+}
+
 /* --- the whole record --- */
 
 static bool read_head(struct coding_reader *reader, const struct words *words, struct record_head *head)
@@ -151,7 +177,7 @@ static bool read_head(struct coding_reader *reader, const struct words *words, s
     head->type = coding_read_word(reader, words);
     head->created_ms = coding_unzigzag(coding_read_varint(reader));
     head->name = coding_read_text(reader);
-    return reader->at != NULL;
+    return read_timer(reader, head);
 }
 
 static bool only_zeros(const struct coding_reader *reader)
@@ -187,7 +213,7 @@ static size_t plain_bytes(const struct words *words, const struct record_head *h
     size_t bytes = coding_varint_bytes(entries->count) + entries->bytes;
     if (head != NULL)
         bytes += coding_word_bytes(words, head->type) + coding_varint_bytes(coding_zigzag(head->created_ms)) +
-                 coding_text_bytes(head->name);
+                 coding_text_bytes(head->name) + timer_bytes(head);
     return bytes;
 }
 
@@ -208,6 +234,7 @@ void record_write(char *record, const struct words *words, const struct record_h
         out = coding_put_word(out, words, head->type);
         out = coding_put_varint(out, coding_zigzag(head->created_ms));
         out = coding_put_text(out, head->name);
+        out = put_timer(out, head);
     }
     out = coding_put_varint(out, entries->count);
     for (size_t i = 0; i < entries->count; i++) {

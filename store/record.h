@@ -1,12 +1,13 @@
 /* record.h - the bytes of a device on disk (docs/decisions/0003-device-record.md).
  *
- *     attributes only: type, created_ms, name
+ *     attributes only: type, created_ms, name, timer
  *     the number of entries, then the entries sorted by (scope, key)
  *     zeros up to a multiple of 8
  *
  * An entry is: scope and kind in one byte, key, ts_ms, seq, value; keys and the type are words, all as in
- * coding.h. A record that changes its length makes LMDB move its neighbours and split full pages, so a seq
- * always takes 5 bytes at least, and the zeros take up small changes.
+ * coding.h. A timer is its bucket in seconds and, when that isn't 0, the due time. A record that changes its
+ * length makes LMDB move its neighbours and split full pages, so a seq always takes 5 bytes at least and a due
+ * time 6, and the zeros take up small changes.
  *
  * An entry is kept as its bytes and decoded only when asked for, so taking a device in and writing
  * it back costs a walk and a copy. The walk checks every length, so bytes that pass it can be
@@ -39,6 +40,8 @@ struct record_head {
     struct text type;
     struct text name;
     int64_t created_ms;
+    int64_t due_ms;    /* of the timer; 0: none. Never without a bucket */
+    int64_t bucket_ms; /* where the device stands in TIMER_INDEX, whole seconds; 0: nowhere */
 };
 
 void entries_fini(struct entries *entries);

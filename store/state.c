@@ -10,7 +10,7 @@ enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192, SLICE_PAGES = 256
 
 static const struct lmdb_env_kind state_kind = {
     .name = "state",
-    .format = 2,
+    .format = 3,
     .advice =
         "move the state folder away and start again: it is rebuilt if the journal goes back to "
         "event 1; else restore a backup",
@@ -59,7 +59,7 @@ static bool load(struct state *state, struct err *err)
         return lmdb_env_error(&state->env, rc, "reading", err);
     return load_totals(state, err) && state_redo(state, err) && load_totals(state, err) &&
            state_words_load(state, err) && state_names_load(state, err) && load_seen(state, err) &&
-           state_counters_load(state, err);
+           state_counters_load(state, err) && state_timers_load(state, err);
 }
 
 /* --- opening --- */
@@ -115,6 +115,7 @@ void state_close(struct state *state)
     words_fini(&state->words);
     seen_fini(&state->seen);
     free(state->checkpoint.seen);
+    free(state->buckets.items);
     for (enum part part = 0; part < PART_COUNT; part++)
         entries_fini(&state->device.parts[part]);
     entries_fini(&state->scratch);

@@ -10,7 +10,10 @@
  * once with its index entries. Names longer than a database key are impossible by limits.h.
  *
  * Indexes: a configured list of attributes plus the device type; each gives devices by value and an
- * exact count by value. */
+ * exact count by value.
+ *
+ * Timers: one a device, for the rules. state_timer_next() says when to look, state_timers_due() gives those
+ * whose time has come. */
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
 
@@ -132,6 +135,25 @@ bool device_delete(struct device *device, enum scope scope, struct text key, boo
 bool device_each(struct device *device, enum scope scope,
                  void (*visit)(void *context, const struct attribute *attribute), void *context,
                  struct err *err);
+
+/* --- timers --- */
+
+/* device_timer - when the device's timer is due, in ms since 1970; 0: it has none. */
+int64_t device_timer(const struct device *device);
+/* device_timer_set - a new due time, at most JSON_INTEGER_MAX, in place of the old one; 0 clears it.
+ * Saved with the device. now_ms says how far away that is: the further, the later after its due time the
+ * device may be found, by up to a second or 1/64 of the distance, whichever is more. */
+void device_timer_set(struct device *device, int64_t due_ms, int64_t now_ms);
+
+/* state_timer_next - before this time, in ms, nothing is due; INT64_MAX: no timer is set. Costs nothing. */
+int64_t state_timer_next(const struct state *state);
+/* state_timers_due - look at `limit` devices at most (1..LIST_COUNT_MAX), those to be looked at first, and give
+ * the names of those whose timer is due by now_ms; it is cleared then. Saved, as if by state_device_save. Fewer
+ * than `limit`, even none, may be due: all are through when state_timer_next() is above now_ms. Names are in
+ * `arena`. The same state gives the same names in the same order.
+ * Errors  as state_device_open; no checkpoint may follow. */
+bool state_timers_due(struct state *state, int64_t now_ms, size_t limit, struct arena *arena,
+                      struct text **names, size_t *name_count, struct err *err);
 
 /* --- asking for many --- */
 

@@ -42,14 +42,25 @@ struct totals {
     uint64_t letter_next;
 };
 
-/* An index: the device type is number 0 in place 0, the configured ones follow in their order. */
+/* An index: the device type is number 0 in place 0, the bucket of the timer number 1 in place 1, the
+ * configured ones follow in their order. */
 struct index {
     enum scope scope;
     struct text key; /* in state->lasting */
     uint8_t number;  /* its key in DB_INDEX and DB_COUNTS; stays while it is configured */
     bool ready;      /* false while it is being built */
 };
-enum { TYPE_INDEX, FIRST_INDEX, INDEX_PLACES = FIRST_INDEX + INDEX_COUNT_MAX };
+enum { TYPE_INDEX, TIMER_INDEX, FIRST_INDEX, INDEX_PLACES = FIRST_INDEX + INDEX_COUNT_MAX };
+
+/* The values that TIMER_INDEX holds, rising, and how many devices each: state_timer.c. */
+struct buckets {
+    struct bucket {
+        int64_t at_ms;
+        uint64_t device_count; /* above 0 */
+    } *items;
+    size_t count;
+    size_t capacity;
+};
 
 enum { COUNTER_COUNT_MAX = 256, COUNTER_NAME_BYTES_MAX = 64 };
 
@@ -113,7 +124,8 @@ struct state {
     struct words words;
     struct seen seen;
     struct index indexes[INDEX_PLACES];
-    size_t index_count; /* with the type's */
+    size_t index_count; /* with the type's and the timers' */
+    struct buckets buckets;
     struct counter counters[COUNTER_COUNT_MAX];
     size_t counter_count;
     struct device device;
@@ -223,6 +235,17 @@ bool state_device_look(struct state *state, uint32_t id, struct record_head *hea
 void state_places_grow(struct state *state, size_t device_count);
 /* state_names_load - fill state->names from disk. */
 bool state_names_load(struct state *state, struct err *err);
+
+/* device_touch - the value of indexes[place] is about to change from `old` (NULL: there is none): remember
+ * which rows have it. */
+void device_touch(struct device *device, size_t place, const struct value *old);
+
+/* --- timers (state_timer.c) --- */
+
+/* state_timers_load - fill state->buckets from disk. */
+bool state_timers_load(struct state *state, struct err *err);
+/* state_timer_moved - a device went from one bucket to another; len 0 is none. */
+void state_timer_moved(struct state *state, struct text old_key, struct text new_key);
 
 /* --- words (state_words.c) --- */
 bool state_words_load(struct state *state, struct err *err);

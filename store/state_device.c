@@ -150,8 +150,7 @@ static bool find(struct state *state, struct text name, uint32_t hash, bool *fou
     return true;
 }
 
-/* The attribute of indexes[place] is about to change: remember the value_key that its rows have. */
-static void touch(struct device *device, size_t place, const struct value *old)
+void device_touch(struct device *device, size_t place, const struct value *old)
 {
     uint64_t bit = UINT64_C(1) << place;
     if (device->touched & bit)
@@ -180,7 +179,7 @@ static bool create(struct state *state, struct text name, struct text type, uint
     };
     device->loaded[PART_ATTRIBUTES] = device->loaded[PART_TELEMETRY] = true;
     device->changed[PART_ATTRIBUTES] = true;
-    touch(device, TYPE_INDEX, NULL);
+    device_touch(device, TYPE_INDEX, NULL);
 
     memcpy(state_db_put(state, DB_NAMES, name, sizeof id), &id, sizeof id);
     state_places_grow(state, (size_t)id + 1);
@@ -198,7 +197,7 @@ static void set_type(struct device *device, struct text type)
     if (type.len == 0 || text_equal(type, device->head.type))
         return;
     struct value old = value_string(device->head.type);
-    touch(device, TYPE_INDEX, &old);
+    device_touch(device, TYPE_INDEX, &old);
     device->head.type = arena_copy(&device->arena, type);
     device->changed[PART_ATTRIBUTES] = true;
 }
@@ -258,7 +257,11 @@ static struct text current_key(const struct device *device, size_t place,
     const struct entries *entries = &device->parts[PART_ATTRIBUTES];
     size_t position;
     struct value value = value_string(device->head.type);
-    if (place != TYPE_INDEX) {
+    if (place == TIMER_INDEX) {
+        if (device->head.bucket_ms == 0)
+            return TEXT("");
+        value = (struct value){.kind = VALUE_INTEGER, .integer = device->head.bucket_ms};
+    } else if (place != TYPE_INDEX) {
         if (!entries_find(entries, index->scope, index->key, &position))
             return TEXT("");
         value = entry_decode(&entries->items[position]).value;
@@ -272,10 +275,13 @@ static bool move_in_indexes(struct state *state, const struct device *device, st
         unsigned char key[VALUE_KEY_BYTES_MAX];
         if ((device->touched >> place & 1) == 0)
             continue;
-        struct text new_key = current_key(device, place, key);
-        if (!text_equal(device->old_keys[place], new_key) &&
-            !state_index_move(state, place, device->id, device->old_keys[place], new_key, err))
+        struct text old_key = device->old_keys[place], new_key = current_key(device, place, key);
+        if (text_equal(old_key, new_key))
+            continue;
+        if (!state_index_move(state, place, device->id, old_key, new_key, err))
             return false;
+        if (place == TIMER_INDEX)
+            state_timer_moved(state, old_key, new_key);
     }
     return true;
 }
@@ -351,7 +357,7 @@ static void touch_attribute(struct device *device, enum scope scope, struct text
 {
     size_t place = state_index_place(device->state, scope, key);
     if (place != 0)
-        touch(device, place, old);
+        device_touch(device, place, old);
 }
 
 static bool fits(const struct device *device, enum part part, size_t removed, size_t added)

@@ -194,7 +194,8 @@ static bool build(struct state *state, struct err *err)
 
 static void take_list(struct state *state, const struct state_options *options)
 {
-    state->indexes[TYPE_INDEX].ready = true;
+    state->indexes[TYPE_INDEX] = (struct index){.number = TYPE_INDEX, .ready = true};
+    state->indexes[TIMER_INDEX] = (struct index){.number = TIMER_INDEX, .ready = true};
     state->index_count = FIRST_INDEX;
     for (size_t i = 0; i < options->index_count; i++) {
         assert(options->indexes[i].scope < SCOPE_TELEMETRY);
@@ -208,7 +209,7 @@ static void take_list(struct state *state, const struct state_options *options)
 
 static bool configure(struct state *state, struct index *rows, struct err *err)
 {
-    bool used[NUMBER_COUNT] = {[0] = true};
+    bool used[NUMBER_COUNT] = {[TYPE_INDEX] = true, [TIMER_INDEX] = true};
     size_t count;
     if (!read_rows(state, rows, &count, err) || !settle_rows(state, rows, count, used, err))
         return false;

@@ -35,6 +35,7 @@ struct model_device {
     unsigned age; /* how many there were before it */
     int type;
     int64_t created_ms, seen_ms;
+    int64_t due_ms, set_ms; /* the timer; 0: none; and when it was set */
     struct model_attribute attributes[SCOPE_COUNT][KEY_COUNT];
 };
 
@@ -154,6 +155,21 @@ static void delete_one(struct device *device, struct model_device *m)
     m->attributes[scope][key].exists = false;
 }
 
+/* Passing time, as timers have it. */
+static int64_t timer_ms = INT64_C(1732147200000);
+
+static int64_t random_distance(void)
+{
+    return (int64_t)pick(1000) << pick(24); /* to half a year */
+}
+
+static void set_timer(struct device *device, struct model_device *m)
+{
+    m->due_ms = pick(3) == 0 ? 0 : timer_ms + random_distance() - 2000;
+    m->set_ms = timer_ms;
+    device_timer_set(device, m->due_ms, timer_ms);
+}
+
 static void change_device(void)
 {
     struct model_device *m;
@@ -163,6 +179,8 @@ static void change_device(void)
             delete_one(device, m);
         else
             put_one(device, m);
+        if (pick(4) == 0)
+            set_timer(device, m);
         if (pick(10) == 0)
             done(state_device_save(state, device, &err));
     }
@@ -178,6 +196,52 @@ static void change_the_rest(void)
     model.counter += pick(3);
     *state_counter(state, TEXT("n")) = model.counter;
     state_set_applied_seq(state, ++model.applied_seq);
+}
+
+static unsigned number_of(struct text name)
+{
+    unsigned number = 0;
+    while (number < DEVICE_COUNT && !text_equal(name_of(number), name))
+        number++;
+    assert_true(number < DEVICE_COUNT);
+    return number;
+}
+
+/* The time by which a timer has to have been found: state.h. */
+static int64_t latest(const struct model_device *m)
+{
+    int64_t distance_ms = m->due_ms - m->set_ms;
+    return m->due_ms + (distance_ms > 64 * 1000 ? distance_ms / 64 : 1000);
+}
+
+/* What the store says about the time to look next. */
+static void same_next_timer(void)
+{
+    int64_t next_ms = state_timer_next(state);
+    for (unsigned i = 0; i < DEVICE_COUNT; i++)
+        if (model.devices[i].exists && model.devices[i].due_ms != 0)
+            assert_true(next_ms < latest(&model.devices[i]));
+}
+
+/* Time passes, and of the timers whose time has come some are found, or all. */
+static void pass_time(void)
+{
+    timer_ms += random_distance();
+    for (bool all = pick(4) > 0, more = true; more; more = all && state_timer_next(state) <= timer_ms) {
+        struct text *names;
+        size_t count, limit = 1 + pick(20);
+        done(state_timers_due(state, timer_ms, limit, &arena, &names, &count, &err));
+        assert_true(count <= limit);
+        for (size_t i = 0; i < count; i++) {
+            struct model_device *m = &model.devices[number_of(names[i])];
+            assert_true(m->exists && m->due_ms > 0 && m->due_ms <= timer_ms);
+            m->due_ms = 0;
+        }
+        state_set_applied_seq(state, ++model.applied_seq);
+    }
+    if (state_timer_next(state) > timer_ms)
+        for (unsigned i = 0; i < DEVICE_COUNT; i++)
+            assert_true(model.devices[i].due_ms == 0 || latest(&model.devices[i]) > timer_ms);
 }
 
 /* Last-seen times may be newer than the checkpoint; the replay would set them again. */
@@ -288,6 +352,7 @@ static void same_device(unsigned number)
     assert_true(text_is(device_type(device), types[m->type]));
     assert_int_equal(device_created_ms(device), m->created_ms);
     assert_int_equal(device_seen_ms(device), m->seen_ms);
+    assert_int_equal(device_timer(device), m->due_ms);
     for (enum scope scope = 0; scope < SCOPE_COUNT; scope++)
         for (unsigned key = 0; key < KEY_COUNT; key++)
             same_attribute(device, scope, key, &m->attributes[scope][key]);
@@ -313,10 +378,8 @@ static void same_list(const struct device_filter *filter, const bool *expected)
         done(state_devices(state, filter, cursor, 1 + pick(20), &arena, &names, &count, &cursor,
                            &err));
         for (size_t i = 0; i < count; i++, total++) {
-            unsigned number = 0;
-            while (number < DEVICE_COUNT && !text_equal(name_of(number), names[i]))
-                number++;
-            assert_true(number < DEVICE_COUNT && expected[number]);
+            unsigned number = number_of(names[i]);
+            assert_true(expected[number]);
             if (total > 0 && by_name) {
                 size_t shorter = last.len < names[i].len ? last.len : names[i].len;
                 int order = memcmp(last.bytes, names[i].bytes, shorter);
@@ -450,6 +513,7 @@ static void same_all(void)
     for (int i = 0; i < 5; i++)
         same_random_list();
     same_counts();
+    same_next_timer();
     same_rest();
 }
 
@@ -459,8 +523,10 @@ static void step(void)
     unsigned kind = pick(1000);
     if (kind < 900)
         change_device();
-    else if (kind < 930)
+    else if (kind < 920)
         change_the_rest();
+    else if (kind < 930)
+        pass_time();
     else if (kind < 960)
         checkpoint();
     else if (kind < 970)

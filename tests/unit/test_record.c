@@ -74,7 +74,7 @@ static struct text write_record(const struct record_head *head, const struct ent
     return (struct text){bytes, len};
 }
 
-static const struct record_head head = {{"ESP32_OTA", 9}, {"device-7", 8}, 1732147200000};
+static const struct record_head head = {{"ESP32_OTA", 9}, {"device-7", 8}, 1732147200000, 0, 0};
 
 static void check_rows(const struct entries *entries)
 {
@@ -113,6 +113,36 @@ static void test_record_gives_back_what_was_put_in(void **unused)
     entries_fini(&out);
 }
 
+static void test_record_keeps_the_timer(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int64_t due_ms, bucket_ms;
+    } timers[] = {{0, 0}, {0, 1000}, {1, 1000}, {1732147200001, 1732147201000}, {1, 1732147200000},
+                  {INT64_C(1) << 53, INT64_C(9007199254741000)}};
+    struct entries none = {0}, out = {0};
+    for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
+        struct record_head with = head, read_head;
+        with.due_ms = timers[i].due_ms;
+        with.bucket_ms = timers[i].bucket_ms;
+        assert_true(record_read(&words, write_record(&with, &none), &read_head, &out));
+        assert_int_equal(read_head.due_ms, with.due_ms);
+        assert_int_equal(read_head.bucket_ms, with.bucket_ms);
+    }
+    entries_fini(&out);
+}
+
+/* Otherwise LMDB moves its neighbours at each change. */
+static void test_record_keeps_its_length_while_a_timer_is_set_and_cleared(void **unused)
+{
+    (void)unused;
+    struct entries none = {0};
+    struct record_head set = head, cleared = head;
+    cleared.bucket_ms = set.bucket_ms = 1732147200000;
+    set.due_ms = 1732147200000;
+    assert_int_equal(record_bytes(&words, &set, &none), record_bytes(&words, &cleared, &none));
+}
+
 /* Whether bytes are the right ones is the checksum's business (state_db.h). Here a wrong length must not
  * lead outside of them, which the sanitizers see. */
 static void test_wrong_bytes_are_walked_safely(void **unused)
@@ -143,7 +173,6 @@ static void test_wrong_bytes_are_walked_safely(void **unused)
     entries_fini(&out);
 }
 
-/* Otherwise LMDB moves its neighbours at each change. */
 static void test_record_keeps_its_length_while_seq_rises(void **unused)
 {
     (void)unused;
@@ -283,6 +312,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_record_gives_back_what_was_put_in),
+        TEST(test_record_keeps_the_timer),
+        TEST(test_record_keeps_its_length_while_a_timer_is_set_and_cleared),
         TEST(test_wrong_bytes_are_walked_safely),
         TEST(test_record_keeps_its_length_while_seq_rises),
         TEST(test_entries_are_removed),

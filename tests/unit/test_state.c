@@ -387,6 +387,109 @@ static void test_each_visits_one_scope_in_order(void **unused)
     }
 }
 
+/* --- timers --- */
+
+static void set_timer(const char *name, int64_t due_ms, int64_t now_ms)
+{
+    struct device *device = device_open(name);
+    device_timer_set(device, due_ms, now_ms);
+    save(device);
+}
+
+/* The names that are due, in one text. */
+static const char *due(int64_t now_ms, size_t limit)
+{
+    struct text *names, all = TEXT("");
+    size_t count;
+    done(state_timers_due(state, now_ms, limit, &arena, &names, &count, &err));
+    for (size_t i = 0; i < count; i++)
+        all = arena_format(&arena, TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(all), i > 0 ? " " : "",
+                           TEXT_ARG(names[i]));
+    return all.bytes;
+}
+
+static void test_timer_is_due_once(void **unused)
+{
+    (void)unused;
+    assert_true(state_timer_next(state) == INT64_MAX);
+    set_timer("a", 5001, 5000);
+    assert_int_equal(device_timer(device_find("a")), 5001);
+    assert_int_equal(state_timer_next(state), 6000);
+    assert_string_equal(due(5999, 10), "");
+    assert_string_equal(due(6000, 10), "a");
+    assert_int_equal(device_timer(device_find("a")), 0);
+    assert_string_equal(due(6000, 10), "");
+    assert_true(state_timer_next(state) == INT64_MAX);
+}
+
+/* Near: to the second. Far: to a power of two of seconds, 1/64 of the distance at most. */
+static void test_far_timers_are_found_less_exactly(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int64_t due_ms, next_ms;
+    } rows[] = {
+        {1, 1000},         {999, 1000},        {1000, 1000},        {1001, 2000},
+        {127001, 128000},  {127999, 128000},   {128000, 128000},    {128001, 130000},
+        {255999, 256000},  {256001, 260000},   {86400000, 87040000}, /* a day: 17 minutes */
+        {JSON_INTEGER_MAX, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        set_timer("a", rows[i].due_ms, 0);
+        if (rows[i].next_ms != 0)
+            assert_int_equal(state_timer_next(state), rows[i].next_ms);
+        set_timer("a", 0, 0);
+        due(state_timer_next(state), 10);
+        assert_true(state_timer_next(state) == INT64_MAX);
+    }
+}
+
+static void test_timer_that_is_put_off_leaves_its_device_in_place(void **unused)
+{
+    (void)unused;
+    set_timer("a", 10000, 5000);
+    set_timer("a", 0, 5000);
+    assert_int_equal(state_timer_next(state), 10000);
+    set_timer("a", 20000, 6000);
+    assert_int_equal(state_timer_next(state), 10000);
+    assert_string_equal(due(10000, 10), "");
+    assert_int_equal(state_timer_next(state), 20000);
+    set_timer("a", 15000, 11000); /* earlier: at once */
+    assert_int_equal(state_timer_next(state), 15000);
+    assert_string_equal(due(15000, 10), "a");
+}
+
+static void test_due_timers_come_first_ones_first_and_not_too_many(void **unused)
+{
+    (void)unused;
+    set_timer("late", 9000, 0);
+    set_timer("c", 3000, 0);
+    set_timer("a", 2000, 0);
+    set_timer("b", 2000, 0);
+    set_timer("off", 2000, 0);
+    set_timer("off", 0, 0);
+    assert_string_equal(due(8000, 2), "a b");
+    assert_int_equal(state_timer_next(state), 2000);
+    assert_string_equal(due(8000, 1), ""); /* this one was looked at, and had none any more */
+    assert_string_equal(due(8000, 10), "c");
+    assert_int_equal(state_timer_next(state), 9000);
+}
+
+static void test_timers_are_there_after_a_reopen(void **unused)
+{
+    (void)unused;
+    set_timer("a", 5000, 0);
+    set_timer("b", 5000, 0);
+    set_timer("c", 7000, 0);
+    state_set_applied_seq(state, 1);
+    checkpoint();
+    set_timer("d", 1000, 0); /* in no checkpoint */
+    reopen();
+    assert_int_equal(state_timer_next(state), 5000);
+    assert_string_equal(due(6000, 10), "a b");
+    assert_int_equal(state_timer_next(state), 7000);
+}
+
 static void test_device_over_its_bound_is_refused_unchanged(void **unused)
 {
     (void)unused;
@@ -1207,6 +1310,11 @@ int main(void)
         TEST(test_unchanged_report_writes_nothing_but_last_seen),
         TEST(test_delete),
         TEST(test_each_visits_one_scope_in_order),
+        TEST(test_timer_is_due_once),
+        TEST(test_far_timers_are_found_less_exactly),
+        TEST(test_timer_that_is_put_off_leaves_its_device_in_place),
+        TEST(test_due_timers_come_first_ones_first_and_not_too_many),
+        TEST(test_timers_are_there_after_a_reopen),
         TEST(test_device_over_its_bound_is_refused_unchanged),
         TEST(test_counts_follow_every_change),
         TEST(test_counts_stay_exact_beyond_memory),
