@@ -1,6 +1,7 @@
 #include "engine/base/buf.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,7 @@ void buf_grow(struct buf *buf, size_t bytes)
 
 void buf_unsigned(struct buf *buf, uint64_t number)
 {
-    char digits[DECIMAL_BYTES];
-    buf_append(buf, text_decimal(number, digits));
+    buf->len = (size_t)(put_unsigned(buf_room(buf, DECIMAL_BYTES), number) - buf->bytes);
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)
@@ -54,92 +54,137 @@ void buf_printf(struct buf *buf, const char *format, ...)
     buf->len += (size_t)len;
 }
 
-/* The escape of a byte that JSON doesn't allow bare, or 0. */
-static char json_short_escape(char byte)
+/* --- into room that is there ---------------------------------------------------------------------------- */
+
+/* In a word of eight, the high bit of each byte that JSON doesn't allow bare; above the first, of some others
+ * too, since a subtraction borrows from the next byte. (Bit Twiddling Hacks, "determine if a word has a
+ * byte less than n") */
+static uint64_t bytes_to_escape(uint64_t word)
 {
-    switch (byte) {
-    case '"':
-    case '\\':
-        return byte;
-    case '\b':
-        return 'b';
-    case '\f':
-        return 'f';
-    case '\n':
-        return 'n';
-    case '\r':
-        return 'r';
-    case '\t':
-        return 't';
-    default:
-        return 0;
-    }
+    const uint64_t ones = UINT64_MAX / 0xFF;
+    return ((word - ones * 0x20) | ((word ^ ones * '"') - ones) | ((word ^ ones * '\\') - ones)) & ~word &
+           (ones * 0x80);
 }
+
+static char *put_escape(char *at, unsigned char byte)
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char letters[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    *at++ = '\\';
+    if (byte == '"' || byte == '\\' || (byte < sizeof letters && letters[byte] != 0)) {
+        *at++ = byte < sizeof letters ? letters[byte] : (char)byte;
+        return at;
+    }
+    at = put_text(at, TEXT("u00"));
+    *at++ = hex[byte >> 4];
+    *at++ = hex[byte & 15];
+    return at;
+}
+
+/* The next up to eight bytes, zeros behind them. `left` is at least 1. */
+static uint64_t next_word(const char *from, size_t left)
+{
+    uint64_t word;
+    uint32_t first, last;
+    if (left >= sizeof word) {
+        memcpy(&word, from, sizeof word);
+        return le64toh(word);
+    }
+    if (left >= sizeof first) { /* two halves that overlap */
+        memcpy(&first, from, sizeof first);
+        memcpy(&last, from + left - sizeof last, sizeof last);
+        return le32toh(first) | (uint64_t)le32toh(last) << (left - sizeof last) * 8;
+    }
+    uint64_t middle = (unsigned char)from[left / 2], end = (unsigned char)from[left - 1];
+    return (unsigned char)from[0] | middle << left / 2 * 8 | end << (left - 1) * 8;
+}
+
+/* A word is copied before it is looked at; what is behind its last good byte is written over. */
+char *put_json_string(char *at, struct text text)
+{
+    const char *from = text.bytes;
+    *at++ = '"';
+    for (size_t left = text.len; left > 0;) {
+        uint64_t word = next_word(from, left);
+        uint64_t special = bytes_to_escape(word);
+        size_t bare = special == 0 ? sizeof word : (size_t)__builtin_ctzll(special) / 8;
+        word = htole64(word);
+        memcpy(at, &word, sizeof word);
+        if (bare >= left) {
+            at += left;
+            break;
+        }
+        at += bare;
+        from += bare;
+        left -= bare;
+        if (special != 0) {
+            at = put_escape(at, (unsigned char)*from++);
+            left--;
+        }
+    }
+    *at++ = '"';
+    return at;
+}
+
+static char *put_integer(char *at, int64_t number)
+{
+    if (number < 0)
+        *at++ = '-';
+    return put_unsigned(at, number < 0 ? -(uint64_t)number : (uint64_t)number);
+}
+
+size_t json_value_room(const struct value *value)
+{
+    switch (value->kind) {
+    case VALUE_STRING:
+        return json_string_room(value->text);
+    case VALUE_JSON:
+        return value->text.len;
+    case VALUE_NULL:
+    case VALUE_BOOLEAN:
+    case VALUE_INTEGER:
+    case VALUE_DOUBLE:
+        return DOUBLE_TEXT_BYTES;
+    }
+    abort();
+}
+
+char *put_json_value(char *at, const struct value *value)
+{
+    switch (value->kind) {
+    case VALUE_NULL:
+        return put_text(at, TEXT("null"));
+    case VALUE_BOOLEAN:
+        return put_text(at, value->boolean ? TEXT("true") : TEXT("false"));
+    case VALUE_INTEGER:
+        return put_integer(at, value->integer);
+    case VALUE_DOUBLE:
+        return at + value_format_double(value->number, at);
+    case VALUE_STRING:
+        return put_json_string(at, value->text);
+    case VALUE_JSON:
+        return put_text(at, value->text);
+    }
+    abort();
+}
+
+/* --- into the buffer ------------------------------------------------------------------------------------ */
 
 void json_string(struct buf *buf, struct text text)
 {
-    enum { ESCAPE_BYTES_MAX = 6 }; /* \u001f */
-    char *out = buf_room(buf, text.len * ESCAPE_BYTES_MAX + 2);
-    *out++ = '"';
-    for (size_t i = 0;;) {
-        size_t plain = text_plain_length(text.bytes + i, text.len - i);
-        if (plain > 0)
-            out = mempcpy(out, text.bytes + i, plain);
-        i += plain;
-        if (i == text.len)
-            break;
-        char byte = text.bytes[i++];
-        if ((unsigned char)byte >= 0x20 && byte != '"' && byte != '\\') {
-            *out++ = byte;
-            continue;
-        }
-        *out++ = '\\';
-        char escape = json_short_escape(byte);
-        if (escape != 0) {
-            *out++ = escape;
-            continue;
-        }
-        static const char hex[] = "0123456789abcdef";
-        memcpy(out, "u00", 3);
-        out[3] = hex[(unsigned char)byte >> 4];
-        out[4] = hex[byte & 15];
-        out += 5;
-    }
-    *out++ = '"';
-    buf->len = (size_t)(out - buf->bytes);
+    char *at = buf_room(buf, json_string_room(text));
+    buf->len = (size_t)(put_json_string(at, text) - buf->bytes);
 }
 
 static void json_integer(struct buf *buf, int64_t number)
 {
-    if (number < 0)
-        buf_byte(buf, '-');
-    buf_unsigned(buf, number < 0 ? -(uint64_t)number : (uint64_t)number);
+    json_value(buf, &(struct value){.kind = VALUE_INTEGER, .integer = number});
 }
 
 void json_value(struct buf *buf, const struct value *value)
 {
-    char digits[DOUBLE_TEXT_BYTES];
-    switch (value->kind) {
-    case VALUE_NULL:
-        buf_append(buf, TEXT("null"));
-        return;
-    case VALUE_BOOLEAN:
-        buf_append(buf, value->boolean ? TEXT("true") : TEXT("false"));
-        return;
-    case VALUE_INTEGER:
-        json_integer(buf, value->integer);
-        return;
-    case VALUE_DOUBLE:
-        buf_append(buf, (struct text){digits, value_format_double(value->number, digits)});
-        return;
-    case VALUE_STRING:
-        json_string(buf, value->text);
-        return;
-    case VALUE_JSON:
-        buf_append(buf, value->text);
-        return;
-    }
-    abort();
+    char *at = buf_room(buf, json_value_room(value));
+    buf->len = (size_t)(put_json_value(at, value) - buf->bytes);
 }
 
 void json_comma(struct buf *buf)

@@ -49,6 +49,28 @@ static inline void buf_byte(struct buf *buf, char byte)
 void buf_unsigned(struct buf *buf, uint64_t number);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* For a record of many pieces, room is made once and each piece put there: each of these gives where the next
+ * one goes. put_unsigned takes up to DECIMAL_BYTES, a string or a value up to what its room says. */
+static inline char *put_text(char *at, struct text text)
+{
+    if (text.len > 0)
+        memcpy(at, text.bytes, text.len);
+    return at + text.len;
+}
+static inline char *put_unsigned(char *at, uint64_t number)
+{
+    char digits[DECIMAL_BYTES];
+    return put_text(at, text_decimal(number, digits));
+}
+char *put_json_string(char *at, struct text text);
+char *put_json_value(char *at, const struct value *value);
+static inline size_t json_string_room(struct text text)
+{
+    enum { ESCAPE_BYTES_MAX = 6, AROUND = 9 }; /* \u001f; the quotes, and the rest of a word */
+    return text.len * ESCAPE_BYTES_MAX + AROUND;
+}
+size_t json_value_room(const struct value *value);
+
 /* JSON: json_string quotes and escapes; json_value writes any value; json_key writes `"key":` with a
  * comma before it unless the buffer ends in '{' ; json_comma writes a comma unless it ends in '['/'{'.
  * The text/integer/boolean members are json_key plus the value. */

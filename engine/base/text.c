@@ -5,10 +5,18 @@
 
 struct text text_decimal(uint64_t number, char digits[DECIMAL_BYTES])
 {
+    static const char pairs[] = "0001020304050607080910111213141516171819"
+                                "2021222324252627282930313233343536373839"
+                                "4041424344454647484950515253545556575859"
+                                "6061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
     size_t at = DECIMAL_BYTES;
-    do
-        digits[--at] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
+    for (; number >= 100; number /= 100)
+        memcpy(digits + (at -= 2), pairs + number % 100 * 2, 2);
+    if (number >= 10)
+        memcpy(digits + (at -= 2), pairs + number * 2, 2);
+    else
+        digits[--at] = (char)('0' + number);
     return (struct text){digits + at, DECIMAL_BYTES - at};
 }
 

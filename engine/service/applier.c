@@ -427,6 +427,7 @@ static bool open_all(struct applier *applier, struct err *err)
         return false;
     applier->step.publisher = publisher_create(applier->step.state, applier->partition->subscriptions,
                                           (uint64_t)settings->dead_letters);
+    publisher_home(applier->step.publisher, applier->partition->results_home);
     return recover(applier, err);
 }
 

@@ -177,7 +177,7 @@ static void send_results(struct doors *doors, struct results *results)
         zmq_send(doors->results.socket, payload.bytes, payload.len, ZMQ_DONTWAIT);
     }
     stats_add(&doors->stats->results, count);
-    results_destroy(results);
+    results_done(results);
 }
 
 /* --- batches out and back -------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 
 #include "engine/service/applier.h"
 #include "engine/service/committer.h"
+#include "engine/service/publisher.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -21,6 +22,8 @@ static void close_stores(struct partition *partition)
     journal_close(partition->journal);
     queue_destroy(partition->apply_queue);
     queue_destroy(partition->commit_queue);
+    results_destroy_all(queue_take(partition->results_home, 0));
+    queue_destroy(partition->results_home);
 }
 
 bool partition_open(struct partition *partition, struct err *err)
@@ -32,6 +35,7 @@ bool partition_open(struct partition *partition, struct err *err)
         return false;
     partition->commit_queue = queue_create();
     partition->apply_queue = queue_create();
+    partition->results_home = queue_create();
     if (!journal_open(journal_dir, (uint64_t)settings->journal_map_gib << 30, &partition->journal,
                       err) ||
         !applier_start(partition, state_dir, &partition->applier, err)) {

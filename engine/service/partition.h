@@ -26,6 +26,7 @@ struct partition {
 
     struct queue *commit_queue; /* the way in: batches, rules, stop */
     struct queue *apply_queue;  /* and for queries */
+    struct queue *results_home; /* results that were sent, for the next use */
 
     struct journal *journal;
     struct applier *applier;

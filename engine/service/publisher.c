@@ -6,6 +6,10 @@
 
 #include "engine/base/log.h"
 
+enum {
+    RESULTS_KEPT = 8, /* for the next use; more are needed only while the door is behind */
+    RESULTS_KEPT_BYTES = 256 * 1024,
+};
 enum { OWN_ATTRIBUTES, OWN_DEADLETTER, OWN_COUNT }; /* classes that fwsync itself publishes */
 
 struct class {
@@ -24,7 +28,11 @@ struct publisher {
     unsigned heartbeat_slot;
     struct sink sink;
     struct results *results; /* NULL: nothing written */
+    struct work *spares;     /* empty results */
+    struct queue *home;      /* more of them; NULL: none come back */
+    unsigned made_count;
     struct buf letter;       /* the dead letter being written */
+    struct buf beat;         /* the heartbeat, likewise */
 
     /* the event under way */
     uint64_t seq;
@@ -41,104 +49,142 @@ struct record_head {
     uint32_t payload_bytes;
 };
 
-/* Starts a record, or returns NULL when nobody listens. The n is taken either way. */
-static struct buf *begin(struct publisher *publisher, const struct class *class)
+static struct results *results_create(struct queue *home)
 {
+    struct results *results = calloc(1, sizeof *results);
+    if (results == NULL)
+        abort();
+    results->work.kind = WORK_RESULTS;
+    results->home = home;
+    return results;
+}
+
+/* Those that came back, or new ones. */
+static struct results *empty_results(struct publisher *publisher)
+{
+    if (publisher->spares == NULL && publisher->home != NULL)
+        publisher->spares = queue_take(publisher->home, 0);
+    struct work *spare = publisher->spares;
+    if (spare == NULL)
+        return results_create(publisher->made_count++ < RESULTS_KEPT ? publisher->home : NULL);
+    publisher->spares = spare->next;
+    return (struct results *)spare;
+}
+
+static struct buf *records(struct publisher *publisher)
+{
+    if (publisher->results == NULL)
+        publisher->results = empty_results(publisher);
+    return &publisher->results->records;
+}
+
+/* Starts a record with its head and its topic; where the payload goes, with `payload_room` bytes. */
+static char *begin_record(struct publisher *publisher, struct text class_name, struct text device,
+                          size_t payload_room)
+{
+    size_t topic_bytes = class_name.len + device.len + (device.len > 0); /* a '/' between the two */
+    char *at = buf_room(records(publisher), sizeof(struct record_head) + topic_bytes + payload_room);
+    struct record_head head = {(uint32_t)topic_bytes, 0};
+    at = put_text(at, (struct text){(const char *)&head, sizeof head});
+    at = put_text(at, class_name);
+    if (device.len > 0)
+        *at++ = '/';
+    return put_text(at, device);
+}
+
+/* `end` is behind the payload of the record that was begun last. */
+static void end_record(struct publisher *publisher, const char *end)
+{
+    struct buf *out = records(publisher);
+    struct record_head head;
+    char *start = out->bytes + out->len;
+    memcpy(&head, start, sizeof head);
+    head.payload_bytes = (uint32_t)(end - start - (ptrdiff_t)sizeof head - head.topic_bytes);
+    memcpy(start, &head, sizeof head);
+    out->len = (size_t)(end - out->bytes);
+}
+
+/* Starts a result, or returns NULL when nobody listens. The n is taken either way. `room` is for the members
+ * that only this class has. */
+static char *begin(struct publisher *publisher, const struct class *class, size_t room)
+{
+    enum { COMMON_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
     ++*class->n;
     if (!subscriptions_wanted(publisher->subscriptions, class->slot))
         return NULL;
-    if (publisher->results == NULL) {
-        publisher->results = calloc(1, sizeof *publisher->results);
-        if (publisher->results == NULL)
-            abort();
-        publisher->results->work.kind = WORK_RESULTS;
-    }
-    struct buf *out = &publisher->results->records;
-    struct record_head head = {(uint32_t)(class->name.len + 1 + publisher->device.len), 0};
-    buf_append(out, (struct text){(const char *)&head, sizeof head});
-    buf_append(out, class->name);
-    buf_byte(out, '/');
-    buf_append(out, publisher->device);
-    return out;
-}
-
-static void begin_payload(struct publisher *publisher, const struct class *class, struct buf *out)
-{
-    buf_byte(out, '{');
-    json_member_unsigned(out, "n", *class->n);
-    json_member_unsigned(out, "seq", publisher->seq);
-    json_member_integer(out, "ts", publisher->received_ms);
-    json_member_text(out, "device", publisher->device);
-}
-
-/* `at` is where the record's head stands. */
-static void end_record(struct buf *out, size_t at)
-{
-    struct record_head head;
-    memcpy(&head, out->bytes + at, sizeof head);
-    head.payload_bytes = (uint32_t)(out->len - at - sizeof head - head.topic_bytes);
-    memcpy(out->bytes + at, &head, sizeof head);
-}
-
-static size_t written(const struct publisher *publisher)
-{
-    return publisher->results == NULL ? 0 : publisher->results->records.len;
+    char *at = begin_record(publisher, class->name, publisher->device,
+                            COMMON_ROOM + json_string_room(publisher->device) + room);
+    at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
+    at = put_unsigned(put_text(at, TEXT(",\"seq\":")), publisher->seq);
+    at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
+    return put_json_string(put_text(at, TEXT(",\"device\":")), publisher->device);
 }
 
 /* --- the sink ----------------------------------------------------------------------------------------- */
 
 static void sink_attribute(void *context, enum scope scope, struct text key, const struct value *value)
 {
+    enum { FRAME_ROOM = sizeof ",'scope':'',key:,'deleted':true}" };
     struct publisher *publisher = context;
-    const struct class *class = &publisher->own[OWN_ATTRIBUTES];
-    size_t at = written(publisher);
-    struct buf *out = begin(publisher, class);
-    if (out == NULL)
+    struct text scope_text = text_of(scope_name(scope));
+    char *at = begin(publisher, &publisher->own[OWN_ATTRIBUTES],
+                     FRAME_ROOM + scope_text.len + json_string_room(key) +
+                         (value == NULL ? 0 : json_value_room(value)));
+    if (at == NULL)
         return;
-    begin_payload(publisher, class, out);
-    json_member_text(out, "scope", text_of(scope_name(scope)));
-    json_member_text(out, "key", key);
-    if (value == NULL) {
-        json_member_boolean(out, "deleted", true);
-    } else {
-        json_key(out, "value");
-        json_value(out, value);
-    }
-    buf_byte(out, '}');
-    end_record(out, at);
+    at = put_text(put_text(at, TEXT(",\"scope\":\"")), scope_text);
+    at = put_json_string(put_text(at, TEXT("\",\"key\":")), key);
+    if (value == NULL)
+        at = put_text(at, TEXT(",\"deleted\":true"));
+    else
+        at = put_json_value(put_text(at, TEXT(",\"value\":")), value);
+    *at++ = '}';
+    end_record(publisher, at);
 }
 
-static void write_fields(struct buf *out, const char *key, const struct fields *fields)
+static size_t fields_room(const struct fields *fields)
 {
-    json_key(out, key);
-    buf_byte(out, '{');
+    size_t room = 0;
+    for (size_t i = 0; i < fields->count; i++)
+        room += json_string_room(fields->items[i].key) + json_value_room(&fields->items[i].value) + 2;
+    return room;
+}
+
+/* An object's members and its end. */
+static char *put_fields(char *at, const struct fields *fields)
+{
     for (size_t i = 0; i < fields->count; i++) {
-        json_key_text(out, fields->items[i].key);
-        json_value(out, &fields->items[i].value);
+        if (i > 0)
+            *at++ = ',';
+        at = put_json_string(at, fields->items[i].key);
+        *at++ = ':';
+        at = put_json_value(at, &fields->items[i].value);
     }
-    buf_byte(out, '}');
+    *at++ = '}';
+    return at;
 }
 
 static void sink_publish(void *context, struct text class_name, int class_index,
                          const struct message_view *message)
 {
+    enum { FRAME_ROOM = sizeof ",'deviceType':,'type':,'data':{},'metadata':{}}" };
     struct publisher *publisher = context;
     (void)class_name;
     assert(class_index >= 0 && (size_t)class_index < publisher->class_count);
-    const struct class *class = &publisher->classes[class_index];
-    size_t at = written(publisher);
-    struct buf *out = begin(publisher, class);
-    if (out == NULL)
+    char *at = begin(publisher, &publisher->classes[class_index],
+                     FRAME_ROOM + json_string_room(publisher->device_type) + json_string_room(message->type) +
+                         fields_room(message->data) + fields_room(message->metadata));
+    if (at == NULL)
         return;
-    begin_payload(publisher, class, out);
-    json_member_text(out, "deviceType", publisher->device_type);
-    json_member_text(out, "type", message->type);
-    write_fields(out, "data", message->data);
-    write_fields(out, "metadata", message->metadata);
-    buf_byte(out, '}');
-    end_record(out, at);
+    at = put_json_string(put_text(at, TEXT(",\"deviceType\":")), publisher->device_type);
+    at = put_json_string(put_text(at, TEXT(",\"type\":")), message->type);
+    at = put_fields(put_text(at, TEXT(",\"data\":{")), message->data);
+    at = put_fields(put_text(at, TEXT(",\"metadata\":{")), message->metadata);
+    *at++ = '}';
+    end_record(publisher, at);
 }
 
+/* The members behind those that tell of the event. */
 static void write_letter(const struct publisher *publisher, struct buf *out, struct text chain,
                          struct text node, const char *error)
 {
@@ -158,17 +204,14 @@ static void sink_dead_letter(void *context, struct text chain, struct text node,
     json_member_unsigned(letter, "seq", publisher->seq);
     json_member_integer(letter, "ts", publisher->received_ms);
     json_member_text(letter, "device", publisher->device);
+    size_t common_bytes = letter->len;
     write_letter(publisher, letter, chain, node, error);
     state_dead_letter_add(publisher->state, buf_text(letter), publisher->dead_letter_keep);
 
-    const struct class *class = &publisher->own[OWN_DEADLETTER];
-    size_t at = written(publisher);
-    struct buf *out = begin(publisher, class);
-    if (out == NULL)
-        return;
-    begin_payload(publisher, class, out);
-    write_letter(publisher, out, chain, node, error);
-    end_record(out, at);
+    struct text rest = {letter->bytes + common_bytes, letter->len - common_bytes};
+    char *at = begin(publisher, &publisher->own[OWN_DEADLETTER], rest.len);
+    if (at != NULL)
+        end_record(publisher, put_text(at, rest));
 }
 
 static void sink_log(void *context, struct text chain, struct text node, struct text line)
@@ -222,9 +265,16 @@ void publisher_destroy(struct publisher *publisher)
     if (publisher == NULL)
         return;
     results_destroy(publisher->results);
+    results_destroy_all(publisher->spares);
     buf_fini(&publisher->letter);
+    buf_fini(&publisher->beat);
     free(publisher->classes);
     free(publisher);
+}
+
+void publisher_home(struct publisher *publisher, struct queue *home)
+{
+    publisher->home = home;
 }
 
 bool publisher_rules(struct publisher *publisher, const struct ruleset *ruleset, struct err *err)
@@ -261,25 +311,19 @@ const struct sink *publisher_sink(const struct publisher *publisher)
 
 void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t seq)
 {
-    uint64_t unnumbered = 0;
-    struct class heartbeat = {TEXT("heartbeat"), &unnumbered, publisher->heartbeat_slot};
-    publisher->device = TEXT("");
-    size_t at = written(publisher);
-    struct buf *out = begin(publisher, &heartbeat);
-    if (out == NULL)
+    if (!subscriptions_wanted(publisher->subscriptions, publisher->heartbeat_slot))
         return;
-    /* the topic is the bare class: take the '/' back */
-    struct record_head head = {(uint32_t)heartbeat.name.len, 0};
-    memcpy(out->bytes + at, &head, sizeof head);
-    out->len--;
-    buf_byte(out, '{');
-    json_member_integer(out, "ts", now_ms);
-    json_member_unsigned(out, "seq", seq);
-    json_key(out, "n");
-    buf_byte(out, '{');
-    publisher_classes(publisher, out);
-    buf_append(out, TEXT("}}"));
-    end_record(out, at);
+    struct buf *beat = &publisher->beat;
+    buf_clear(beat);
+    buf_byte(beat, '{');
+    json_member_integer(beat, "ts", now_ms);
+    json_member_unsigned(beat, "seq", seq);
+    json_key(beat, "n");
+    buf_byte(beat, '{');
+    publisher_classes(publisher, beat);
+    buf_append(beat, TEXT("}}"));
+    char *at = begin_record(publisher, TEXT("heartbeat"), TEXT(""), beat->len);
+    end_record(publisher, put_text(at, buf_text(beat)));
 }
 
 struct results *publisher_take(struct publisher *publisher)
@@ -289,12 +333,32 @@ struct results *publisher_take(struct publisher *publisher)
     return results;
 }
 
+void results_done(struct results *results)
+{
+    if (results->home == NULL) {
+        results_destroy(results);
+        return;
+    }
+    buf_clear(&results->records);
+    if (results->records.capacity > RESULTS_KEPT_BYTES)
+        buf_fini(&results->records);
+    queue_push(results->home, &results->work);
+}
+
 void results_destroy(struct results *results)
 {
     if (results == NULL)
         return;
     buf_fini(&results->records);
     free(results);
+}
+
+void results_destroy_all(struct work *first)
+{
+    for (struct work *next; first != NULL; first = next) {
+        next = first->next;
+        results_destroy((struct results *)first);
+    }
 }
 
 bool results_next(const struct results *results, size_t *at, struct text *topic, struct text *payload)

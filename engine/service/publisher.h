@@ -15,6 +15,7 @@
 /* Results on their way to the door: records of two lengths, topic and payload. */
 struct results {
     struct work work;
+    struct queue *home; /* where they go once they are sent; NULL: nowhere */
     struct buf records;
 };
 
@@ -23,6 +24,10 @@ struct publisher;
 struct publisher *publisher_create(struct state *state, struct subscriptions *subscriptions,
                                    uint64_t dead_letter_keep);
 void publisher_destroy(struct publisher *publisher);
+
+/* publisher_home - what was sent comes back to this queue, and its memory is used again. The queue lives longer
+ * than the publisher. */
+void publisher_home(struct publisher *publisher, struct queue *home);
 
 /* publisher_rules - learn the classes of a rule set. ERR_LIMIT: too many over the folder's life. */
 bool publisher_rules(struct publisher *publisher, const struct ruleset *ruleset, struct err *err);
@@ -34,9 +39,12 @@ const struct sink *publisher_sink(const struct publisher *publisher);
 
 void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t seq);
 
-/* publisher_take - what was written since, or NULL; the caller's, freed by results_destroy. */
+/* publisher_take - what was written since, or NULL; the caller's, until results_done. */
 struct results *publisher_take(struct publisher *publisher);
+/* results_done - they were sent; results_destroy - free them. */
+void results_done(struct results *results);
 void results_destroy(struct results *results);
+void results_destroy_all(struct work *first); /* of a list of them */
 
 /* results_next - step through the records; *at starts at 0. False at the end. */
 bool results_next(const struct results *results, size_t *at, struct text *topic, struct text *payload);

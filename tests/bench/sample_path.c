@@ -113,9 +113,10 @@ static void apply(struct path *path)
         for (size_t j = 0; j < batch->event_count; j++)
             apply_one(path, &batch->events[j]);
         struct results *results = publisher_take(path->step.publisher);
-        if (results != NULL)
-            path->results_bytes += results->records.len;
-        results_destroy(results);
+        if (results == NULL)
+            continue;
+        path->results_bytes += results->records.len;
+        results_done(results);
     }
 }
 
@@ -212,11 +213,13 @@ static void path_open(struct path *path, const char *folder)
         .door_queue = queue_create(),
         .commit_queue = queue_create(),
         .apply_queue = queue_create(),
+        .results_home = queue_create(),
     };
     step_init(&path->step);
     open_stores(path, folder);
     subscriptions_change(path->partition.subscriptions, TEXT("sync"), true);
     path->step.publisher = publisher_create(path->step.state, path->partition.subscriptions, 100);
+    publisher_home(path->step.publisher, path->partition.results_home);
     load_rules(path);
     arena_init(&path->scratch, ARENA_BYTES);
     for (size_t i = 0; i < BATCH_COUNT; i++)
@@ -235,6 +238,8 @@ static void path_close(struct path *path)
     ruleset_destroy(path->step.ruleset);
     state_close(path->step.state);
     journal_close(path->partition.journal);
+    results_destroy_all(queue_take(path->partition.results_home, 0));
+    queue_destroy(path->partition.results_home);
     queue_destroy(path->partition.apply_queue);
     queue_destroy(path->partition.commit_queue);
     queue_destroy(path->partition.door_queue);

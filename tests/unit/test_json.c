@@ -215,6 +215,54 @@ static void test_what_is_written_reads_back(void **state)
                                         "\"max\":18446744073709551615,\"yes\":true,\"raw\":[]}"));
 }
 
+/* As json_string, byte by byte. */
+static void write_plainly(struct buf *buf, struct text text)
+{
+    buf_byte(buf, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        const char *found = memchr("\"\\\b\f\n\r\t", text.bytes[i], 7);
+        if (found != NULL)
+            buf_append(buf, (struct text){(const char[]){'\\', "\"\\bfnrt"[found - "\"\\\b\f\n\r\t"]}, 2});
+        else if ((unsigned char)text.bytes[i] < 0x20)
+            buf_printf(buf, "\\u%04x", (unsigned char)text.bytes[i]);
+        else
+            buf_byte(buf, text.bytes[i]);
+    }
+    buf_byte(buf, '"');
+}
+
+static void test_each_byte_is_escaped_at_each_place(void **state)
+{
+    (void)state;
+    enum { LENGTH_MAX = 18 };
+    for (size_t len = 0; len <= LENGTH_MAX; len++)
+        for (size_t place = 0; place < len; place++)
+            for (int byte = 0; byte <= 0xFF; byte++) {
+                char bytes[LENGTH_MAX] = "abcdefghijklmnopq";
+                bytes[place] = (char)byte;
+                struct text text = {bytes, len};
+                struct buf ours = {.arena = &arena}, plain = {.arena = &arena};
+                json_string(&ours, text);
+                write_plainly(&plain, text);
+                assert_true(text_equal(buf_text(&ours), buf_text(&plain)));
+            }
+}
+
+static void test_a_string_stays_within_its_room(void **state)
+{
+    (void)state;
+    char bytes[40];
+    memset(bytes, 1, sizeof bytes);
+    for (size_t len = 0; len <= sizeof bytes; len++) {
+        char out[sizeof bytes * 8];
+        memset(out, 'x', sizeof out);
+        struct text text = {bytes, len};
+        assert_int_equal(put_json_string(out, text) - out, len * 6 + 2);
+        for (size_t i = json_string_room(text); i < sizeof out; i++)
+            assert_int_equal(out[i], 'x');
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -226,6 +274,8 @@ int main(void)
         TEST(test_many_keys_are_compared_too),
         TEST(test_named_members_are_expanded),
         TEST(test_what_is_written_reads_back),
+        TEST(test_each_byte_is_escaped_at_each_place),
+        TEST(test_a_string_stays_within_its_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
