@@ -2,6 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 bool disk_means_full(int error)
@@ -17,4 +21,57 @@ int disk_sync_folder(const char *dir)
     int rc = fsync(fd) == 0 ? 0 : errno;
     close(fd);
     return rc;
+}
+
+bool disk_error(const char *path, int error, const char *doing, struct err *err)
+{
+    if (disk_means_full(error))
+        return err_set(err, ERR_FULL, "%s: no space while %s (%s): free some", path, doing, strerror(error));
+    if (error == EACCES || error == EPERM || error == EROFS)
+        return err_set(err, ERR_IO, "%s: %s while %s: check who owns it (running as user %ld)", path,
+                       strerror(error), doing, (long)geteuid());
+    return err_set(err, ERR_STORE, "%s: %s while %s", path, strerror(error), doing);
+}
+
+bool disk_make_folders(const char *dir, struct err *err)
+{
+    char path[4096];
+    size_t len = strlen(dir);
+    if (len == 0 || len >= sizeof path)
+        return err_set(err, ERR_IO, "the path '%.100s' of a data folder is empty or too long", dir);
+    memcpy(path, dir, len + 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        char kept = path[i];
+        path[i] = '\0';
+        if (mkdir(path, 0750) != 0 && errno != EEXIST)
+            return err_set(err, errno == ENOSPC ? ERR_FULL : ERR_IO,
+                           "cannot make the folder %s: %s%s", path, strerror(errno),
+                           errno == EACCES ? ": check who owns the folder above it" : "");
+        path[i] = kept;
+    }
+    return true;
+}
+
+/* Locks and mapped files do not work over these. Magic numbers: statfs(2), linux/magic.h. */
+bool disk_check_kind(const char *dir, struct err *err)
+{
+    static const struct {
+        uint32_t magic;
+        const char *name;
+    } refused[] = {
+        {0x6969, "NFS"},
+        {0xFF534D42, "CIFS"},
+        {0xFE534D42, "SMB2"},
+        {0x517B, "SMB"},
+    };
+    struct statfs fs;
+    if (statfs(dir, &fs) != 0)
+        return err_set(err, ERR_IO, "cannot look at %s: %s", dir, strerror(errno));
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if ((uint32_t)fs.f_type == refused[i].magic)
+            return err_set(err, ERR_IO, "%s is on a network file system (%s): use a local disk",
+                           dir, refused[i].name);
+    return true;
 }

@@ -1,12 +1,19 @@
-/* disk.h - what files beside LMDB's need from the file system. */
+/* disk.h - what journal, state and the files beside them need from the file system. */
 #ifndef STORE_DISK_H
 #define STORE_DISK_H
 
-#include <stdbool.h>
+#include "engine/base/err.h"
 
 /* disk_means_full - does this errno say that there is no space? */
 bool disk_means_full(int error);
 /* disk_sync_folder - what was created, renamed or removed in it is on disk afterwards. 0 or errno. */
 int disk_sync_folder(const char *dir);
+/* disk_error - a sentence for an errno about the file at `path`; `doing` completes "while ". ERR_FULL, ERR_IO or
+ * ERR_STORE. Returns false. */
+bool disk_error(const char *path, int error, const char *doing, struct err *err);
+/* disk_make_folders - the folder with its parents, 0750. Errors ERR_FULL, ERR_IO. */
+bool disk_make_folders(const char *dir, struct err *err);
+/* disk_check_kind - ERR_IO for a file system that is known not to work: those over a network. */
+bool disk_check_kind(const char *dir, struct err *err);
 
 #endif

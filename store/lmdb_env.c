@@ -42,14 +42,10 @@ bool lmdb_env_error(const struct lmdb_env *env, int rc, const char *doing, struc
         return err_set(err, ERR_FULL,
                        "%s: its bound of %" PRIu64 " MiB is reached while %s: raise it", env->path,
                        env->map_bytes >> 20, doing);
-    if (means_full(rc))
-        return err_set(err, ERR_FULL, "%s: no space while %s (%s): free some", env->path, doing,
-                       mdb_strerror(rc));
     if (means_foreign(rc))
         return lmdb_env_damaged(env, err, "%s while %s", mdb_strerror(rc), doing);
-    if (rc == EACCES || rc == EPERM || rc == EROFS)
-        return err_set(err, ERR_IO, "%s: %s while %s: check who owns it (running as user %ld)",
-                       env->path, mdb_strerror(rc), doing, (long)geteuid());
+    if (rc > 0)
+        return disk_error(env->path, rc, doing, err);
     return err_set(err, ERR_STORE, "%s: %s while %s", env->path, mdb_strerror(rc), doing);
 }
 
@@ -155,49 +151,6 @@ bool lmdb_env_commit(struct lmdb_env *env, MDB_txn *txn, struct err *err)
 }
 
 /* --- opening --- */
-
-static bool make_folders(const char *dir, struct err *err)
-{
-    char path[4096];
-    size_t len = strlen(dir);
-    if (len == 0 || len >= sizeof path)
-        return err_set(err, ERR_IO, "the path '%.100s' of a data folder is empty or too long", dir);
-    memcpy(path, dir, len + 1);
-    for (size_t i = 1; i <= len; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        char kept = path[i];
-        path[i] = '\0';
-        if (mkdir(path, 0750) != 0 && errno != EEXIST)
-            return err_set(err, errno == ENOSPC ? ERR_FULL : ERR_IO,
-                           "cannot make the folder %s: %s%s", path, strerror(errno),
-                           errno == EACCES ? ": check who owns the folder above it" : "");
-        path[i] = kept;
-    }
-    return true;
-}
-
-/* Locks and mapped files do not work over these. Magic numbers: statfs(2), linux/magic.h. */
-static bool check_file_system(const char *dir, struct err *err)
-{
-    static const struct {
-        uint32_t magic;
-        const char *name;
-    } refused[] = {
-        {0x6969, "NFS"},
-        {0xFF534D42, "CIFS"},
-        {0xFE534D42, "SMB2"},
-        {0x517B, "SMB"},
-    };
-    struct statfs fs;
-    if (statfs(dir, &fs) != 0)
-        return err_set(err, ERR_IO, "cannot look at %s: %s", dir, strerror(errno));
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
-        if ((uint32_t)fs.f_type == refused[i].magic)
-            return err_set(err, ERR_IO, "%s is on a network file system (%s): use a local disk",
-                           dir, refused[i].name);
-    return true;
-}
 
 static int open_environment(const char *dir, uint64_t map_bytes, MDB_env **out)
 {
@@ -375,7 +328,7 @@ static bool open_or_create(struct lmdb_env *env, const struct lmdb_env_kind *kin
 {
     char mark[64];
     snprintf(mark, sizeof mark, "fwsync %s %d", kind->name, kind->format);
-    if (!check_file_system(dir, err))
+    if (!disk_check_kind(dir, err))
         return false;
     struct stat st;
     if (stat(env->path, &st) != 0 && errno == ENOENT) {
@@ -390,7 +343,7 @@ bool lmdb_env_open(struct lmdb_env *out, const struct lmdb_env_kind *kind, const
                    uint64_t map_bytes, struct err *err)
 {
     struct lmdb_env env = {.advice = kind->advice, .map_bytes = map_bytes};
-    if (!make_folders(dir, err))
+    if (!disk_make_folders(dir, err))
         return false;
     if (asprintf(&env.path, "%s/data.mdb", dir) < 0)
         abort();
@@ -427,7 +380,7 @@ static int secure_and_sync(const char *dir)
 
 bool lmdb_env_backup(const struct lmdb_env *env, const char *dir, struct err *err)
 {
-    if (!make_folders(dir, err))
+    if (!disk_make_folders(dir, err))
         return false;
     int rc = mdb_env_copy2(env->env, dir, MDB_CP_COMPACT);
     if (rc == 0)

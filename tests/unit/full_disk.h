@@ -14,7 +14,7 @@
 
 static struct {
     int error;            /* what each write fails with; 0: it works */
-    bool short_writes;    /* writes take half of what they are given */
+    bool short_writes;    /* writes take half of what they are given, and at least a byte */
     bool only_meta;       /* only writes to LMDB's first two pages fail */
     bool no_bytes_left;   /* statvfs says so */
     unsigned fails_after; /* so many commits still work, then the disk is full; 0: without end */
@@ -44,7 +44,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
     if (offset < 8192 && full_disk.fails_after > 0 && --full_disk.fails_after == 0)
         full_disk.error = ENOSPC;
     if (full_disk.short_writes)
-        len /= 2;
+        len -= len / 2;
     full_disk.written_bytes += len;
     return syscall(SYS_pwrite64, fd, bytes, len, offset);
 }
