@@ -6,8 +6,10 @@
 #include "engine/client/command.h"
 #include "engine/client/compose.h"
 #include "engine/client/interrupt.h"
+#include "engine/client/repeat.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
+#include "engine/client/verdict.h"
 
 static const struct table_column columns[] = {{NULL, false}, {NULL, true}};
 
@@ -39,6 +41,39 @@ static void add_sync_split(struct session *session, struct table *table)
     add_count(table, TEXT("unknown"), other, STYLE_PLAIN);
 }
 
+/* By the index fwSyncState: what isn't plainly synced, from good to bad. */
+static void add_states(struct session *session, struct table *table)
+{
+    struct value *items;
+    size_t item_count = field_array(session, &session->answer, "values", &items);
+    int64_t counts[VERDICT_STATE_COUNT] = {0};
+    for (size_t i = 0; i < item_count; i++) {
+        struct fields item = value_object(session, &items[i]);
+        for (size_t state = 0; state < VERDICT_STATE_COUNT; state++)
+            if (text_is(field_text(&item, "value"), verdict_states[state]))
+                counts[state] = field_integer(&item, "count");
+    }
+    for (size_t state = 1; state < VERDICT_STATE_COUNT; state++) {
+        struct text name = text_of(verdict_states[state]);
+        if (counts[state] > 0)
+            add_count(table, name, counts[state], verdict_style(name));
+    }
+}
+
+/* Ask for an index that may not be there, and hand its values to `add`. */
+static bool count_split(struct session *session, struct table *table, const char *index,
+                        void (*add)(struct session *session, struct table *table))
+{
+    bool indexed = false;
+    json_member_text(session_question(session, "count"), "index", text_of(index));
+    bool answered = session_try(session, &indexed);
+    if (indexed && session->setup->json)
+        session_print_raw(session);
+    else if (indexed)
+        add(session, table);
+    return answered;
+}
+
 static bool count_fleet(struct session *session)
 {
     session_question(session, "count");
@@ -48,13 +83,8 @@ static bool count_fleet(struct session *session)
         session_print_raw(session);
     struct table *table = table_create(columns, 2, &session->setup->screen);
     add_count(table, TEXT("devices"), field_integer(&session->answer, "devices"), STYLE_HEAD);
-    json_member_text(session_question(session, "count"), "index", TEXT("server.fwStateIsSynced"));
-    bool indexed = false;
-    bool answered = session_try(session, &indexed);
-    if (indexed && session->setup->json)
-        session_print_raw(session);
-    else if (indexed)
-        add_sync_split(session, table);
+    bool answered = count_split(session, table, "server.fwStateIsSynced", add_sync_split) &&
+                    count_split(session, table, "server.fwSyncState", add_states);
     if (!session->setup->json)
         table_print(table, stdout);
     table_destroy(table);
@@ -123,11 +153,9 @@ static bool count_values(struct session *session, struct text index)
         if (session->setup->json)
             session_print_raw(session);
         table_print(table, stdout);
-        const struct value *next = fields_get(&session->answer, TEXT("cursor"));
-        buf_clear(&cursor);
-        if (next == NULL || next->kind == VALUE_NULL || interrupted())
+        session_keep_cursor(session, &cursor);
+        if (cursor.len == 0 || interrupted())
             break;
-        json_value(&cursor, next);
     }
     if (!ok && session->exit_code == EXIT_DONE)
         session_complain(session);
@@ -172,11 +200,9 @@ static bool count_value(struct session *session, struct text index, const char *
     return ok;
 }
 
-static int run(const struct setup *setup, struct options *options)
+static int count_once(const struct setup *setup, void *context)
 {
-    const char *words[2];
-    if (!options_only_words(options, "", 0, 2, words))
-        return EXIT_USAGE;
+    const char *const *words = context;
     struct session session;
     struct buf index = {.bytes = NULL};
     session_open(&session, setup, "count");
@@ -192,18 +218,26 @@ static int run(const struct setup *setup, struct options *options)
     return session_close(&session);
 }
 
+static int run(const struct setup *setup, struct options *options)
+{
+    const char *words[2];
+    if (!options_only_words(options, "", 0, 2, words))
+        return EXIT_USAGE;
+    return repeat(setup, count_once, words);
+}
+
 const struct command command_count = {
     .name = "count",
     .usage = "[ATTRIBUTE [VALUE]]",
     .summary = "count devices, by sync state or by an indexed attribute's value",
-    .details = "ATTRIBUTE is an indexed one: fwStateIsSynced, currentFwVer, lastTargetFwVer, or what\n"
-               "fwsyncd was configured to index, with or without `client.`, `shared.` or `server.` in\n"
+    .details = "ATTRIBUTE is an indexed one: fwStateIsSynced, fwSyncState, currentFwVer, lastTargetFwVer, or\n"
+               "what fwsyncd was configured to index, with or without `client.`, `shared.` or `server.` in\n"
                "front; or `type`. The numbers are kept, not computed: this is fast for any fleet.\n"
                "VALUE 1.1 means the number and the string; '\"1.1\"', with quotes, only the string.\n"
                "\n"
                "  fwsync count\n"
                "  fwsync count currentFwVer\n"
                "  fwsync count client.currentFwVer v1.1\n",
-    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY | COMMON_WATCH,
     .run = run,
 };

@@ -63,10 +63,7 @@ static bool list_page(struct listing *listing)
     for (size_t i = 0; i < count; i++)
         add_letter(listing, &letters[i]);
     table_print(listing->table, stdout);
-    buf_clear(&listing->cursor);
-    const struct value *cursor = fields_get(&session->answer, TEXT("cursor"));
-    if (cursor != NULL && cursor->kind != VALUE_NULL)
-        json_value(&listing->cursor, cursor);
+    session_keep_cursor(session, &listing->cursor);
     return true;
 }
 

@@ -2,8 +2,10 @@
 #include <stdio.h>
 
 #include "engine/client/command.h"
+#include "engine/client/repeat.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
+#include "engine/client/verdict.h"
 #include "engine/client/when.h"
 
 static void add_row(struct table *table, const char *where, struct text key, struct text value,
@@ -16,6 +18,8 @@ static void add_row(struct table *table, const char *where, struct text key, str
 
 static enum screen_style value_style(struct text key, const struct value *value)
 {
+    if (text_is(key, "fwSyncState") && value->kind == VALUE_STRING)
+        return verdict_style(value->text);
     if (!text_is(key, "fwStateIsSynced") || value->kind != VALUE_BOOLEAN)
         return STYLE_PLAIN;
     return value->boolean ? STYLE_GOOD : STYLE_BAD;
@@ -50,11 +54,9 @@ static void print_device(struct session *session)
     table_destroy(table);
 }
 
-static int run(const struct setup *setup, struct options *options)
+static int get_once(const struct setup *setup, void *context)
 {
-    const char *words[1];
-    if (!options_only_words(options, "DEVICE", 1, 1, words))
-        return EXIT_USAGE;
+    const char *const *words = context;
     struct session session;
     session_open(&session, setup, "get");
     json_member_text(session_question(&session, "device"), "device", text_of(words[0]));
@@ -67,12 +69,20 @@ static int run(const struct setup *setup, struct options *options)
     return session_close(&session);
 }
 
+static int run(const struct setup *setup, struct options *options)
+{
+    const char *words[1];
+    if (!options_only_words(options, "DEVICE", 1, 1, words))
+        return EXIT_USAGE;
+    return repeat(setup, get_once, words);
+}
+
 const struct command command_get = {
     .name = "get",
     .usage = "DEVICE",
     .summary = "show one device: its attributes and latest telemetry",
     .details = "  fwsync get ESP32\n"
                "  fwsync get ESP32 | awk -F'\\t' '$2 == \"currentFwVer\" {print $3}'\n",
-    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY | COMMON_WATCH,
     .run = run,
 };

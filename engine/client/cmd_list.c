@@ -1,43 +1,59 @@
-/* cmd_list.c - `fwsync list`: devices with what they run and what they should run.
- *
- * The daemon filters by one index, the type and a prefix; when more is asked for, the rest is filtered
- * here from what each listed device says, page by page. */
+/* cmd_list.c - `fwsync list`: devices with what they run, what they should run, and the verdict. */
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "engine/base/clock.h"
 #include "engine/base/limits.h"
 #include "engine/client/command.h"
 #include "engine/client/compose.h"
 #include "engine/client/interrupt.h"
+#include "engine/client/repeat.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
+#include "engine/client/verdict.h"
 #include "engine/client/when.h"
 
-enum { OPT_UNSYNCED = 1, OPT_SYNCED, OPT_VERSION, OPT_TARGET, OPT_TYPE, OPT_PREFIX, OPT_LIMIT, OPT_ALL };
+enum {
+    OPT_UNSYNCED = 1,
+    OPT_SYNCED,
+    OPT_STATE,
+    OPT_VERSION,
+    OPT_TARGET,
+    OPT_TYPE,
+    OPT_SINCE,
+    OPT_PREFIX,
+    OPT_LIMIT,
+    OPT_ALL,
+};
 
 static const struct option_spec specs[] = {
     {OPT_UNSYNCED, "unsynced", NULL, "only where the running firmware isn't the target"},
     {OPT_SYNCED, "synced", NULL, "only where it is"},
+    {OPT_STATE, "state", "STATE", "only in this state; may be given again, for another one"},
     {OPT_VERSION, "version", "VERSION", "only those that run it"},
     {OPT_TARGET, "target", "VERSION", "only those that should run it"},
     {OPT_TYPE, "type", "DEVICETYPE", "only of this type"},
+    {OPT_SINCE, "since", "TIME", "only where the verdict changed since: 30s, 15m, 1h, 2d, a date"},
     {OPT_PREFIX, "prefix", "TEXT", "only names that begin with it"},
     {OPT_LIMIT, "limit", "N", "at most N devices (100)"},
     {OPT_ALL, "all", NULL, "no limit"},
 };
 
-/* A version as typed, with the values that it may mean. */
-struct version {
-    struct value readings[2];
-    size_t count; /* 0: any version */
+/* The values that one attribute may have: those that a word may mean, or several words. */
+struct choice {
+    const char *index;
+    struct value values[VERDICT_STATE_COUNT];
+    size_t count; /* 0: any value */
 };
+enum { BY_VERSION, BY_TARGET, BY_STATE, CHOICE_COUNT };
+_Static_assert(VERDICT_STATE_COUNT >= 2, "a version has up to two readings");
 
 struct wish {
     bool synced_given;
     bool synced;
-    struct version version;
-    struct version target;
+    struct choice choices[CHOICE_COUNT];
     const char *type;
+    const char *since; /* as typed: with --watch, "1h" moves */
     const char *prefix;
     int64_t limit;
     struct arena arena; /* of the versions */
@@ -45,110 +61,144 @@ struct wish {
 
 struct listing {
     struct session session;
-    struct wish wish;
+    const struct wish *wish;
     struct table *table;
+    int64_t since_ms; /* 0: whenever */
     int64_t count;
-    size_t reading;    /* of the version that the daemon filters by: one after the other */
-    struct buf cursor; /* JSON; empty: no next page */
+    size_t combination; /* the daemon is asked for one combination of the choices after the other */
+    struct buf cursor;  /* JSON; empty: no next page */
 };
 
-static void read_version(struct wish *wish, const char *word, struct version *version)
+/* --- the options --- */
+
+static bool add_state(const struct options *options, struct choice *choice)
 {
-    version->count = compose_readings(word, &wish->arena, version->readings);
+    const char *state = options_one_of(options, "state", verdict_states, VERDICT_STATE_COUNT);
+    if (state == NULL)
+        return false;
+    for (size_t i = 0; i < choice->count; i++)
+        if (text_is(choice->values[i].text, state))
+            return true;
+    choice->values[choice->count++] = value_string(text_of(state));
+    return true;
+}
+
+static bool set_synced(const struct options *options, struct wish *wish, bool synced)
+{
+    if (wish->synced_given && wish->synced != synced) {
+        options_wrong(options, "--synced and --unsynced exclude each other");
+        return false;
+    }
+    wish->synced_given = true;
+    wish->synced = synced;
+    return true;
+}
+
+static void read_version(struct wish *wish, const char *word, struct choice *choice)
+{
+    choice->count = compose_readings(word, &wish->arena, choice->values);
+}
+
+/* False after telling what is wrong. */
+static bool take_option(struct options *options, struct wish *wish, int id)
+{
+    int64_t moment_ms;
+    switch (id) {
+    case OPT_UNSYNCED:
+    case OPT_SYNCED:
+        return set_synced(options, wish, id == OPT_SYNCED);
+    case OPT_STATE:
+        return add_state(options, &wish->choices[BY_STATE]);
+    case OPT_VERSION:
+        read_version(wish, options->value, &wish->choices[BY_VERSION]);
+        return true;
+    case OPT_TARGET:
+        read_version(wish, options->value, &wish->choices[BY_TARGET]);
+        return true;
+    case OPT_TYPE:
+        wish->type = options->value;
+        return true;
+    case OPT_SINCE:
+        wish->since = options->value;
+        return options_moment(options, &moment_ms);
+    case OPT_PREFIX:
+        wish->prefix = options->value;
+        return true;
+    case OPT_LIMIT:
+        return options_number(options, 1, OPTION_COUNT_MAX, &wish->limit);
+    case OPT_ALL:
+        wish->limit = INT64_MAX - 1;
+        return true;
+    case OPTION_WORD:
+        options_wrong(options, "'%s' is too much; one device: fwsync get %s", options->value,
+                      options->value);
+        return false;
+    default:
+        return false;
+    }
 }
 
 static bool read_wish(struct options *options, struct wish *wish)
 {
     *wish = (struct wish){.limit = LIST_COUNT_DEFAULT};
+    wish->choices[BY_VERSION].index = "client.currentFwVer";
+    wish->choices[BY_TARGET].index = "server.lastTargetFwVer";
+    wish->choices[BY_STATE].index = "server.fwSyncState";
     arena_init(&wish->arena, 1024);
-    for (;;) {
-        switch (options_next(options)) {
-        case OPT_UNSYNCED:
-        case OPT_SYNCED: {
-            bool synced = strcmp(options->words[options->at - 1], "--synced") == 0;
-            if (wish->synced_given && wish->synced != synced) {
-                options_wrong(options, "--synced and --unsynced exclude each other");
-                return false;
-            }
-            wish->synced_given = true;
-            wish->synced = synced;
-            break;
-        }
-        case OPT_VERSION:
-            read_version(wish, options->value, &wish->version);
-            break;
-        case OPT_TARGET:
-            read_version(wish, options->value, &wish->target);
-            break;
-        case OPT_TYPE:
-            wish->type = options->value;
-            break;
-        case OPT_PREFIX:
-            wish->prefix = options->value;
-            break;
-        case OPT_LIMIT:
-            if (!options_number(options, 1, OPTION_COUNT_MAX, &wish->limit))
-                return false;
-            break;
-        case OPT_ALL:
-            wish->limit = INT64_MAX - 1;
-            break;
-        case OPTION_WORD:
-            options_wrong(options, "'%s' is too much; one device: fwsync get %s", options->value,
-                          options->value);
+    for (int id; (id = options_next(options)) != OPTION_END;)
+        if (!take_option(options, wish, id))
             return false;
-        case OPTION_END:
-            return true;
-        default:
-            return false;
-        }
-    }
+    return true;
 }
 
-/* The version that the daemon filters by. */
-static const struct version *asked_version(const struct wish *wish)
+/* --- asking --- */
+
+static size_t combination_count(const struct wish *wish)
 {
-    return wish->version.count > 0 ? &wish->version : &wish->target;
+    size_t count = 1;
+    for (size_t i = 0; i < CHOICE_COUNT; i++)
+        count *= wish->choices[i].count == 0 ? 1 : wish->choices[i].count;
+    return count;
+}
+
+/* What must hold in the present combination; the first choice changes last. */
+static void write_where(const struct listing *listing, struct buf *question)
+{
+    const struct wish *wish = listing->wish;
+    size_t rest = listing->combination;
+    json_key(question, "where");
+    buf_byte(question, '{');
+    if (wish->synced_given)
+        json_member_boolean(question, "server.fwStateIsSynced", wish->synced);
+    for (size_t i = CHOICE_COUNT; i-- > 0;) {
+        const struct choice *choice = &wish->choices[i];
+        if (choice->count == 0)
+            continue;
+        json_key(question, choice->index);
+        json_value(question, &choice->values[rest % choice->count]);
+        rest /= choice->count;
+    }
+    buf_byte(question, '}');
 }
 
 static void write_question(struct listing *listing)
 {
-    const struct wish *wish = &listing->wish;
+    const struct wish *wish = listing->wish;
     struct buf *question = session_question(&listing->session, "devices");
     int64_t wanted = wish->limit + 1 - listing->count;
     json_member_integer(question, "limit", wanted < LIST_COUNT_MAX ? wanted : LIST_COUNT_MAX);
-    const struct version *version = asked_version(wish);
-    if (version->count > 0) {
-        json_member_text(question, "index", version == &wish->version ? TEXT("client.currentFwVer")
-                                                                      : TEXT("server.lastTargetFwVer"));
-        json_key(question, "value");
-        json_value(question, &version->readings[listing->reading]);
-    } else if (wish->synced_given) {
-        json_member_text(question, "index", TEXT("server.fwStateIsSynced"));
-        json_member_boolean(question, "value", wish->synced);
-    }
+    write_where(listing, question);
     if (wish->type != NULL)
         json_member_text(question, "type", text_of(wish->type));
+    if (wish->since != NULL)
+        json_member_integer(question, "since", listing->since_ms);
     if (wish->prefix != NULL)
         json_member_text(question, "prefix", text_of(wish->prefix));
     if (listing->cursor.len > 0)
         json_member_raw(question, "cursor", buf_text(&listing->cursor));
 }
 
-static bool is_version(const struct version *version, const struct value *value)
-{
-    for (size_t i = 0; value != NULL && i < version->count; i++)
-        if (value_equal(value, &version->readings[i]))
-            return true;
-    return version->count == 0;
-}
-
-static bool matches(const struct wish *wish, const struct value *target, const struct value *synced)
-{
-    return is_version(&wish->target, target) &&
-           (!wish->synced_given ||
-            (synced != NULL && synced->kind == VALUE_BOOLEAN && synced->boolean == wish->synced));
-}
+/* --- printing --- */
 
 static void add_value(struct listing *listing, const struct value *value)
 {
@@ -169,28 +219,36 @@ static void add_synced(struct listing *listing, const struct value *synced)
         table_cell(listing->table, TEXT("no"), STYLE_BAD);
 }
 
+static void add_state_cell(struct listing *listing, const struct value *state)
+{
+    if (state == NULL || state->kind != VALUE_STRING)
+        add_value(listing, state);
+    else
+        table_cell(listing->table, state->text, verdict_style(state->text));
+}
+
 static void add_device(struct listing *listing, const struct value *item)
 {
     struct session *session = &listing->session;
     struct fields device = value_object(session, item);
-    struct fields client = field_object(session, &device, "client");
-    struct fields server = field_object(session, &device, "server");
-    const struct value *target = fields_get(&server, TEXT("lastTargetFwVer"));
-    const struct value *synced = fields_get(&server, TEXT("fwStateIsSynced"));
-    if (!matches(&listing->wish, target, synced) || ++listing->count > listing->wish.limit)
+    if (++listing->count > listing->wish->limit)
         return;
     if (session->setup->json) {
         printf(TEXT_FMT "\n", TEXT_ARG(item->text));
         return;
     }
+    struct fields client = field_object(session, &device, "client");
+    struct fields server = field_object(session, &device, "server");
     table_cell(listing->table, field_text(&device, "device"), STYLE_PLAIN);
     table_cell(listing->table, field_text(&device, "deviceType"), STYLE_PLAIN);
     add_value(listing, fields_get(&client, TEXT("currentFwVer")));
-    add_value(listing, target);
-    add_synced(listing, synced);
+    add_value(listing, fields_get(&server, TEXT("lastTargetFwVer")));
+    add_synced(listing, fields_get(&server, TEXT("fwStateIsSynced")));
+    add_state_cell(listing, fields_get(&server, TEXT("fwSyncState")));
     table_cell(listing->table,
                when_text(&session->setup->screen, field_integer(&device, "lastSeen"), &session->arena),
                STYLE_PLAIN);
+    add_value(listing, fields_get(&server, TEXT("fwSyncReason")));
 }
 
 /* One page. False after telling what went wrong. */
@@ -205,27 +263,20 @@ static bool list_page(struct listing *listing)
     for (size_t i = 0; i < count; i++)
         add_device(listing, &devices[i]);
     table_print(listing->table, stdout);
-    buf_clear(&listing->cursor);
-    const struct value *cursor = fields_get(&session->answer, TEXT("cursor"));
-    if (cursor != NULL && cursor->kind != VALUE_NULL)
-        json_value(&listing->cursor, cursor);
-    else
-        listing->reading++;
+    session_keep_cursor(session, &listing->cursor);
+    if (listing->cursor.len == 0)
+        listing->combination++;
     return true;
-}
-
-static bool has_more(const struct listing *listing)
-{
-    return listing->cursor.len > 0 || listing->reading < asked_version(&listing->wish)->count;
 }
 
 static void list_all(struct listing *listing)
 {
-    const struct wish *wish = &listing->wish;
+    const struct wish *wish = listing->wish;
     do
         if (!list_page(listing))
             return;
-    while (has_more(listing) && listing->count <= wish->limit && !interrupted());
+    while (listing->combination < combination_count(wish) && listing->count <= wish->limit &&
+           !interrupted());
     fflush(stdout);
     if (listing->count > wish->limit)
         fprintf(stderr, "These are the first %" PRId64 "; for more: --limit N or --all\n", wish->limit);
@@ -233,38 +284,52 @@ static void list_all(struct listing *listing)
         fprintf(stderr, "No device is like that.\n");
 }
 
-static int run(const struct setup *setup, struct options *options)
+static int list_once(const struct setup *setup, void *context)
 {
+    enum { DEVICE, TYPE, CURRENT, TARGET, SYNCED, STATE, LAST_SEEN, REASON };
     static const struct table_column columns[] = {
-        {"DEVICE", false}, {"TYPE", false},   {"CURRENT", false},
-        {"TARGET", false}, {"SYNCED", false}, {"LAST SEEN", false},
+        [DEVICE] = {"DEVICE", false}, [TYPE] = {"TYPE", false},     [CURRENT] = {"CURRENT", false},
+        [TARGET] = {"TARGET", false}, [SYNCED] = {"SYNCED", false}, [STATE] = {"STATE", false},
+        [LAST_SEEN] = {"LAST SEEN", false}, [REASON] = {"REASON", false},
     };
-    struct listing listing = {.count = 0};
-    if (!read_wish(options, &listing.wish)) {
-        arena_fini(&listing.wish.arena);
-        return EXIT_USAGE;
-    }
+    static const unsigned char drop_order[] = {REASON, TYPE, LAST_SEEN, STATE};
+    struct listing listing = {.wish = context};
+    if (listing.wish->since != NULL)
+        when_parse(listing.wish->since, clock_wall_ms(), &listing.since_ms); /* was fine before */
     session_open(&listing.session, setup, "list");
     listing.table = table_create(columns, sizeof columns / sizeof columns[0], &setup->screen);
+    table_may_drop(listing.table, drop_order, sizeof drop_order);
     list_all(&listing);
     table_destroy(listing.table);
     buf_fini(&listing.cursor);
-    arena_fini(&listing.wish.arena);
     return session_close(&listing.session);
+}
+
+static int run(const struct setup *setup, struct options *options)
+{
+    struct wish wish;
+    int exit_code = EXIT_USAGE;
+    if (read_wish(options, &wish))
+        exit_code = repeat(setup, list_once, &wish);
+    arena_fini(&wish.arena);
+    return exit_code;
 }
 
 const struct command command_list = {
     .name = "list",
-    .usage = "[--unsynced|--synced] [--version V] [--target V] [--type T] [--prefix P]",
-    .summary = "list devices, with what they run and what they should run",
-    .details = "Several conditions all have to hold. SYNCED is the rules' verdict (server attribute\n"
-               "fwStateIsSynced), TARGET is lastTargetFwVer; '-' means there is none.\n"
+    .usage = "[--unsynced|--synced] [--state S] [--version V] [--target V] [--type T] [--since TIME] ...",
+    .summary = "list devices, with what they run, what they should run, and the verdict",
+    .details = "Several conditions all have to hold. SYNCED, STATE and REASON are the rules' verdict (server\n"
+               "attributes fwStateIsSynced, fwSyncState, fwSyncReason), TARGET is lastTargetFwVer; '-' means\n"
+               "there is none. A narrow terminal gets fewer columns. STATE is one of\n"
+               VERDICT_STATES ".\n"
                "--version 1.1 means the string and the number; '\"1.1\"', with quotes, only the string.\n"
                "\n"
                "  fwsync list --unsynced --type ESP32_OTA\n"
+               "  fwsync list --state failed --state stuck --since 1h --watch\n"
                "  fwsync list --all --version v1.0 | cut -f1\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
-    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY | COMMON_WATCH,
     .run = run,
 };

@@ -4,6 +4,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/client/command.h"
+#include "engine/client/repeat.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
 
@@ -32,11 +33,10 @@ static void add_members(struct session *session, struct table *table, struct tex
     }
 }
 
-static int run_stats(const struct setup *setup, struct options *options)
+static int stats_once(const struct setup *setup, void *unused)
 {
+    (void)unused;
     static const struct table_column columns[] = {{NULL, false}, {NULL, true}};
-    if (!options_only_words(options, "", 0, 0, NULL))
-        return EXIT_USAGE;
     struct session session;
     session_open(&session, setup, "stats");
     session_question(&session, "stats");
@@ -49,6 +49,13 @@ static int run_stats(const struct setup *setup, struct options *options)
         table_destroy(table);
     }
     return session_close(&session);
+}
+
+static int run_stats(const struct setup *setup, struct options *options)
+{
+    if (!options_only_words(options, "", 0, 0, NULL))
+        return EXIT_USAGE;
+    return repeat(setup, stats_once, NULL);
 }
 
 static int run_ping(const struct setup *setup, struct options *options)
@@ -75,9 +82,9 @@ const struct command command_stats = {
     .name = "stats",
     .usage = "",
     .summary = "show the daemon's counters, sizes and lags",
-    .details = "  fwsync stats\n"
+    .details = "  fwsync stats --watch\n"
                "  fwsync stats | awk '$1 == \"events.rejected\" {print $2}'\n",
-    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY | COMMON_WATCH,
     .run = run_stats,
 };
 

@@ -1,7 +1,6 @@
 /* main.c - fwsync, the command line tool: find the command, or help to find it. */
 #include <stdio.h>
 
-#include "engine/base/buf.h"
 #include "engine/client/command.h"
 #include "engine/client/interrupt.h"
 
@@ -52,28 +51,22 @@ static void print_help(const struct command *command)
     options_print_common(command->common);
 }
 
-static int unknown_command(const struct options *options, const char *name)
+static int unknown_command(const struct options *options)
 {
     const char *names[COMMAND_COUNT + 1];
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         names[i] = commands[i]->name;
     names[COMMAND_COUNT] = "help";
-    const char *nearest = text_nearest(text_of(name), names, COMMAND_COUNT + 1);
-    if (nearest != NULL)
-        return options_wrong(options, "there is no command '%s'; did you mean '%s'?", name, nearest);
-    struct buf list = {.bytes = NULL};
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        buf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
-    options_wrong(options, "there is no command '%s'; there are: " TEXT_FMT, name, TEXT_ARG(list));
-    buf_fini(&list);
+    options_one_of(options, "command", names, COMMAND_COUNT + 1);
     return EXIT_USAGE;
 }
 
-static int help_about(const struct options *options, const char *name)
+static int help_about(struct options *options, const char *name)
 {
+    options->value = name;
     const struct command *command = name == NULL ? NULL : find_command(name);
     if (name != NULL && command == NULL && strcmp(name, "help") != 0)
-        return unknown_command(options, name);
+        return unknown_command(options);
     if (command != NULL)
         print_help(command);
     else
@@ -96,12 +89,13 @@ static int run_command(struct options *options)
 {
     const struct command *command = find_command(options->value);
     if (command == NULL)
-        return unknown_command(options, options->value);
+        return unknown_command(options);
     if (asks_for_help(options))
         return help_about(options, command->name);
     options->command = command->name;
     options->specs = command->specs;
     options->spec_count = command->spec_count;
+    options->common = command->common;
     return command->run(options->setup, options);
 }
 

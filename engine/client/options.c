@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/base/buf.h"
+#include "engine/base/clock.h"
 #include "engine/client/client.h"
+#include "engine/client/when.h"
 
 enum { TIMEOUT_MS_DEFAULT = 5000, SECONDS_MAX = 86400 * 365, SPEC_COUNT_MAX = 32 };
 
@@ -17,6 +20,7 @@ static const struct option_spec common[] = {
     {COMMON_EVENTS, "events", "ENDPOINT", "the events door; or FWSYNC_EVENTS"},
     {COMMON_QUERY, "query", "ENDPOINT", "the query door; or FWSYNC_QUERY"},
     {COMMON_RESULTS, "results", "ENDPOINT", "the results door; or FWSYNC_RESULTS"},
+    {COMMON_WATCH, "watch", NULL, "again each second; in a pipe, when it has changed"},
 };
 enum { COMMON_COUNT = sizeof common / sizeof common[0] };
 
@@ -58,6 +62,16 @@ static const struct option_spec *find_spec(const struct option_spec *specs, size
     return NULL;
 }
 
+static bool is_common(const struct option_spec *spec)
+{
+    return spec >= common && spec < common + COMMON_COUNT;
+}
+
+static bool takes_common(const struct options *options, const struct option_spec *spec)
+{
+    return ((unsigned)spec->id & (COMMON_ALL | options->common)) != 0;
+}
+
 static int unknown_option(const struct options *options, struct text name)
 {
     const char *names[SPEC_COUNT_MAX + COMMON_COUNT + 1];
@@ -66,7 +80,8 @@ static int unknown_option(const struct options *options, struct text name)
     for (size_t i = 0; i < options->spec_count; i++)
         names[count++] = options->specs[i].name;
     for (size_t i = 0; i < COMMON_COUNT; i++)
-        names[count++] = common[i].name;
+        if (takes_common(options, &common[i]))
+            names[count++] = common[i].name;
     names[count++] = "help";
     const char *nearest = text_nearest(name, names, count);
     if (nearest == NULL)
@@ -96,6 +111,9 @@ static bool take_common(struct options *options, int id)
     case COMMON_RESULTS:
         setup->results = options->value;
         return true;
+    case COMMON_WATCH:
+        setup->watch = true;
+        return true;
     default:
         abort();
     }
@@ -109,7 +127,7 @@ static const struct option_spec *take_option(struct options *options, const char
     const struct option_spec *spec = find_spec(options->specs, options->spec_count, name);
     if (spec == NULL)
         spec = find_spec(common, COMMON_COUNT, name);
-    if (spec == NULL) {
+    if (spec == NULL || (is_common(spec) && !takes_common(options, spec))) {
         unknown_option(options, name);
         return NULL;
     }
@@ -148,7 +166,7 @@ int options_next(struct options *options)
         const struct option_spec *spec = take_option(options, word);
         if (spec == NULL)
             return OPTION_WRONG;
-        if (spec < common || spec >= common + COMMON_COUNT)
+        if (!is_common(spec))
             return spec->id;
         if (!take_common(options, spec->id))
             return OPTION_WRONG;
@@ -180,6 +198,36 @@ bool options_seconds(const struct options *options, int64_t *ms)
     }
     options_wrong(options, "'%s' is not a number of seconds above 0", options->value);
     return false;
+}
+
+bool options_moment(const struct options *options, int64_t *ms)
+{
+    if (when_parse(options->value, clock_wall_ms(), ms))
+        return true;
+    options_wrong(options,
+                  "'%s' is not a time that was: 30s, 15m, 1h or 2d ago, 2026-11-21, "
+                  "2026-11-21T06:13:00, the same with Z for UTC, or milliseconds since 1970",
+                  options->value);
+    return false;
+}
+
+const char *options_one_of(const struct options *options, const char *what, const char *const *words,
+                           size_t word_count)
+{
+    for (size_t i = 0; i < word_count; i++)
+        if (strcmp(options->value, words[i]) == 0)
+            return words[i];
+    const char *nearest = text_nearest(text_of(options->value), words, word_count);
+    struct buf list = {.bytes = NULL};
+    for (size_t i = 0; i < word_count; i++)
+        buf_printf(&list, "%s%s", i == 0 ? "" : ", ", words[i]);
+    if (nearest != NULL)
+        options_wrong(options, "there is no %s '%s'; did you mean '%s'?", what, options->value, nearest);
+    else
+        options_wrong(options, "there is no %s '%s'; there are: " TEXT_FMT, what, options->value,
+                      TEXT_ARG(list));
+    buf_fini(&list);
+    return NULL;
 }
 
 bool options_only_words(struct options *options, const char *what, size_t word_min, size_t word_max,

@@ -18,6 +18,7 @@ struct setup {
     const char *results;
     int64_t timeout_ms;
     bool json;
+    bool watch; /* repeat.h */
     struct screen screen; /* standard output */
 };
 
@@ -41,7 +42,8 @@ enum {
     COMMON_EVENTS = 4,
     COMMON_QUERY = 8,
     COMMON_RESULTS = 16,
-    COMMON_ALL = 31,
+    COMMON_ALL = 31, /* what is fine with every command, if not of use to it */
+    COMMON_WATCH = 32,
 };
 
 /* For `--limit N` and the like: more than anybody reads. */
@@ -55,6 +57,7 @@ struct options {
     const char *command; /* for messages; "" before it is known */
     const struct option_spec *specs;
     size_t spec_count;
+    unsigned common; /* the common ones that it takes; those of COMMON_ALL are always taken */
     struct setup *setup;
     const char *value; /* of the option or word just returned; NULL if the option takes none */
 };
@@ -71,6 +74,13 @@ int options_wrong(const struct options *options, const char *format, ...)
 bool options_number(const struct options *options, int64_t min, int64_t max, int64_t *number);
 /* options_seconds - as milliseconds; "0.5" is fine. */
 bool options_seconds(const struct options *options, int64_t *ms);
+
+/* options_moment - a moment that must have been: when_parse. */
+bool options_moment(const struct options *options, int64_t *ms);
+/* options_one_of - the value just returned, if it is one of `words`; else NULL, after telling which is the
+ * nearest. `what` is what the words are: "state". */
+const char *options_one_of(const struct options *options, const char *what, const char *const *words,
+                           size_t word_count);
 
 /* options_only_words - for commands without options of their own: up to `word_max` words, missing ones
  * NULL. False after telling. `what` names the words for the message: "DEVICE". */

@@ -1,5 +1,6 @@
 #include "engine/client/screen.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -8,7 +9,7 @@
 #include "engine/base/buf.h"
 #include "engine/base/json.h"
 
-enum { COLUMNS_DEFAULT = 80, COLUMNS_MIN = 20 };
+enum { COLUMNS_DEFAULT = 80, COLUMNS_MIN = 20, ROWS_DEFAULT = 24 };
 
 static bool environment_says(const char *name)
 {
@@ -16,12 +17,15 @@ static bool environment_says(const char *name)
     return value != NULL && *value != '\0';
 }
 
-static int terminal_columns(int fd)
+static void measure(int fd, struct screen *screen)
 {
     struct winsize size;
-    if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
-        return COLUMNS_DEFAULT;
-    return size.ws_col < COLUMNS_MIN ? COLUMNS_MIN : size.ws_col;
+    if (ioctl(fd, TIOCGWINSZ, &size) != 0)
+        size = (struct winsize){.ws_col = 0};
+    screen->columns = size.ws_col == 0 ? COLUMNS_DEFAULT : size.ws_col;
+    screen->rows = size.ws_row == 0 ? ROWS_DEFAULT : size.ws_row;
+    if (screen->columns < COLUMNS_MIN)
+        screen->columns = COLUMNS_MIN;
 }
 
 struct screen screen_detect(int fd)
@@ -29,11 +33,14 @@ struct screen screen_detect(int fd)
     bool terminal = isatty(fd);
     const char *term = getenv("TERM");
     bool dumb = term == NULL || strcmp(term, "dumb") == 0;
-    return (struct screen){
+    struct screen screen = {
         .tables = terminal || environment_says("FWSYNC_TABLE"),
         .colour = terminal && !dumb && !environment_says("NO_COLOR"),
-        .columns = terminal ? terminal_columns(fd) : 0,
+        .draws = terminal && !dumb,
     };
+    if (terminal)
+        measure(fd, &screen);
+    return screen;
 }
 
 const char *screen_style(const struct screen *screen, enum screen_style style)
@@ -95,31 +102,73 @@ struct text screen_clean(struct text text, struct arena *arena)
     return buf_text(&out);
 }
 
-static bool starts_character(char byte)
+/* --- width --- */
+
+/* A run of characters that don't take one column, as terminals have it (Unicode's East Asian Width and
+ * combining marks, roughly: what a name or a value is likely to hold). */
+struct run {
+    uint32_t first, last;
+    size_t width;
+};
+
+static const struct run runs[] = {
+    {0x0300, 0x036F, 0},   {0x1100, 0x115F, 2},   {0x200B, 0x200F, 0},   {0x20D0, 0x20FF, 0},
+    {0x2E80, 0x303E, 2},   {0x3041, 0xA4CF, 2},   {0xAC00, 0xD7A3, 2},   {0xF900, 0xFAFF, 2},
+    {0xFE00, 0xFE0F, 0},   {0xFE30, 0xFE6F, 2},   {0xFF00, 0xFF60, 2},   {0xFFE0, 0xFFE6, 2},
+    {0x1F300, 0x1F64F, 2}, {0x1F680, 0x1F6FF, 2}, {0x1F900, 0x1F9FF, 2}, {0x20000, 0x3FFFD, 2},
+};
+
+/* The columns of the character at the start of a clean text, and its bytes. */
+static size_t character_width(struct text text, size_t *bytes)
 {
-    return ((unsigned char)byte & 0xC0) != 0x80;
+    static const unsigned char mask[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    *bytes = 1;
+    if ((unsigned char)text.bytes[0] < 0x80)
+        return 1;
+    *bytes = character_bytes(text);
+    assert(*bytes > 0);
+    uint32_t code = (unsigned char)text.bytes[0] & mask[*bytes];
+    for (size_t i = 1; i < *bytes; i++)
+        code = code << 6 | ((unsigned char)text.bytes[i] & 0x3F);
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++)
+        if (code >= runs[i].first && code <= runs[i].last)
+            return runs[i].width;
+    return 1;
+}
+
+/* The bytes of the text's first characters that take at most `width` columns, and how many they take. */
+static size_t bytes_within(struct text text, size_t width, size_t *taken)
+{
+    size_t at = 0;
+    *taken = 0;
+    while (at < text.len) {
+        size_t bytes;
+        size_t columns = character_width((struct text){text.bytes + at, text.len - at}, &bytes);
+        if (*taken + columns > width)
+            break;
+        *taken += columns;
+        at += bytes;
+    }
+    return at;
 }
 
 size_t screen_width(struct text text)
 {
-    size_t width = 0;
-    for (size_t i = 0; i < text.len; i++)
-        width += starts_character(text.bytes[i]);
+    size_t width;
+    bytes_within(text, SIZE_MAX, &width);
     return width;
 }
 
 struct text screen_cut(struct text text, size_t width, struct arena *arena)
 {
-    if (screen_width(text) <= width)
+    size_t taken;
+    if (bytes_within(text, width, &taken) == text.len)
         return text;
-    size_t kept = 0, bytes = 0;
-    while (bytes < text.len && (kept < width || !starts_character(text.bytes[bytes]))) {
-        if (starts_character(text.bytes[bytes]) && ++kept == width)
-            break;
-        bytes++;
-    }
+    size_t bytes = bytes_within(text, width == 0 ? 0 : width - 1, &taken);
     return arena_format(arena, TEXT_FMT "\xE2\x80\xA6", (int)bytes, text.bytes);
 }
+
+/* --- values --- */
 
 /* Would this string, without its quotes, be read as something else or seen as less than it is? */
 static bool needs_quotes(struct text text)

@@ -11,7 +11,9 @@
 struct screen {
     bool tables; /* for a person */
     bool colour; /* a terminal, and NO_COLOR isn't set */
+    bool draws;  /* a terminal whose cursor can be moved */
     int columns; /* width; 0: not limited */
+    int rows;    /* height of a terminal, else 0 */
 };
 
 enum screen_style { STYLE_PLAIN, STYLE_GOOD, STYLE_BAD, STYLE_DIM, STYLE_HEAD };
@@ -25,7 +27,8 @@ const char *screen_plain(const struct screen *screen, enum screen_style style);
 
 /* screen_clean - `text` with control characters and broken UTF-8 made visible (\n, \t, \x1b). */
 struct text screen_clean(struct text text, struct arena *arena);
-/* screen_width - columns that a clean text takes: its characters, each counted as one. */
+/* screen_width - columns that a clean text takes: two for a wide character (Chinese, emoji), none for one
+ * that sits on another. */
 size_t screen_width(struct text text);
 /* screen_cut - the text's first `width` columns, with an ellipsis in place of what is missing. */
 struct text screen_cut(struct text text, size_t width, struct arena *arena);

@@ -132,6 +132,14 @@ bool session_fail(struct session *session, const struct err *err)
     return false;
 }
 
+void session_keep_cursor(const struct session *session, struct buf *cursor)
+{
+    const struct value *next = fields_get(&session->answer, TEXT("cursor"));
+    buf_clear(cursor);
+    if (next != NULL && next->kind != VALUE_NULL)
+        json_value(cursor, next);
+}
+
 void session_print_raw(const struct session *session)
 {
     fwrite(session->raw.bytes, 1, session->raw.len, stdout);

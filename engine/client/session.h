@@ -48,6 +48,10 @@ bool session_fail(struct session *session, const struct err *err);
  * the fields are empty. */
 bool session_read(struct session *session, struct text json, struct err *err);
 
+/* session_keep_cursor - the answer's `cursor` as JSON, for json_member_raw in the next question; empty when
+ * there is none. */
+void session_keep_cursor(const struct session *session, struct buf *cursor);
+
 /* session_print_raw - the answer as a line on standard output. */
 void session_print_raw(const struct session *session);
 

@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { GAP = 2, WIDTH_MIN = 6, CHUNK_BYTES = 16384 };
+/* Columns wider than WIDTH_ENOUGH are cut before another one is left out. */
+enum { GAP = 2, WIDTH_MIN = 4, WIDTH_ENOUGH = 16, CHUNK_BYTES = 16384 };
 
 struct cell {
     struct text text;
@@ -20,6 +21,9 @@ struct table {
     size_t cell_count;
     size_t cell_capacity;
     size_t widths[TABLE_COLUMN_COUNT_MAX];
+    bool dropped[TABLE_COLUMN_COUNT_MAX];
+    const unsigned char *drop_order;
+    size_t drop_count;
     bool headline_printed;
 };
 
@@ -55,6 +59,12 @@ void table_destroy(struct table *table)
     free(table);
 }
 
+void table_may_drop(struct table *table, const unsigned char *columns, size_t column_count)
+{
+    table->drop_order = columns;
+    table->drop_count = column_count;
+}
+
 void table_cell(struct table *table, struct text text, enum screen_style style)
 {
     if (table->cell_count == table->cell_capacity) {
@@ -88,31 +98,51 @@ void table_cell_count(struct table *table, int64_t count)
     table_cell(table, (struct text){text, used}, STYLE_PLAIN);
 }
 
-/* Take from the widest column until the row fits. */
+/* What a row takes when no column is wider than `width_max`. */
+static size_t row_width(const struct table *table, size_t width_max)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < table->column_count; i++)
+        if (!table->dropped[i])
+            total += GAP + (table->widths[i] < width_max ? table->widths[i] : width_max);
+    return total - GAP;
+}
+
+/* Leave out columns, once for all pages, and take from the widest of the others until the row fits. */
 static void fit(struct table *table)
 {
-    if (table->screen->columns == 0)
+    size_t columns = (size_t)table->screen->columns;
+    if (columns == 0)
         return;
-    size_t total = GAP * (table->column_count - 1);
-    for (size_t i = 0; i < table->column_count; i++)
-        total += table->widths[i];
-    while (total > (size_t)table->screen->columns) {
+    for (size_t i = 0; i < table->drop_count && !table->headline_printed; i++)
+        if (row_width(table, WIDTH_ENOUGH) > columns)
+            table->dropped[table->drop_order[i]] = true;
+    for (size_t total = row_width(table, SIZE_MAX); total > columns; total--) {
         size_t widest = 0;
         for (size_t i = 1; i < table->column_count; i++)
-            if (table->widths[i] > table->widths[widest])
+            if (table->dropped[widest] || (!table->dropped[i] && table->widths[i] > table->widths[widest]))
                 widest = i;
         if (table->widths[widest] <= WIDTH_MIN)
             return;
         table->widths[widest]--;
-        total--;
     }
+}
+
+static bool is_last(const struct table *table, size_t column)
+{
+    do
+        column++;
+    while (column < table->column_count && table->dropped[column]);
+    return column == table->column_count;
 }
 
 static void print_cell(struct table *table, size_t column, const struct cell *cell, FILE *out)
 {
+    if (table->dropped[column])
+        return;
     struct text text = screen_cut(cell->text, table->widths[column], &table->arena);
     size_t pad = table->widths[column] - screen_width(text);
-    bool last = column + 1 == table->column_count;
+    bool last = is_last(table, column);
     if (table->columns[column].right)
         fprintf(out, "%*s", (int)pad, "");
     fputs(screen_style(table->screen, cell->style), out);

@@ -1,6 +1,6 @@
 /* table.h - rows for reading, or for a program.
  *
- * For a person: aligned columns under a headline, cut to fit the terminal. For a program: the cells with
+ * For a person: aligned columns under a headline, cut or left out to fit the terminal. For a program: the cells with
  * a tab between them, one row a line, no headline. Rows are kept until table_print, which may be called
  * once per page of a long list; the columns then keep the widths that they have. */
 #ifndef CLIENT_TABLE_H
@@ -23,6 +23,10 @@ struct table;
 struct table *table_create(const struct table_column *columns, size_t column_count,
                            const struct screen *screen);
 void table_destroy(struct table *table);
+
+/* table_may_drop - columns to leave out for a person, in this order, while the terminal is too narrow for
+ * what would be left. They are borrowed for the table's life. */
+void table_may_drop(struct table *table, const unsigned char *columns, size_t column_count);
 
 /* table_cell - the next cell, from left to right; the text is copied, and empty text becomes "-". */
 void table_cell(struct table *table, struct text text, enum screen_style style);

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import selectors
 import signal
 import subprocess
 import tempfile
@@ -14,54 +13,14 @@ import time
 import zmq
 
 from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test
+from tool import NOWHERE, done, doors, read_line, started
 
 COMMANDS = ["send", "get", "list", "count", "watch", "stats", "deadletters", "rules", "ping"]
-NOWHERE = {"FWSYNC_EVENTS": "tcp://127.0.0.1:1", "FWSYNC_QUERY": "tcp://127.0.0.1:1",
-           "FWSYNC_RESULTS": "tcp://127.0.0.1:1"}
 
 
 def report(device, version, **more):
     return json.dumps({"device": device, "type": "POST_ATTRIBUTES_REQUEST",
                        "data": {"currentFwVer": version}, **more})
-
-
-def done(outcome):
-    """Standard output of a command that has to succeed and say nothing else."""
-    code, out, err = outcome
-    assert code == 0 and err == "", outcome
-    return out
-
-
-@contextlib.contextmanager
-def started(*args, env=None):
-    """The tool as a running process with pipes."""
-    child = subprocess.Popen([os.path.join(BUILD, "fwsync"), *args], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             env=dict(os.environ, **(env or {})))
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
-
-
-def doors(daemon):
-    return {"FWSYNC_EVENTS": daemon.events, "FWSYNC_QUERY": daemon.query_endpoint,
-            "FWSYNC_RESULTS": daemon.results}
-
-
-def read_line(pipe):
-    """The next line, within the deadline; byte by byte, so that nothing is kept from communicate()."""
-    line = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
-        while not line.endswith(b"\n"):
-            assert selector.select(DEADLINE_S), f"no line within the deadline, only {line!r}"
-            byte = os.read(pipe.fileno(), 1)
-            if not byte:
-                break
-            line += byte
-    return line.decode()
 
 
 class StandIn:
@@ -124,7 +83,7 @@ def help_shows_the_options_that_a_command_uses():
 
     assert options("rules") == ["--json", "--help"]
     assert options("watch") == ["--count", "--timeout", "--json", "--results", "--help"]
-    assert options("get") == ["--json", "--timeout", "--query", "--help"]
+    assert options("get") == ["--json", "--timeout", "--query", "--watch", "--help"]
     assert options("send")[-4:] == ["--json", "--timeout", "--events", "--help"]
 
 
@@ -278,7 +237,7 @@ def list_filters_and_pages():
             [name for number, name in enumerate(everything) if number % 3 != 2], "")
         assert names("--version", "v9") == ([], "")
         row = done(fwsync("list", "--prefix", "d0000", daemon=daemon))
-        assert re.fullmatch(r"d0000\teven\tv0\tv2\tno\t\d{4}-\d\d-\d\dT[\d:.]+Z\n", row), row
+        assert re.fullmatch(r"d0000\teven\tv0\tv2\tno\t\S+\t\d{4}-\d\d-\d\dT[\d:.]+Z\t[^\t]+\n", row), row
         objects = done(fwsync("list", "--prefix", "d000", "--json", daemon=daemon)).splitlines()
         assert [json.loads(line)["device"] for line in objects] == everything[:10]
 

@@ -86,6 +86,54 @@ static void test_the_widest_column_gives_way_to_a_narrow_terminal(void **state)
            "a-very-lon\xE2\x80\xA6      7  note\n");
 }
 
+/* What a table of two rows prints whose columns may go, NOTE first. */
+static void expect_dropped(int columns_of_terminal, const char *expected)
+{
+    static const unsigned char drop_order[] = {2, 1};
+    struct screen narrow = {.tables = true, .columns = columns_of_terminal};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    struct table *table = table_create(columns, 3, &narrow);
+    table_may_drop(table, drop_order, sizeof drop_order);
+    table_cell(table, TEXT("a-name-of-twenty-one."), STYLE_PLAIN);
+    table_cell_count(table, 12345);
+    table_cell(table, TEXT("note"), STYLE_PLAIN);
+    table_print(table, out);
+    table_destroy(table);
+    fclose(out);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void test_columns_are_left_out_before_others_are_cut_short(void **state)
+{
+    (void)state;
+    expect_dropped(0, "NAME                    COUNT  NOTE\na-name-of-twenty-one.  12,345  note\n");
+    expect_dropped(35, "NAME                    COUNT  NOTE\na-name-of-twenty-one.  12,345  note\n");
+    expect_dropped(30, "NAME               COUNT  NOTE\na-name-of-twent\xE2\x80\xA6  12,345  note\n");
+    expect_dropped(29, "NAME                    COUNT\na-name-of-twenty-one.  12,345\n");
+    expect_dropped(24, "NAME               COUNT\na-name-of-twent\xE2\x80\xA6  12,345\n");
+    expect_dropped(23, "NAME\na-name-of-twenty-one.\n");
+    expect_dropped(10, "NAME\na-name-of\xE2\x80\xA6\n");
+}
+
+static void test_wide_characters_take_two_columns(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 256);
+    assert_int_equal(screen_width(TEXT("\xE6\xB8\xA9\xE5\xBA\xA6")), 4);
+    assert_int_equal(screen_width(TEXT("\xF0\x9F\x98\x80!")), 3);
+    assert_int_equal(screen_width(TEXT("e\xCC\x81")), 1);
+    assert_int_equal(screen_width(TEXT("")), 0);
+    struct text text = TEXT("\xE6\xB8\xA9\xE5\xBA\xA6x");
+    assert_true(text_is(screen_cut(text, 5, &arena), text.bytes));
+    assert_true(text_is(screen_cut(text, 4, &arena), "\xE6\xB8\xA9\xE2\x80\xA6"));
+    assert_true(text_is(screen_cut(text, 2, &arena), "\xE2\x80\xA6"));
+    arena_fini(&arena);
+}
+
 static void test_colour_surrounds_the_text_only(void **state)
 {
     (void)state;
@@ -185,6 +233,61 @@ static void test_times(void **state)
     assert_true(strlen(text) < WHEN_BYTES);
 }
 
+static void test_moments_that_a_person_types(void **state)
+{
+    (void)state;
+    enum { NONE = -1 };
+    static const int64_t now_ms = 1790000000000; /* 2026-09-21T14:13:20Z */
+    static const struct {
+        const char *word;
+        int64_t ms;
+    } rows[] = {
+        {"0s", 1790000000000},
+        {"30s", 1789999970000},
+        {"15m", 1789999100000},
+        {"1h", 1789996400000},
+        {"2d", 1789827200000},
+        {"1790000000000", 1790000000000},
+        {"1790000000001", NONE}, /* to come */
+        {"179000000000", 179000000000},
+        {"17900000000", NONE}, /* too short to be sure */
+        {"1970-01-01T00:00:00Z", 0},
+        {"2026-09-21T14:13:20Z", 1790000000000},
+        {"2026-09-21 14:13:20.25Z", NONE},
+        {"2026-09-21T14:13:19.25Z", 1789999999250},
+        {"2026-09-21T14:13Z", 1789999980000},
+        {"2026-09-21T16:13:20+02:00", 1790000000000},
+        {"2026-09-21T06:43:20-0730", 1790000000000},
+        {"2026-09-20", 1789855200000}, /* local: UTC+2 */
+        {"2026-09-20Z", 1789862400000},
+        {"2026-09-21T16:13:20", 1790000000000},
+        {"2026-02-29", NONE},
+        {"2024-02-29Z", 1709164800000},
+        {"2026-13-01", NONE},
+        {"2026-9-21", NONE},
+        {"2026-09-21T24:00Z", NONE},
+        {"2026-09-21T14:60Z", NONE},
+        {"2026-09-21T14", NONE},
+        {"2026-09-21x", NONE},
+        {"2026-09-21T14:13Zx", NONE},
+        {"2026-09-20T14:13+1", NONE},
+        {"1w", NONE},
+        {"h", NONE},
+        {"-1h", NONE},
+        {"1.5h", NONE},
+        {"", NONE},
+        {"now", NONE},
+    };
+    setenv("TZ", "XXX-2", 1);
+    tzset();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t ms = 7;
+        bool read = when_parse(rows[i].word, now_ms, &ms);
+        if (read != (rows[i].ms != NONE) || ms != (read ? rows[i].ms : 7))
+            fail_msg("%s: %d, %lld", rows[i].word, read, (long long)ms);
+    }
+}
+
 static void test_never(void **state)
 {
     (void)state;
@@ -203,11 +306,14 @@ int main(void)
         cmocka_unit_test(test_characters_count_not_bytes),
         cmocka_unit_test(test_control_characters_never_reach_the_screen),
         cmocka_unit_test(test_the_widest_column_gives_way_to_a_narrow_terminal),
+        cmocka_unit_test(test_columns_are_left_out_before_others_are_cut_short),
+        cmocka_unit_test(test_wide_characters_take_two_columns),
         cmocka_unit_test(test_colour_surrounds_the_text_only),
         cmocka_unit_test(test_pages_share_headline_and_widths),
         cmocka_unit_test(test_cut_keeps_whole_characters),
         cmocka_unit_test(test_strings_that_look_like_something_else_keep_their_quotes),
         cmocka_unit_test(test_times),
+        cmocka_unit_test(test_moments_that_a_person_types),
         cmocka_unit_test(test_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

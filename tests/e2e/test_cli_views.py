@@ -1,0 +1,215 @@
+"""What the command line tool shows of a fleet: filters of lists, tables on terminals, --watch."""
+import json
+import re
+import signal
+import tempfile
+
+from harness import Daemon, fwsync, main, test
+from tool import NOWHERE, Terminal, done, doors, read_line, started
+
+STATES = ["no-target", "never-reported", "synced", "pending", "updating", "failed", "stuck", "rolled-back",
+          "newer", "different"]
+
+
+def write(device, scope="SERVER_SCOPE", **data):
+    return {"device": device, "type": "ATTRIBUTES_UPDATED", "scope": scope, "data": data}
+
+
+class Fleet:
+    """A daemon whose devices have just the verdicts that are written here: no rule touches them."""
+
+    def __enter__(self):
+        self.rules = tempfile.TemporaryDirectory()
+        with open(self.rules.name + "/root.yaml", "w", encoding="utf-8") as file:
+            file.write("chain: root\nfirst: look\nnodes:\n  look: {type: fetch-attributes, client: [currentFwVer]}\n")
+        self.daemon = Daemon("--rules", self.rules.name)
+        return self
+
+    def __exit__(self, *error):
+        self.daemon.__exit__(*error)
+        self.rules.cleanup()
+
+    def verdict(self, device, state, reason="", ts=None, version="v1", target="v2"):
+        events = [write(device, scope="CLIENT_SCOPE", currentFwVer=version),
+                  write(device, lastTargetFwVer=target, fwStateIsSynced=state == "synced", fwSyncState=state,
+                        fwSyncReason=reason)]
+        for event in events:
+            if ts is not None:
+                event["ts"] = ts
+        reply = self.daemon.send_events(events)
+        assert reply["ok"], reply
+
+    def names(self, *args):
+        out = done(fwsync("list", *args, daemon=self.daemon))
+        return [line.split("\t")[0] for line in out.splitlines()]
+
+
+# --- list and count
+
+@test
+def list_filters_by_state_and_anything_else_together():
+    with Fleet() as fleet:
+        for number, state in enumerate(STATES * 2):
+            fleet.verdict(f"d{number:02}", state, version=f"v{number // 10}", target=f"v{number % 3}")
+        for number, state in enumerate(STATES):
+            assert fleet.names("--state", state) == [f"d{number:02}", f"d{number + 10:02}"], state
+        assert fleet.names("--state", "stuck", "--state", "failed") == ["d06", "d16", "d05", "d15"]
+        assert fleet.names("--state", "stuck", "--state", "failed", "--version", "v1") == ["d16", "d15"]
+        assert fleet.names("--state", "stuck", "--target", "v1", "--unsynced") == ["d16"]
+        assert fleet.names("--state", "stuck", "--synced") == []
+        assert fleet.names("--state", "stuck", "--prefix", "d0", "--type", "default") == ["d06"]
+        code, out, err = fwsync("list", "--state", "stuk", daemon=fleet.daemon)
+        assert (code, out) == (2, "") and "no state 'stuk'; did you mean 'stuck'?" in err, err
+        code, out, err = fwsync("list", "--state", "x", daemon=fleet.daemon)
+        assert code == 2 and all(state in err for state in STATES), err
+
+
+@test
+def list_since_is_when_the_verdict_changed():
+    with Fleet() as fleet:
+        fleet.verdict("old", "stuck", ts=1_700_000_000_000)
+        fleet.verdict("older", "failed", ts=1_600_000_000_000)
+        fleet.verdict("new", "stuck")
+        everything = ["old", "older", "new"]
+        for since, names in [("1h", ["new"]), ("30s", ["new"]), ("15m", ["new"]), ("2d", ["new"]),
+                             ("2023-11-14T22:13:20Z", ["new", "old"]), ("2023-11-14T22:13:20.001Z", ["new"]),
+                             ("2023-11-14 23:13:20+01:00", ["new", "old"]), ("1700000000000", ["new", "old"]),
+                             ("2020-01-01", ["new", "old", "older"])]:
+            assert fleet.names("--since", since) == names, since
+        assert fleet.names("--state", "stuck", "--since", "2020-01-01") == ["old", "new"]
+        assert fleet.names() == sorted(everything)
+        for wrong in ["1", "1x", "yesterday", "2020-13-01", "2020-02-30", "2999-01-01", "-1h", "1.5h", ""]:
+            code, out, err = fwsync("list", "--since", wrong, daemon=fleet.daemon)
+            assert (code, out) == (2, "") and "is not a time that was" in err, (wrong, err)
+
+
+@test
+def count_shows_the_states_that_there_are():
+    with Fleet() as fleet:
+        for number, state in enumerate(["stuck", "pending", "synced", "stuck", "pending", "stuck"]):
+            fleet.verdict(f"d{number}", state)
+        assert done(fwsync("count", daemon=fleet.daemon)) == (
+            "devices\t6\nsynced\t1\nnot synced\t5\nunknown\t0\npending\t2\nstuck\t3\n")
+        assert done(fwsync("count", "fwSyncState", daemon=fleet.daemon)) == "pending\t2\nstuck\t3\nsynced\t1\n"
+        answers = [json.loads(line) for line in done(fwsync("count", "--json", daemon=fleet.daemon)).splitlines()]
+        assert [answer.get("index") for answer in answers] == [
+            None, "server.fwStateIsSynced", "server.fwSyncState"], answers
+
+
+# --- terminals
+
+def screen_lines(text):
+    """What a terminal shows, without its escape sequences."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "").splitlines()
+
+
+@test
+def tables_fit_the_terminal():
+    with Fleet() as fleet:
+        fleet.verdict("thermometer-in-the-cellar-of-building-7", "failed",
+                      "the device says: not enough room for the image in its flash memory")
+        for columns, titles in [
+                (40, "DEVICE CURRENT TARGET SYNCED"), (60, "DEVICE CURRENT TARGET SYNCED STATE LAST SEEN"),
+                (80, "DEVICE TYPE CURRENT TARGET SYNCED STATE LAST SEEN"),
+                (100, "DEVICE TYPE CURRENT TARGET SYNCED STATE LAST SEEN REASON"),
+                (200, "DEVICE TYPE CURRENT TARGET SYNCED STATE LAST SEEN REASON")]:
+            with Terminal("list", daemon=fleet.daemon, columns=columns) as terminal:
+                code, text = terminal.finish()
+                lines = screen_lines(text)
+                assert code == 0 and re.sub(" +", " ", lines[0]) == titles, (columns, lines)
+                assert all(len(line) <= columns for line in lines), (columns, lines)
+                assert lines[1].startswith("thermometer"), (columns, lines)
+                assert ("flash memory" in lines[1]) is (columns == 200), (columns, lines)
+        with Terminal("get", "thermometer-in-the-cellar-of-building-7", daemon=fleet.daemon,
+                      columns=40) as terminal:
+            code, text = terminal.finish()
+            assert code == 0 and all(len(line) <= 40 for line in screen_lines(text)), text
+
+
+@test
+def wide_characters_keep_columns_aligned():
+    with Fleet() as fleet:
+        for name in ["温度計", "plain1", "e\u0301te\u03011"]:
+            fleet.verdict(name, "synced")
+        with Terminal("list", daemon=fleet.daemon, columns=60) as terminal:
+            lines = screen_lines(terminal.finish()[1])
+        assert lines[0].startswith("DEVICE  TYPE"), lines
+        assert sorted(line.split("default")[0] for line in lines[1:]) == sorted(
+            ["温度計  ", "plain1  ", "e\u0301te\u03011    "]), lines
+
+
+@test
+def states_have_colours_unless_one_says_no():
+    with Fleet() as fleet:
+        for state in ["synced", "stuck", "no-target", "pending"]:
+            fleet.verdict(state, state)
+
+        def shown(**env):
+            with Terminal("list", daemon=fleet.daemon, columns=120, env=env) as terminal:
+                return terminal.finish()[1]
+
+        text = shown()
+        for state, sequence in [("synced", 32), ("stuck", 31), ("no-target", 2)]:
+            assert f"\x1b[{sequence}m{state}\x1b[0m" in text, (state, text)
+        assert "mpending" not in text and "\x1b[1mDEVICE\x1b[0m" in text, text
+        assert "\x1b" not in shown(NO_COLOR="1") and "\x1b" not in shown(TERM="dumb")
+        assert "\x1b[31m" in shown(NO_COLOR=""), "an empty NO_COLOR says nothing: no-color.org"
+        assert "\x1b" not in done(fwsync("list", daemon=fleet.daemon))
+        assert "\x1b" not in done(fwsync("list", daemon=fleet.daemon, env={"FORCE_COLOR": "1",
+                                                                           "CLICOLOR_FORCE": "1"}))
+
+
+# --- --watch
+
+@test
+def watch_on_a_terminal_redraws_and_leaves_no_trace():
+    with Fleet() as fleet:
+        fleet.verdict("first", "pending")
+        with Terminal("list", "--watch", daemon=fleet.daemon, rows=10) as terminal:
+            terminal.until(lambda text: "first" in text)
+            fleet.verdict("second", "stuck")
+            terminal.until(lambda text: "second" in text)
+            for number in range(30):
+                fleet.verdict(f"more-{number:02}", "pending")
+            terminal.until(lambda text: "more-05" in text)
+            code, text = terminal.finish(signal.SIGINT)
+        assert code == 130 and text.startswith("\x1b[?1049h") and text.endswith("\x1b[?1049l"), text
+        assert "Ctrl-C ends" in text and "more-20" not in text, "no more lines than the terminal has"
+
+
+@test
+def watch_in_a_pipe_prints_when_it_has_changed():
+    with Fleet() as fleet:
+        fleet.verdict("d", "pending")
+        for command, first, second in [
+                (["list", "--state", "pending", "--state", "stuck"], "pending", "stuck"),
+                (["get", "d"], "fwSyncState\tpending", "fwSyncState\tstuck"),
+                (["count", "fwSyncState"], "pending\t1", "stuck\t1")]:
+            fleet.verdict("d", "pending")
+            with started(*command, "--watch", env=doors(fleet.daemon)) as child:
+                lines = ""
+                while first not in lines:
+                    lines += read_line(child.stdout)
+                fleet.verdict("d", "stuck")
+                while second not in lines:
+                    lines += read_line(child.stdout)
+                assert lines.count(first) == 1, lines
+                child.send_signal(signal.SIGINT)
+                assert child.wait() == 130
+
+
+@test
+def watch_ends_at_once_when_nobody_is_there_and_waits_for_one_that_goes():
+    code, out, err = fwsync("--timeout", "0.2", "count", "--watch", env=NOWHERE)
+    assert (code, out) == (1, "") and "is fwsyncd running?" in err, err
+    assert fwsync("count", "--wach", env=NOWHERE)[0] == 2
+    code, out, err = fwsync("ping", "--watch", env=NOWHERE)
+    assert code == 2 and "no option --watch" in err, err
+    with Fleet() as fleet, started("--timeout", "0.3", "count", "--watch", env=doors(fleet.daemon)) as child:
+        assert read_line(child.stdout) == "devices\t0\n"
+        fleet.daemon.stop()
+        assert "is fwsyncd running?" in read_line(child.stderr)
+        assert child.poll() is None
+
+
+main()
