@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "engine/base/buf.h"
+#include "engine/base/json_plain.h"
 #include "engine/base/limits.h"
 
 /* --- cJSON's memory: the scratch arena of the parse under way on this thread ----------------------- */
@@ -456,7 +457,9 @@ bool json_parse_object_expanding(struct text text, unsigned depth_max, const cha
                                  size_t name_count, struct arena *scratch, struct arena *arena,
                                  struct fields *fields, struct fields *expanded, struct err *err)
 {
-    assert(depth_max <= JSON_DEPTH_MAX);
+    assert(depth_max >= 2 && depth_max <= JSON_DEPTH_MAX);
+    if (json_plain_object(text, names, name_count, scratch, arena, fields, expanded))
+        return true;
     struct tree tree;
     if (!parse_object_tree(text, depth_max, scratch, &tree, err))
         return false;

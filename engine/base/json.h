@@ -31,7 +31,7 @@ bool json_parse_object(struct text text, struct arena *scratch, struct arena *ar
  *
  * Nothing is copied that needn't be: keys and strings without escapes are borrowed from `text`, without a
  * NUL behind them, and the array of `fields` itself is in `scratch`.
- * depth_max is at most JSON_DEPTH_MAX. */
+ * depth_max is 2..JSON_DEPTH_MAX. */
 bool json_parse_object_expanding(struct text text, unsigned depth_max, const char *const *names,
                                  size_t name_count, struct arena *scratch, struct arena *arena,
                                  struct fields *fields, struct fields *expanded, struct err *err);

@@ -1,9 +1,11 @@
-/* fuzz_json.c - any bytes into json_parse_object: no crash, and what comes out keeps its promises. */
+/* fuzz_json.c - any bytes into json_parse_object: no crash, what comes out keeps its promises, and the short way
+ * agrees. */
 #include "engine/base/json.h"
 
 #include <assert.h>
 
 #include "engine/base/limits.h"
+#include "tests/unit/json_agree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -38,6 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(err.code == ERR_BAD_JSON || err.code == ERR_LIMIT);
         assert(err.text[0] != '\0' && strchr(err.text, '\n') == NULL);
     }
+    bool accepted, agree = json_agree((struct text){(const char *)data, size}, &arena, &accepted);
+    assert(agree);
     arena_fini(&scratch);
     arena_fini(&arena);
     return 0;
