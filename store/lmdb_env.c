@@ -152,7 +152,7 @@ bool lmdb_env_commit(struct lmdb_env *env, MDB_txn *txn, struct err *err)
 
 /* --- opening --- */
 
-static int open_environment(const char *dir, uint64_t map_bytes, MDB_env **out)
+static int open_environment(const char *dir, uint64_t map_bytes, unsigned flags, MDB_env **out)
 {
     MDB_env *env;
     int rc = mdb_env_create(&env);
@@ -162,7 +162,7 @@ static int open_environment(const char *dir, uint64_t map_bytes, MDB_env **out)
     if (rc == 0)
         rc = mdb_env_set_maxdbs(env, DBS_MAX);
     if (rc == 0)
-        rc = mdb_env_open(env, dir, MDB_NOTLS, 0640);
+        rc = mdb_env_open(env, dir, MDB_NOTLS | flags, 0640);
     if (rc == 0) {
         *out = env;
         return 0;
@@ -210,7 +210,7 @@ static int create_environment(const char *dir, const char *path, uint64_t map_by
     remove_folder(building);
     if (mkdir(building, 0750) != 0)
         return errno;
-    int rc = open_environment(building, map_bytes, &env);
+    int rc = open_environment(building, map_bytes, 0, &env);
     if (rc == 0) {
         rc = write_mark(env, mark);
         mdb_env_close(env);
@@ -311,7 +311,7 @@ static bool open_existing(struct lmdb_env *env, const struct lmdb_env_kind *kind
     struct stat st;
     if (stat(env->path, &st) == 0 && st.st_size == 0)
         return lmdb_env_damaged(env, err, "the file is empty");
-    int rc = open_environment(dir, env->map_bytes, &env->env);
+    int rc = open_environment(dir, env->map_bytes, 0, &env->env);
     if (rc == ENOMEM)
         return err_set(err, ERR_IO,
                        "%s: cannot reserve %" PRIu64 " MiB of address space: lower its bound",
@@ -364,6 +364,26 @@ void lmdb_env_close(struct lmdb_env *env)
 }
 
 /* --- backup --- */
+
+bool lmdb_env_open_copy(struct lmdb_env *out, const struct lmdb_env *source, const char *dir,
+                        struct err *err)
+{
+    struct lmdb_env env = {.advice = source->advice,
+                           .map_bytes = source->map_bytes,
+                           .page_bytes = source->page_bytes};
+    if (!disk_make_folders(dir, err))
+        return false;
+    if (asprintf(&env.path, "%s/data.mdb", dir) < 0)
+        abort();
+    int rc = open_environment(dir, env.map_bytes, MDB_NOSYNC | MDB_NOLOCK, &env.env);
+    if (rc != 0) {
+        lmdb_env_error(&env, rc, "creating it", err);
+        lmdb_env_close(&env);
+        return false;
+    }
+    *out = env;
+    return true;
+}
 
 static int secure_and_sync(const char *dir)
 {

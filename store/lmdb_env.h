@@ -60,6 +60,11 @@ uint64_t lmdb_env_free_bytes(const struct lmdb_env *env);
 /* lmdb_env_pages - pages of the file in use or reusable, as of the last commit. */
 uint64_t lmdb_env_pages(const struct lmdb_env *env);
 
+/* lmdb_env_open_copy - a new environment in the empty or new folder `dir`, for a copy of `source` by hand. It
+ * is for this process alone, and on disk only after mdb_env_sync. Errors as lmdb_env_open. */
+bool lmdb_env_open_copy(struct lmdb_env *env, const struct lmdb_env *source, const char *dir,
+                        struct err *err);
+
 /* lmdb_env_backup - write a compact copy of the last commit into the empty or new folder `dir`.
  * Any thread. Errors ERR_IO, ERR_FULL; what was written stays for the caller to remove. */
 bool lmdb_env_backup(const struct lmdb_env *env, const char *dir, struct err *err);

@@ -74,7 +74,6 @@ static void init(struct state *state)
     state->frozen = &state->changes[1];
     arena_init(&state->lasting, LASTING_CHUNK_BYTES);
     arena_init(&state->device.arena, DEVICE_CHUNK_BYTES);
-    pthread_mutex_init(&state->writing, NULL);
     state->device.state = state;
 }
 
@@ -103,6 +102,7 @@ void state_close(struct state *state)
 {
     if (state == NULL)
         return;
+    assert(atomic_load(&state->snapshot_count) == 0);
     if (state->checkpoint.is_running && state->checkpoint.has_thread)
         pthread_join(state->checkpoint.thread, NULL);
     if (state->read != NULL)
@@ -121,7 +121,6 @@ void state_close(struct state *state)
     entries_fini(&state->scratch);
     arena_fini(&state->device.arena);
     arena_fini(&state->lasting);
-    pthread_mutex_destroy(&state->writing);
     free(state->dir);
     free(state);
 }
@@ -160,15 +159,4 @@ uint64_t state_bytes(const struct state *state)
 uint64_t state_file_bytes(const struct state *state)
 {
     return lmdb_env_pages(&state->env) * state->env.page_bytes;
-}
-
-bool state_backup(struct state *state, const char *dir, struct err *err)
-{
-    pthread_mutex_lock(&state->writing);
-    bool done = state->checkpoint.has_redo
-                    ? err_set(err, ERR_FULL, "%s: it is between two checkpoints: free some space",
-                              state->env.path)
-                    : lmdb_env_backup(&state->env, dir, err);
-    pthread_mutex_unlock(&state->writing);
-    return done;
 }

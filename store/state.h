@@ -3,7 +3,7 @@
  * Writes change rows in memory (changes.h) and cannot fail; a checkpoint puts all of them on disk, on a
  * thread of its own, while the state goes on (docs/decisions/0006-checkpoints.md). What isn't in a
  * checkpoint is lost in a crash and comes back by replaying the journal from state_applied_seq() + 1.
- * All functions, queries too, are called on one thread.
+ * All functions, queries too, are called on one thread, but for those that say otherwise.
  *
  * A device's attributes are one record (docs/decisions/0003-device-record.md): state_device_open() takes
  * it into a working copy, device_put() and friends change the copy, state_device_save() writes it back
@@ -16,6 +16,8 @@
  * whose time has come. */
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
+
+#include <stdatomic.h>
 
 #include "engine/base/arena.h"
 #include "engine/base/err.h"
@@ -78,9 +80,28 @@ bool state_checkpoint_end(struct state *state, struct err *err);
 /* state_checkpoint - all of it at once: afterwards everything is on disk. Errors as above. */
 bool state_checkpoint(struct state *state, struct err *err);
 
-/* state_backup - a compact copy of the last checkpoint into the new or empty folder `dir`. Any thread;
- * see journal_backup. Checkpoints wait for it. ERR_FULL also when a checkpoint failed half way. */
-bool state_backup(struct state *state, const char *dir, struct err *err);
+/* --- backup --- */
+
+struct state_snapshot;
+
+/* state_snapshot_take - hold on to the last checkpoint, whatever comes after it, until state_snapshot_release;
+ * the file grows by what is written meanwhile. No checkpoint is running.
+ * Errors  ERR_FULL the last one failed, and is half written perhaps; ERR_IO. */
+bool state_snapshot_take(struct state *state, struct state_snapshot **snapshot, struct err *err);
+/* state_snapshot_release - any thread, before state_close. */
+void state_snapshot_release(struct state_snapshot *snapshot);
+
+/* Of a copy being made: any thread looks, and may stop it. */
+struct state_copying {
+    atomic_uint_fast64_t bytes; /* done, of state_bytes() when the snapshot was taken */
+    atomic_bool stop;
+};
+
+/* state_backup - a compact copy of a snapshot in the new or empty folder `dir`, on disk when this returns. Any
+ * thread; see journal_backup. What was written before an error stays for the caller to remove.
+ * Errors  ERR_FULL, ERR_STORE of the copy; ERR_DAMAGED of what is copied; ERR_BUSY it was stopped. */
+bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct state_copying *progress,
+                  struct err *err);
 
 /* --- one device --- */
 

@@ -149,12 +149,10 @@ static bool write_checkpoint(struct state *state, struct err *err)
     mdb_txn_abort(txn);
     if (!fits)
         return false;
-    pthread_mutex_lock(&state->writing);
-    bool done = write_frozen(state, pages, err);
-    pthread_mutex_unlock(&state->writing);
-    if (done)
-        state->checkpoint_pages = pages;
-    return done;
+    if (!write_frozen(state, pages, err))
+        return false;
+    state->checkpoint_pages = pages;
+    return true;
 }
 
 /* It has time, the others have somebody waiting. A thread's niceness is its own on Linux. */

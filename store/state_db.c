@@ -31,18 +31,23 @@ bool state_db_by_number(enum db db)
     return (databases[db].flags & MDB_INTEGERKEY) != 0;
 }
 
+int state_db_create(MDB_txn *txn, MDB_dbi dbs[DB_COUNT])
+{
+    int rc = 0;
+    for (enum db db = 0; db < DB_COUNT && rc == 0; db++)
+        rc = mdb_dbi_open(txn, databases[db].name, MDB_CREATE | databases[db].flags, &dbs[db]);
+    return rc;
+}
+
 bool state_db_open(struct state *state, struct err *err)
 {
     MDB_txn *txn;
     if (!lmdb_env_begin(&state->env, &txn, err))
         return false;
-    for (enum db db = 0; db < DB_COUNT; db++) {
-        int rc = mdb_dbi_open(txn, databases[db].name, MDB_CREATE | databases[db].flags,
-                              &state->dbs[db]);
-        if (rc != 0) {
-            mdb_txn_abort(txn);
-            return lmdb_env_error(&state->env, rc, "opening it", err);
-        }
+    int rc = state_db_create(txn, state->dbs);
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return lmdb_env_error(&state->env, rc, "opening it", err);
     }
     return lmdb_env_commit(&state->env, txn, err);
 }
@@ -83,6 +88,14 @@ static bool check_row(const struct state *state, enum db db, struct text key, st
         return state_db_damaged(state, db, err);
     *value = rest;
     return true;
+}
+
+bool state_db_check_stored(const struct state *state, enum db db, struct text key, struct text stored,
+                           struct err *err)
+{
+    struct text value;
+    bool is_mark = db == DB_META && text_is(key, "format"); /* lmdb_env.c's, in the same sub-database */
+    return is_mark || check_row(state, db, key, stored, &value, err);
 }
 
 static bool read_failed(const struct state *state, int rc, struct err *err)

@@ -112,7 +112,7 @@ struct state {
     struct changes changes[2];
     struct checkpoint checkpoint;
     size_t slice_pages;
-    pthread_mutex_t writing; /* held while the disk is between two checkpoints, and by a backup */
+    atomic_uint snapshot_count; /* held: what they need stays */
 
     struct totals totals;
     struct totals written;   /* as in the changes or on disk */
@@ -142,6 +142,9 @@ static inline struct text row_key(const void *bytes, size_t len)
 }
 
 bool state_db_open(struct state *state, struct err *err); /* the sub-databases; creates them */
+
+/* state_db_create - the same in another, new environment. Returns LMDB's code. */
+int state_db_create(MDB_txn *txn, MDB_dbi dbs[DB_COUNT]);
 
 /* state_db_get - *value is borrowed until the row is written again or a checkpoint ends. */
 bool state_db_get(const struct state *state, enum db db, struct text key, struct text *value,
@@ -192,6 +195,9 @@ bool state_db_by_number(enum db db);
 
 enum { ROW_CRC_BYTES = 4 }; /* in front of each value on disk */
 uint32_t state_db_crc(struct text key, struct text value);
+/* state_db_check_stored - is the row as it was written? Else ERR_DAMAGED. */
+bool state_db_check_stored(const struct state *state, enum db db, struct text key, struct text stored,
+                           struct err *err);
 
 /* state_write_at_once - all that is frozen, in one transaction. Errors as lmdb_env_commit. */
 bool state_write_at_once(struct state *state, struct err *err);

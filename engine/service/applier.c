@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/service/backup.h"
 #include "engine/service/batch.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
@@ -29,6 +30,7 @@ struct applier {
     struct err open_err;   /* when it isn't */
     const char *state_dir; /* borrowed until ready */
     struct step step; /* the state, the active rules, the publisher: all owned here */
+    struct backup *backup;
     struct arena event_arena; /* of an event read back from the journal */
     struct arena scratch;
     uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
@@ -184,6 +186,7 @@ static bool checkpoint_if_due(struct applier *applier, struct err *err)
             return false;
         full = atomic_load(&applier->partition->stats->disk_full);
     }
+    backup_begin(applier->backup, state);
     bool due = now_ms() >= applier->checkpoint_at_ms || (much && !full);
     if (due && state_applied_seq(state) != state_checkpoint_seq(state))
         begin_checkpoint(applier);
@@ -329,6 +332,7 @@ static bool answer(struct applier *applier, struct query *query, struct err *err
         .state = applier->step.state,
         .publisher = applier->step.publisher,
         .ruleset = applier->step.ruleset,
+        .backup = applier->backup,
     };
     return query_answer(&context, query, err);
 }
@@ -352,8 +356,10 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
         return done;
     }
     case WORK_QUERY: {
-        bool done = answer(applier, (struct query *)work, err);
-        queue_push(door, work);
+        struct query *query = (struct query *)work;
+        bool done = answer(applier, query, err);
+        if (!query->answered_later)
+            queue_push(door, work);
         return done;
     }
     case WORK_RULES:
@@ -362,6 +368,7 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
     case WORK_STOP: {
         applier->stopped = true;
         bool done = last_checkpoint(applier, err);
+        backup_stop(applier->backup);
         queue_push(door, work);
         return done;
     }
@@ -433,6 +440,7 @@ static bool open_all(struct applier *applier, struct err *err)
 
 static void close_all(struct applier *applier)
 {
+    backup_destroy(applier->backup);
     publisher_destroy(applier->step.publisher);
     ruleset_destroy(applier->step.ruleset);
     state_close(applier->step.state);
@@ -457,6 +465,7 @@ bool applier_start(struct partition *partition, const char *state_dir, struct ap
         abort();
     applier->partition = partition;
     applier->state_dir = state_dir;
+    applier->backup = backup_create(partition);
     step_init(&applier->step);
     arena_init(&applier->event_arena, EVENT_ARENA_BYTES);
     arena_init(&applier->scratch, EVENT_ARENA_BYTES);

@@ -25,7 +25,7 @@ struct op {
     bool (*answer)(struct ask *ask);
 };
 
-extern const struct op op_ping;                          /* query_daemon.c */
+extern const struct op op_backup, op_ping;               /* query_daemon.c */
 extern const struct op op_metrics, op_stats;             /* query_stats.c */
 extern const struct op op_device, op_devices, op_count;  /* query_devices.c */
 extern const struct op op_deadletters, op_rules;         /* query_rules.c */

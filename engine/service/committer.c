@@ -146,10 +146,15 @@ static bool trim(struct committer *committer, size_t *trimmed, struct err *err)
 {
     struct partition *partition = committer->partition;
     const struct settings *settings = partition->settings;
-    return journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
+    *trimmed = 0;
+    if (sem_trywait(&partition->may_trim) != 0)
+        return true; /* a backup needs what is there */
+    bool done = journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
                       settings->journal_keep_hours * 3600 * 1000,
                       (uint64_t)settings->journal_keep_mib << 20,
                       committer->group_events * 2 + TRIM_LEAST, trimmed, err);
+    sem_post(&partition->may_trim);
+    return done;
 }
 
 static bool append_work(struct committer *committer, struct work *work, struct err *err)

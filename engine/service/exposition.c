@@ -36,7 +36,7 @@ void exposition_count(struct buf *out, const char *name, const struct label *lab
 
 void exposition_number(struct buf *out, const char *name, double number)
 {
-    buf_printf(out, "%s %.9g\n", name, number);
+    buf_printf(out, "%s %.13g\n", name, number);
 }
 
 void exposition_histogram(struct buf *out, const char *name, const char *help,

@@ -15,6 +15,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/service/applier.h"
+#include "engine/service/backup.h"
 #include "engine/service/doors.h"
 #include "engine/service/lock.h"
 
@@ -252,7 +253,7 @@ static int run(const struct settings *settings, struct ruleset *ruleset)
         subscriptions_destroy(subscriptions);
         return fail(&err);
     }
-    if (!lock_folder(settings->data, &lock_fd, &err)) {
+    if (!backup_check(settings->data, &err) || !lock_folder(settings->data, &lock_fd, &err)) {
         ruleset_destroy(ruleset);
         doors_close(doors);
         subscriptions_destroy(subscriptions);

@@ -24,6 +24,7 @@ static void close_stores(struct partition *partition)
     queue_destroy(partition->commit_queue);
     results_destroy_all(queue_take(partition->results_home, 0));
     queue_destroy(partition->results_home);
+    sem_destroy(&partition->may_trim);
 }
 
 bool partition_open(struct partition *partition, struct err *err)
@@ -36,6 +37,7 @@ bool partition_open(struct partition *partition, struct err *err)
     partition->commit_queue = queue_create();
     partition->apply_queue = queue_create();
     partition->results_home = queue_create();
+    sem_init(&partition->may_trim, 0, 1);
     if (!journal_open(journal_dir, (uint64_t)settings->journal_map_gib << 30, &partition->journal,
                       err) ||
         !applier_start(partition, state_dir, &partition->applier, err)) {

@@ -1,5 +1,5 @@
 /* partition.h - the unit of order, of backup and of scale: one journal, one state, two threads and
- * one more while a checkpoint is written.
+ * one more while a checkpoint is written, and while a backup is made.
  *
  * The committer's thread writes the journal and answers producers; the applier's runs the rules, keeps the
  * state, answers queries and writes results. Batches travel committer -> applier -> door and nothing else
@@ -8,6 +8,7 @@
 #define SERVICE_PARTITION_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "engine/service/settings.h"
@@ -32,6 +33,7 @@ struct partition {
     struct applier *applier;
     atomic_uint_fast64_t checkpoint_seq; /* the journal may be trimmed up to here */
     atomic_uint_fast64_t journal_seq;    /* last committed */
+    sem_t may_trim; /* 1; whoever trims the journal, or copies it and wants nothing trimmed, takes it */
     pthread_t committer_thread;
 };
 

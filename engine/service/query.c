@@ -10,7 +10,7 @@ enum { QUERY_ARENA_BYTES = 4096 };
 /* --- the table ------------------------------------------------------------------------------------------- */
 
 static const struct op *const ops[] = {
-    &op_count, &op_deadletters, &op_device, &op_devices, &op_metrics, &op_ping, &op_rules, &op_stats,
+    &op_backup, &op_count, &op_deadletters, &op_device, &op_devices, &op_metrics, &op_ping, &op_rules, &op_stats,
 };
 enum { OP_COUNT = sizeof ops / sizeof ops[0] };
 
@@ -78,6 +78,10 @@ static bool answer(struct ask *ask)
     json_member_unsigned(ask->out, "seq", state_applied_seq(ask->context->state));
     if (!op->answer(ask))
         return false;
+    if (ask->query->answered_later) {
+        buf_clear(ask->out);
+        return true;
+    }
     buf_byte(ask->out, '}');
     return true;
 }

@@ -9,6 +9,8 @@
 #include "engine/service/partition.h"
 #include "engine/service/publisher.h"
 
+struct backup;
+
 /* A question on its way to the applier and, answered, back. */
 struct query {
     struct work work;
@@ -17,6 +19,7 @@ struct query {
     struct text body;
     size_t bytes_in_flight; /* as the door counted them */
     int64_t read_ns; /* monotonic */
+    bool answered_later; /* somebody has taken it over, and sends it home */
     struct buf reply; /* malloc'd: an answer can be large */
 };
 
@@ -29,9 +32,10 @@ struct query_context {
     struct state *state;
     const struct publisher *publisher;
     const struct ruleset *ruleset; /* may be NULL before the first rules */
+    struct backup *backup;
 };
 
-/* query_answer - fill the reply; whatever is wrong with the question is an answer too. False only when the
+/* query_answer - fill the reply, or have it answered later; whatever is wrong with the question is an answer too. False only when the
  * store failed so that the process has to stop. */
 bool query_answer(const struct query_context *context, struct query *query, struct err *err);
 

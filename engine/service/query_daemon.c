@@ -1,5 +1,6 @@
-/* query_daemon.c - is it there. */
+/* query_daemon.c - is it there; have its data copied. */
 #include "engine/service/ask.h"
+#include "engine/service/backup.h"
 
 static bool answer_ping(struct ask *ask)
 {
@@ -8,3 +9,11 @@ static bool answer_ping(struct ask *ask)
 }
 
 const struct op op_ping = {"ping", {NULL}, answer_ping};
+
+static bool answer_backup(struct ask *ask)
+{
+    struct text dir;
+    return ask_text(ask, "dir", &dir) && backup_ask(ask->context->backup, ask->query, dir, ask->err);
+}
+
+const struct op op_backup = {"backup", {"dir"}, answer_backup};

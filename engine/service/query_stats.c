@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "engine/service/backup.h"
 #include "engine/service/exposition.h"
 #include "engine/service/figures.h"
 
@@ -127,6 +128,30 @@ static void class_text(void *out, struct text name, uint64_t number)
     exposition_count(out, "fwsync_results_total", &label, 1, number);
 }
 
+/* --- backups --------------------------------------------------------------------------------------------- */
+
+static void backup_json(const struct backup *backup, struct buf *out)
+{
+    struct backup_progress progress = backup_progress(backup);
+    json_open(out, "backup", '{');
+    json_member_boolean(out, "running", progress.running);
+    json_member_text(out, "dir", progress.dir);
+    json_member_unsigned(out, "bytesDone", progress.bytes_done);
+    json_member_unsigned(out, "bytesTotal", progress.bytes_total);
+    json_member_integer(out, "finished", progress.finished_ms);
+    buf_byte(out, '}');
+}
+
+static void backup_text(const struct backup *backup, struct buf *out)
+{
+    struct backup_progress progress = backup_progress(backup);
+    exposition_family(out, "fwsync_backup_running", "gauge", "1 while a backup is being made.");
+    exposition_count(out, "fwsync_backup_running", NULL, 0, progress.running);
+    exposition_family(out, "fwsync_backup_finished_timestamp_seconds", "gauge",
+                      "When the last backup since the start was finished; 0 when there was none.");
+    exposition_number(out, "fwsync_backup_finished_timestamp_seconds", (double)progress.finished_ms / 1e3);
+}
+
 /* --- the two questions ----------------------------------------------------------------------------------- */
 
 static bool answer_stats(struct ask *ask)
@@ -144,6 +169,7 @@ static bool answer_stats(struct ask *ask)
         return false;
     buf_byte(out, '}');
     latencies_json(ask->context->partition->stats, out);
+    backup_json(ask->context->backup, out);
     return true;
 }
 
@@ -165,6 +191,7 @@ static bool answer_metrics(struct ask *ask)
     if (!each_verdict(ask, &text, verdict_text))
         return false;
     latencies_text(ask->context->partition->stats, &text);
+    backup_text(ask->context->backup, &text);
     json_member_text(ask->out, "text", buf_text(&text));
     return true;
 }
