@@ -15,6 +15,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "store/disk.h"
 
 enum { DIR_BYTES_MAX = 3000, PATH_BYTES = 4096, FOLDER_MODE = 0750, FILE_MODE = 0640 };
 
@@ -50,33 +51,18 @@ static void below(const struct backup *backup, const char *name, char path[PATH_
     assert(len > 0 && len < PATH_BYTES);
 }
 
-static bool disk_error(const struct backup *backup, const char *doing, struct err *err)
+static bool folder_error(const struct backup *backup, int error, const char *doing, struct err *err)
 {
-    int error = errno;
-    bool full = error == ENOSPC || error == EDQUOT;
-    return err_set(err, full ? ERR_FULL : ERR_IO, "%s: %s while %s%s", backup->dir, strerror(error), doing,
-                   error == EACCES || error == EROFS ? ": the daemon's user must be able to write there"
-                   : full                            ? ": free some space"
-                                                     : "");
+    return disk_error(backup->dir, error, doing, err);
 }
 
-static bool sync_path(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool done = fd >= 0 && fsync(fd) == 0;
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = error;
-    return done;
-}
-
-/* The folder above it, so that its own name is on disk. */
-static bool sync_parent(const struct backup *backup)
+/* So that the names in it are on disk. */
+static bool sync_folder(const struct backup *backup, const char *name, struct err *err)
 {
     char path[PATH_BYTES];
-    below(backup, "..", path);
-    return sync_path(path);
+    below(backup, name, path);
+    int error = disk_sync_folder(path);
+    return error == 0 || folder_error(backup, error, "syncing it", err);
 }
 
 /* A mark alone is what a copy that had to be given up leaves. */
@@ -84,7 +70,7 @@ static bool is_empty(const struct backup *backup, bool *empty, struct err *err)
 {
     DIR *listing = opendir(backup->dir);
     if (listing == NULL)
-        return disk_error(backup, "looking at it", err);
+        return folder_error(backup, errno, "looking at it", err);
     *empty = true;
     for (const struct dirent *entry; (entry = readdir(listing)) != NULL;)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
@@ -104,9 +90,9 @@ static bool make_folder(const struct backup *backup, struct err *err)
 {
     bool empty = false;
     if (mkdir(backup->dir, FOLDER_MODE) == 0)
-        return sync_parent(backup) || disk_error(backup, "making it", err);
+        return sync_folder(backup, "..", err);
     if (errno != EEXIST)
-        return disk_error(backup, "making it", err);
+        return folder_error(backup, errno, "making it", err);
     if (!is_empty(backup, &empty, err))
         return false;
     if (empty)
@@ -117,26 +103,35 @@ static bool make_folder(const struct backup *backup, struct err *err)
                        : "it isn't empty: name a new or an empty folder");
 }
 
+static int write_file(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
+    if (fd < 0)
+        return errno;
+    ssize_t written = write(fd, mark_text, sizeof mark_text - 1);
+    int error = written < 0 ? errno : written < (ssize_t)sizeof mark_text - 1 ? ENOSPC : 0;
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
 static bool write_mark(const struct backup *backup, struct err *err)
 {
     char path[PATH_BYTES];
     below(backup, mark_name, path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
-    if (fd < 0)
-        return disk_error(backup, "writing to it", err);
-    bool done = write(fd, mark_text, sizeof mark_text - 1) == sizeof mark_text - 1 && fsync(fd) == 0;
-    if (!done)
-        disk_error(backup, "writing to it", err);
-    close(fd);
-    return done && (sync_path(backup->dir) || disk_error(backup, "syncing it", err));
+    int error = write_file(path);
+    return error == 0 ? sync_folder(backup, ".", err) : folder_error(backup, error, "writing to it", err);
 }
 
 static bool remove_mark(const struct backup *backup, struct err *err)
 {
     char path[PATH_BYTES];
     below(backup, mark_name, path);
-    return (sync_path(backup->dir) && unlink(path) == 0 && sync_path(backup->dir)) ||
-           disk_error(backup, "finishing it", err);
+    if (!sync_folder(backup, ".", err))
+        return false;
+    return unlink(path) == 0 ? sync_folder(backup, ".", err)
+                             : folder_error(backup, errno, "finishing it", err);
 }
 
 static bool check_space(const struct backup *backup, struct err *err)
@@ -218,13 +213,22 @@ static bool copy_parts(struct backup *backup, uint64_t *seq, struct err *err)
     return true;
 }
 
-static bool make(struct backup *backup, uint64_t *seq, struct err *err)
+static bool fill_folder(struct backup *backup, uint64_t *seq, struct err *err)
 {
     if (!make_folder(backup, err) || !write_mark(backup, err))
         return false;
     if (check_space(backup, err) && copy_parts(backup, seq, err) && remove_mark(backup, err))
         return true;
     remove_parts(backup);
+    return false;
+}
+
+static bool make(struct backup *backup, uint64_t *seq, struct err *err)
+{
+    if (fill_folder(backup, seq, err))
+        return true;
+    if (err->code == ERR_STORE)
+        err->code = ERR_IO; /* the copy's: the daemon itself goes on */
     return false;
 }
 
