@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* Compared for equality at load; raised by any change in this file that an old node would not survive. */
-enum { FWSYNC_ABI = 1 };
+enum { FWSYNC_ABI = 2 };
 
 struct fwsync_text {
     const char *bytes;
@@ -49,7 +49,8 @@ struct fwsync_value {
 enum fwsync_scope { FWSYNC_CLIENT, FWSYNC_SHARED, FWSYNC_SERVER, FWSYNC_TELEMETRY };
 
 /* Message types with a relation of their own, as ThingsBoard names both (its TbMsgType and
- * TbMsgTypeSwitchNode). X(name on the wire, relation). A type not listed leaves by "Other". */
+ * TbMsgTypeSwitchNode). X(name on the wire, relation). A type not listed leaves by "Other". The last is
+ * fwsync's own: fwsync_timer_set(). */
 #define FWSYNC_MESSAGE_TYPES(X)                                                                        \
     X("POST_ATTRIBUTES_REQUEST", "Post attributes")                                                    \
     X("POST_TELEMETRY_REQUEST", "Post telemetry")                                                      \
@@ -91,7 +92,8 @@ enum fwsync_scope { FWSYNC_CLIENT, FWSYNC_SHARED, FWSYNC_SERVER, FWSYNC_TELEMETR
     X("RELATION_ADD_OR_UPDATE", "Relation Added or Updated")                                           \
     X("RELATION_DELETED", "Relation Deleted")                                                          \
     X("RELATIONS_DELETED", "All Relations Deleted")                                                    \
-    X("REST_API_REQUEST", "REST API request")
+    X("REST_API_REQUEST", "REST API request")                                                          \
+    X("DEADLINE_PASSED", "Deadline Passed")
 
 /* --- a node type ----------------------------------------------------------------------------------- */
 
@@ -164,6 +166,10 @@ struct fwsync_member {
 };
 bool fwsync_config_mapping(struct fwsync_config *config, const char *key, enum fwsync_need need,
                            const struct fwsync_member **members, size_t *count);
+/* A mapping of any of `words` (NULL-terminated) to times: 500ms, 30s, 15m, 2h, 1d, at most 3650d, or 0. Those
+ * that are there, in ms, at their word's position; the others stay as they were. */
+bool fwsync_config_durations(struct fwsync_config *config, const char *key, enum fwsync_need need,
+                             const char *const *words, int64_t *durations_ms);
 /* A result class: registers its name with the rule set; *class_index goes to fwsync_publish(). */
 bool fwsync_config_class(struct fwsync_config *config, const char *key, enum fwsync_need need,
                          int *class_index);
@@ -189,7 +195,10 @@ struct fwsync_text fwsync_message_device_type(const struct fwsync_message *messa
 struct fwsync_text fwsync_message_type(const struct fwsync_message *message);
 /* The type's position in FWSYNC_MESSAGE_TYPES, or the length of that list for any other type. */
 int fwsync_message_type_index(const struct fwsync_message *message);
+/* When it happened, as far as the producer says so; else when it was received. In ms since 1970. */
 int64_t fwsync_message_ts_ms(const struct fwsync_message *message);
+/* When it was received: this never goes back from one message to the next. */
+int64_t fwsync_message_received_ms(const struct fwsync_message *message);
 /* Has a save that this message passed changed anything stored? */
 bool fwsync_message_changed(const struct fwsync_message *message);
 
@@ -253,6 +262,11 @@ bool fwsync_attribute_delete(struct fwsync_message *message, enum fwsync_scope s
 /* fwsync_telemetry_put - a reading with a time of its own, 0..2^53 ms since 1970. */
 bool fwsync_telemetry_put(struct fwsync_message *message, struct fwsync_text key,
                           const struct fwsync_value *value, int64_t ts_ms);
+
+/* fwsync_timer_set - the originator's one timer, in place of what it was set to before: at due_ms (at most 2^53,
+ * on the clock of fwsync_message_received_ms) or up to a second or 1/64 of the way later, a message
+ * DEADLINE_PASSED with empty data starts in the root chain. 0, or less: no timer. */
+void fwsync_timer_set(struct fwsync_message *message, int64_t due_ms);
 
 /* fwsync_publish - the message as it is now leaves as a result of that class. */
 void fwsync_publish(struct fwsync_message *message, int class_index);

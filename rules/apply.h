@@ -20,6 +20,8 @@ struct device_access {
     bool (*put)(void *device, enum scope scope, struct text key, const struct value *value,
                 int64_t ts_ms, uint64_t seq, bool *changed, struct err *err);
     bool (*remove)(void *device, enum scope scope, struct text key, bool *existed, struct err *err);
+    /* as device_timer_set in store/state.h */
+    void (*timer_set)(void *device, int64_t due_ms, int64_t now_ms);
 };
 
 /* One message as it stands when it is published; borrowed during the call. */

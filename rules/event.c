@@ -11,6 +11,8 @@ static const char *const type_names[] = {
 };
 enum { TYPE_COUNT = sizeof type_names / sizeof type_names[0] };
 
+static const char deadline_passed[] = "DEADLINE_PASSED";
+
 /* The engine itself treats these three apart from the others. */
 enum event_kind { KIND_REPORT, KIND_WRITE, KIND_OTHER };
 
@@ -181,6 +183,9 @@ static bool check_whole(const struct event *event, bool has_data, struct err *er
     if (event->type.bytes == NULL)
         return err_set(err, ERR_BAD_EVENT,
                        "the field 'type' is missing, e.g. \"POST_ATTRIBUTES_REQUEST\"");
+    if (text_is(event->type, deadline_passed))
+        return err_set(err, ERR_BAD_EVENT, "type: %s is the engine's own, made when a deadline of the rules "
+                                           "has passed", deadline_passed);
     enum event_kind kind = event_kind(event->type);
     if (kind != KIND_OTHER && !has_data)
         return err_set(err, ERR_BAD_EVENT, "the field 'data' is missing, which " TEXT_FMT " needs",
@@ -217,4 +222,10 @@ bool event_parse(struct text text, struct arena *scratch, struct arena *arena, s
     read.type_index = type_position(read.type);
     *event = read;
     return true;
+}
+
+void event_deadline_passed(struct text device, struct event *event)
+{
+    struct text type = text_of(deadline_passed);
+    *event = (struct event){.device = device, .type = type, .type_index = type_position(type)};
 }

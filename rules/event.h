@@ -1,7 +1,9 @@
 /* event.h - one line of the events door, checked.
  *
  * The same function reads an event when it arrives and when the journal is replayed, so both see the
- * same thing. Everything a producer can get wrong is found here; nobody re-checks it later. */
+ * same thing. Everything a producer can get wrong is found here; nobody re-checks it later.
+ *
+ * One type of event, DEADLINE_PASSED, is made by the engine and taken from nobody else. */
 #ifndef RULES_EVENT_H
 #define RULES_EVENT_H
 
@@ -30,5 +32,8 @@ struct event {
  *          and what came, and for an unknown field the nearest right one. */
 bool event_parse(struct text text, struct arena *scratch, struct arena *arena, struct event *event,
                  struct err *err);
+
+/* event_deadline_passed - the engine's own event for a device whose timer is due. `device` is borrowed. */
+void event_deadline_passed(struct text device, struct event *event);
 
 #endif

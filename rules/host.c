@@ -56,6 +56,11 @@ int64_t fwsync_message_ts_ms(const struct fwsync_message *message)
     return message->run->ts_ms;
 }
 
+int64_t fwsync_message_received_ms(const struct fwsync_message *message)
+{
+    return message->run->input->received_ms;
+}
+
 bool fwsync_message_changed(const struct fwsync_message *message)
 {
     return message->changed;
@@ -306,6 +311,15 @@ bool fwsync_attribute_delete(struct fwsync_message *message, enum fwsync_scope s
     if (scope != FWSYNC_TELEMETRY)
         input->sink->attribute(input->sink->context, (enum scope)scope, text_in(key), NULL);
     return true;
+}
+
+void fwsync_timer_set(struct fwsync_message *message, int64_t due_ms)
+{
+    const struct apply_input *input = message->run->input;
+    if (message->run->store_failed)
+        return;
+    due_ms = due_ms < 0 ? 0 : due_ms > JSON_INTEGER_MAX ? JSON_INTEGER_MAX : due_ms;
+    input->access->timer_set(input->device, due_ms, input->received_ms);
 }
 
 /* --- on and out ------------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ enum {
     BUNDLE_ARENA_BYTES = 256 * 1024, /* of rules or records read back */
     REPLAY_RECORDS = 1000, /* read at once */
     HEARTBEAT_MS = 1000,
+    TICK_RETRY_MS = 1000,    /* for one that found the disk full */
     CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
 };
 
@@ -37,6 +38,8 @@ struct applier {
     int64_t checkpoint_at_ms;    /* monotonic; when the next is due */
     int64_t checkpoint_start_ms; /* of the running one, or the last */
     int64_t heartbeat_at_ms;
+    int64_t tick_retry_at_ms; /* monotonic; not before */
+    bool tick_under_way;
     bool stopped;
 };
 
@@ -230,7 +233,7 @@ static bool replay_record(struct applier *applier, const struct journal_record *
         return true;
     }
     case JOURNAL_TICK:
-        break;
+        return step_tick(&applier->step, record->seq, record->received_ms, err);
     }
     return err_set(err, ERR_DAMAGED, "journal record %" PRIu64 " is of a kind that this version "
                                      "doesn't know; run a newer fwsyncd", record->seq);
@@ -325,6 +328,46 @@ static void change_rules(struct applier *applier, struct rules_change *change)
     queue_push(applier->partition->door_queue, &change->work);
 }
 
+/* When to ask for a tick, on the monotonic clock; INT64_MAX: not as things are. */
+static int64_t tick_at_ms(const struct applier *applier)
+{
+    int64_t next_ms = state_timer_next(applier->step.state);
+    if (applier->tick_under_way || next_ms == INT64_MAX)
+        return INT64_MAX;
+    int64_t at_ms = now_ms() + next_ms - clock_wall_ms();
+    return at_ms > applier->tick_retry_at_ms ? at_ms : applier->tick_retry_at_ms;
+}
+
+/* Time has to go through the journal like anything else that the rules see. Only where it changes something: an
+ * idle daemon writes nothing. */
+static void tick_if_due(struct applier *applier)
+{
+    struct partition *partition = applier->partition;
+    if (tick_at_ms(applier) > now_ms())
+        return;
+    if (atomic_load(&partition->stats->disk_full)) {
+        applier->tick_retry_at_ms = now_ms() + TICK_RETRY_MS;
+        return;
+    }
+    applier->tick_under_way = true;
+    partition->tick = (struct tick){.work.kind = WORK_TICK};
+    queue_push(partition->commit_queue, &partition->tick.work);
+}
+
+static bool take_tick(struct applier *applier, const struct tick *tick, struct err *err)
+{
+    applier->tick_under_way = false;
+    if (tick->seq == 0) {
+        applier->tick_retry_at_ms = now_ms() + TICK_RETRY_MS;
+        return true;
+    }
+    if (!step_tick(&applier->step, tick->seq, tick->received_ms, err))
+        return false;
+    stats_add(&applier->partition->stats->ticks, 1);
+    pass_results(applier);
+    return true;
+}
+
 static bool answer(struct applier *applier, struct query *query, struct err *err)
 {
     struct query_context context = {
@@ -365,6 +408,8 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
     case WORK_RULES:
         change_rules(applier, (struct rules_change *)work);
         return true;
+    case WORK_TICK:
+        return take_tick(applier, (const struct tick *)work, err);
     case WORK_STOP: {
         applier->stopped = true;
         bool done = last_checkpoint(applier, err);
@@ -395,6 +440,8 @@ static int next_wait_ms(const struct applier *applier)
     if (state_applied_seq(applier->step.state) != state_checkpoint_seq(applier->step.state) &&
         !state_checkpoint_running(applier->step.state) && applier->checkpoint_at_ms < at)
         at = applier->checkpoint_at_ms;
+    if (tick_at_ms(applier) < at)
+        at = tick_at_ms(applier);
     int64_t wait = at - now_ms() + 1;
     if (state_checkpoint_running(applier->step.state) && wait > CHECKPOINT_LOOK_MS)
         wait = CHECKPOINT_LOOK_MS;
@@ -416,6 +463,7 @@ static void serve(struct applier *applier)
         if (!going || applier->stopped)
             break; /* WORK_STOP is the last that the door gets */
         going = checkpoint_if_due(applier, &err);
+        tick_if_due(applier);
         heartbeat_if_due(applier);
     }
     if (!going)

@@ -142,6 +142,13 @@ static bool append_rules(struct committer *committer, struct rules_change *chang
                           ruleset_bundle(change->ruleset), &change->seq, err);
 }
 
+static bool append_tick(struct committer *committer, struct tick *tick, struct err *err)
+{
+    tick->received_ms = journal_time(committer, clock_wall_ms());
+    return journal_append(committer->partition->journal, JOURNAL_TICK, tick->received_ms, TEXT("{}"),
+                          &tick->seq, err);
+}
+
 static bool trim(struct committer *committer, size_t *trimmed, struct err *err)
 {
     struct partition *partition = committer->partition;
@@ -164,6 +171,8 @@ static bool append_work(struct committer *committer, struct work *work, struct e
         return append_batch(committer, (struct batch *)work, err);
     case WORK_RULES:
         return append_rules(committer, (struct rules_change *)work, err);
+    case WORK_TICK:
+        return append_tick(committer, (struct tick *)work, err);
     case WORK_STOP:
         return true;
     case WORK_ACKS:
@@ -224,6 +233,8 @@ static bool group_undo(struct committer *committer, const char *why, struct err 
             batch_undo(committer, (struct batch *)work, why);
         else if (work->kind == WORK_RULES)
             ((struct rules_change *)work)->seq = 0; /* what append_rules gave it */
+        else if (work->kind == WORK_TICK)
+            ((struct tick *)work)->seq = 0;
     }
     journal_abort(committer->partition->journal);
     return true;

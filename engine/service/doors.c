@@ -417,6 +417,8 @@ static void finish(struct doors *doors, struct work *work)
         doors->rules_active = true;
         free(work);
         return;
+    case WORK_TICK:
+        break;
     }
     abort();
 }

@@ -53,6 +53,8 @@ static const struct row {
      "Committed records that aren't applied yet."},
     {"journal", "applyLagMs", "apply_lag_seconds", MILLISECONDS, AT(apply_lag_ms),
      "From an event's receipt until it was applied, in the last batch."},
+    {"journal", "ticks", "ticks_total", COUNTER, AT(ticks),
+     "Records of passing time, applied: the deadlines of up to 1,000 devices each."},
     {"journal", "bytes", "journal_bytes", GAUGE, AT(journal_bytes), "Size of the journal."},
     {"journal", "commits", "journal_commits_total", COUNTER, AT(commits), "Commits of the journal."},
     {"journal", "trimmed", "journal_trimmed_total", COUNTER, AT(trimmed), "Old records deleted."},
@@ -122,6 +124,7 @@ static void take_journal(struct partition *partition, const struct state *state,
     figures->journal_seq = atomic_load(&partition->journal_seq);
     figures->journal_lag = figures->journal_seq - state_applied_seq(state);
     figures->apply_lag_ms = stats_get(&stats->apply_lag_ms);
+    figures->ticks = stats_get(&stats->ticks);
     figures->journal_bytes = journal_bytes(partition->journal);
     figures->commits = stats_get(&stats->commits);
     figures->trimmed = stats_get(&stats->trimmed);

@@ -19,6 +19,7 @@ static bool below(char path[PATH_BYTES], const char *folder, const char *name, s
 static void close_stores(struct partition *partition)
 {
     applier_finish(partition->applier);
+    queue_take(partition->commit_queue, 0); /* a tick that was asked for when the committer had stopped */
     journal_close(partition->journal);
     queue_destroy(partition->apply_queue);
     queue_destroy(partition->commit_queue);

@@ -18,6 +18,14 @@
 #include "rules/ruleset.h"
 #include "store/journal.h"
 
+/* Passing time on its way: asked for by the applier when a timer is due, journaled by the committer, applied
+ * as any other record. */
+struct tick {
+    struct work work;
+    uint64_t seq; /* 0: there was no space for it */
+    int64_t received_ms;
+};
+
 struct partition {
     /* borrowed for the partition's life */
     const struct settings *settings;
@@ -35,6 +43,7 @@ struct partition {
     atomic_uint_fast64_t journal_seq;    /* last committed */
     sem_t may_trim; /* 1; whoever trims the journal, or copies it and wants nothing trimmed, takes it */
     pthread_t committer_thread;
+    struct tick tick; /* at most one is under way */
 };
 
 /* A new rule set on its way: journaled by the committer, made active by the applier. */

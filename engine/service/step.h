@@ -13,6 +13,7 @@ struct step {
     struct publisher *publisher;
     struct ruleset *ruleset; /* NULL until the first is active: then no event may come */
     struct arena arena;      /* of the event under way */
+    struct arena names;      /* of the devices of the tick under way */
 };
 
 void step_init(struct step *step);
@@ -25,5 +26,9 @@ void step_fini(struct step *step);
  * Errors       of the state; then nothing more may be applied, and no checkpoint may follow. */
 bool step_event(struct step *step, const struct event *event, struct text line, uint64_t seq,
                 int64_t received_ms, unsigned *dead_letters, struct err *err);
+
+/* step_tick - time has passed: of the devices whose timers are due by received_ms, take the first 1,000, and
+ * send each a DEADLINE_PASSED through the rules. All of it is of the tick's seq. Errors as step_event. */
+bool step_tick(struct step *step, uint64_t seq, int64_t received_ms, struct err *err);
 
 #endif

@@ -17,6 +17,7 @@ enum work_kind {
     WORK_ACKS,    /* struct acks: committer -> door */
     WORK_QUERY,   /* struct query: door -> applier, answered -> door */
     WORK_RULES,   /* struct rules_change: door -> committer -> applier -> door */
+    WORK_TICK,    /* struct tick: applier -> committer -> applier */
     WORK_RESULTS, /* struct results: applier -> door */
     WORK_STOP,    /* nothing more: door -> committer -> applier -> door */
     WORK_FAILED,  /* struct failure: any thread -> door */

@@ -27,6 +27,7 @@ struct model {
         int64_t ts_ms;
     } attributes[MODEL_ATTRIBUTE_COUNT_MAX];
     size_t count;
+    int64_t due_ms;             /* the timer; 0: none */
     unsigned put_count;         /* all calls, equal values too */
     enum err_code put_error;    /* what the next puts fail with, or ERR_NONE */
     const char *put_error_key;  /* only for this key, if not NULL */
@@ -132,7 +133,13 @@ static inline bool model_remove(void *device, enum scope scope, struct text key,
     return true;
 }
 
-static const struct device_access model_access = {model_get, model_put, model_remove};
+static inline void model_timer_set(void *device, int64_t due_ms, int64_t now_ms)
+{
+    assert_true(due_ms >= 0 && now_ms > 0);
+    ((struct model *)device)->due_ms = due_ms;
+}
+
+static const struct device_access model_access = {model_get, model_put, model_remove, model_timer_set};
 
 /* --- the sink --------------------------------------------------------------------------------------- */
 
@@ -231,24 +238,19 @@ static inline struct ruleset *rules_shipped(void)
     return ruleset;
 }
 
-/* Applies one event, given as JSON, at 1000 ms with seq 7. Returns apply_event's answer; the lines are in
- * model->happenings. */
-static inline bool model_apply(struct model *model, const struct ruleset *ruleset, const char *json,
-                               unsigned *dead_letter_count, struct err *err)
+/* Applies one event with seq 7. Returns apply_event's answer; the lines are in model->happenings. */
+static inline bool model_apply_event(struct model *model, const struct ruleset *ruleset,
+                                     const struct event *event, int64_t received_ms,
+                                     unsigned *dead_letter_count, struct err *err)
 {
-    struct arena scratch, arena;
-    arena_init(&scratch, 64 * 1024);
+    struct arena arena;
     arena_init(&arena, 64 * 1024);
-    struct event event;
-    struct err parse_err;
-    if (!event_parse(text_of(json), &scratch, &arena, &event, &parse_err))
-        fail_msg("%s: %s", json, parse_err.text);
     struct sink sink = {model, model_attribute, model_publish, model_dead_letter, model_log};
     struct apply_input input = {
-        .event = &event,
+        .event = event,
         .seq = 7,
-        .received_ms = 1000,
-        .device_type = event.device_type.bytes == NULL ? TEXT("default") : event.device_type,
+        .received_ms = received_ms,
+        .device_type = event->device_type.bytes == NULL ? TEXT("default") : event->device_type,
         .device = model,
         .access = &model_access,
         .sink = &sink,
@@ -258,19 +260,62 @@ static inline bool model_apply(struct model *model, const struct ruleset *rulese
     bool done = apply_event(ruleset, &input, dead_letter_count, err);
     buf_byte(&model->happenings, '\0');
     model->happenings.len--;
+    arena_fini(&arena);
+    return done;
+}
+
+/* The same of an event given as JSON. */
+static inline bool model_apply_at(struct model *model, const struct ruleset *ruleset, const char *json,
+                                  int64_t received_ms, unsigned *dead_letter_count, struct err *err)
+{
+    struct arena scratch, arena;
+    arena_init(&scratch, 64 * 1024);
+    arena_init(&arena, 64 * 1024);
+    struct event event;
+    struct err parse_err;
+    if (!event_parse(text_of(json), &scratch, &arena, &event, &parse_err))
+        fail_msg("%s: %s", json, parse_err.text);
+    bool done = model_apply_event(model, ruleset, &event, received_ms, dead_letter_count, err);
     arena_fini(&scratch);
     arena_fini(&arena);
     return done;
 }
 
+/* At 1000 ms. */
+static inline bool model_apply(struct model *model, const struct ruleset *ruleset, const char *json,
+                               unsigned *dead_letter_count, struct err *err)
+{
+    return model_apply_at(model, ruleset, json, 1000, dead_letter_count, err);
+}
+
 /* The lines of an event that must not stop the fold; valid until the next. */
-static inline const char *model_run(struct model *model, const struct ruleset *ruleset,
-                                    const char *json)
+static inline const char *model_run_at(struct model *model, const struct ruleset *ruleset,
+                                       const char *json, int64_t received_ms)
 {
     unsigned dead_letter_count = 0;
     struct err err;
-    if (!model_apply(model, ruleset, json, &dead_letter_count, &err))
+    if (!model_apply_at(model, ruleset, json, received_ms, &dead_letter_count, &err))
         fail_msg("%s: %s", json, err.text);
+    return model->happenings.bytes;
+}
+
+static inline const char *model_run(struct model *model, const struct ruleset *ruleset,
+                                    const char *json)
+{
+    return model_run_at(model, ruleset, json, 1000);
+}
+
+/* The same of device E's deadline that has passed: its timer is cleared before, as the store does it. */
+static inline const char *model_deadline_passed(struct model *model, const struct ruleset *ruleset,
+                                                int64_t received_ms)
+{
+    unsigned dead_letter_count = 0;
+    struct event event;
+    struct err err;
+    event_deadline_passed(TEXT("E"), &event);
+    model->due_ms = 0;
+    if (!model_apply_event(model, ruleset, &event, received_ms, &dead_letter_count, &err))
+        fail_msg("DEADLINE_PASSED: %s", err.text);
     return model->happenings.bytes;
 }
 

@@ -104,7 +104,7 @@ static void test_type_index_is_the_position_in_the_list(void **state)
     } rows[] = {
         {"POST_ATTRIBUTES_REQUEST", 0},
         {"POST_TELEMETRY_REQUEST", 1},
-        {"REST_API_REQUEST", MESSAGE_TYPE_COUNT - 1},
+        {"REST_API_REQUEST", MESSAGE_TYPE_COUNT - 2}, /* the last is the engine's own */
         {"post_attributes_request", MESSAGE_TYPE_COUNT},
         {"MINE", MESSAGE_TYPE_COUNT},
     };
@@ -164,6 +164,8 @@ static void test_refusals_say_what_is_wrong(void **state)
          "SERVER_SCOPE"},
         {"{'device':'E','type':'POST_ATTRIBUTES_REQUEST','data':{},'scope':'CLIENT_SCOPE'}",
          ERR_BAD_EVENT, "the field 'scope' is for ATTRIBUTES_UPDATED only"},
+        {"{'device':'E','type':'DEADLINE_PASSED','data':{}}", ERR_BAD_EVENT,
+         "type: DEADLINE_PASSED is the engine's own, made when a deadline of the rules has passed"},
         {"{'device':'E','type':'X','ts':-1}", ERR_BAD_EVENT, "ts: expected 0 or more, got -1"},
         {"{'device':'E','type':'X','ts':1.5}", ERR_BAD_EVENT,
          "ts: expected a whole number, got 1.5"},
