@@ -277,6 +277,72 @@ bool fwsync_config_mapping(struct fwsync_config *config, const char *key, enum f
     return true;
 }
 
+/* --- times ------------------------------------------------------------------------------------------- */
+
+#define DURATION_MS_MAX (INT64_C(3650) * 24 * 3600 * 1000)
+
+static bool parse_duration(struct text text, int64_t *duration_ms)
+{
+    static const struct {
+        const char *name;
+        int64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    int64_t number = 0;
+    size_t i = 0;
+    for (; i < text.len && text.bytes[i] >= '0' && text.bytes[i] <= '9' && number <= DURATION_MS_MAX; i++)
+        number = number * 10 + (text.bytes[i] - '0');
+    struct text unit = {text.bytes + i, text.len - i};
+    *duration_ms = 0;
+    if (i > 0 && unit.len == 0 && number == 0)
+        return true;
+    for (size_t u = 0; i > 0 && u < sizeof units / sizeof units[0]; u++)
+        if (text_is(unit, units[u].name)) {
+            *duration_ms = number * units[u].ms;
+            return number <= DURATION_MS_MAX / units[u].ms;
+        }
+    return false;
+}
+
+static bool read_duration(struct fwsync_config *config, const char *key, const struct yaml_node *yaml,
+                          const char *const *words, int64_t *durations_ms)
+{
+    size_t count = 0, found = SIZE_MAX;
+    for (; words[count] != NULL; count++)
+        if (text_is(yaml->key, words[count]))
+            found = count;
+    if (found == SIZE_MAX) {
+        char what[64];
+        snprintf(what, sizeof what, "member of %s", key);
+        problem_unknown(config->problems, yaml->key_place, what, yaml->key, words, count);
+        return false;
+    }
+    if (yaml->kind == YAML_SCALAR && parse_duration(yaml->scalar, &durations_ms[found]))
+        return true;
+    problem_add(config->problems, yaml->place,
+                "%s.%s: expected a time such as 500ms, 30s, 15m, 2h or 1d, at most 3650d, or 0 for none; "
+                "got %s%.*s",
+                key, words[found], is_text(yaml) ? "" : yaml->kind == YAML_SCALAR ? "nothing" : yaml_kind_name(yaml),
+                is_text(yaml) ? (int)yaml->scalar.len : 0, is_text(yaml) ? yaml->scalar.bytes : "");
+    return false;
+}
+
+bool fwsync_config_durations(struct fwsync_config *config, const char *key, enum fwsync_need need,
+                             const char *const *words, int64_t *durations_ms)
+{
+    const struct yaml_node *yaml = setting(config, key, need);
+    if (yaml == NULL)
+        return false;
+    if (yaml->kind != YAML_MAPPING) {
+        problem_add(config->problems, yaml->place, "%s: expected a mapping, word: time; got %s", key,
+                    is_text(yaml) ? "a text" : yaml->kind == YAML_SCALAR ? "nothing" : "a list");
+        return false;
+    }
+    bool right = true;
+    for (const struct yaml_node *item = yaml->first; item != NULL; item = item->next)
+        right &= read_duration(config, key, item, words, durations_ms);
+    return right;
+}
+
 /* --- classes and chains ----------------------------------------------------------------------------- */
 
 static bool class_name_fits(struct text name)

@@ -9,6 +9,7 @@ extern const struct fwsync_node_type node_copy_keys;
 extern const struct fwsync_node_type node_delete_attributes;
 extern const struct fwsync_node_type node_delete_keys;
 extern const struct fwsync_node_type node_fetch_attributes;
+extern const struct fwsync_node_type node_firmware_verdict;
 extern const struct fwsync_node_type node_log;
 extern const struct fwsync_node_type node_message_type_filter;
 extern const struct fwsync_node_type node_message_type_switch;
@@ -27,6 +28,7 @@ static const struct fwsync_node_type *const builtin_types[] = {
     &node_delete_attributes,
     &node_delete_keys,
     &node_fetch_attributes,
+    &node_firmware_verdict,
     &node_log,
     &node_message_type_filter,
     &node_message_type_switch,

@@ -44,9 +44,9 @@ static void expect_rows(const struct row *rows, size_t row_count)
 #define EXPECT_ROWS(rows) expect_rows(rows, sizeof rows / sizeof rows[0])
 
 #define ALL_TYPES                                                                                      \
-    "check-fields, compare, copy-keys, delete-attributes, delete-keys, fetch-attributes, log, "        \
-    "message-type-filter, message-type-switch, publish, rename-keys, rule-chain, save-attributes, "    \
-    "save-telemetry, set"
+    "check-fields, compare, copy-keys, delete-attributes, delete-keys, fetch-attributes, "              \
+    "firmware-verdict, log, message-type-filter, message-type-switch, publish, rename-keys, "          \
+    "rule-chain, save-attributes, save-telemetry, set"
 
 #define LEAF(name) "chain: " name "\nfirst: l\nnodes: {l: {type: log}}\n"
 
@@ -120,7 +120,7 @@ static void test_unknown_words_come_with_the_nearest(void **state)
          "attributes'? Expected one of: Post attributes, Post telemetry, RPC Request from Device, RPC "
          "Request to Device, Activity Event, Inactivity Event, Connect Event, Disconnect Event, Entity "
          "Created, Entity Updated, Entity Deleted, Entity Assigned, Entity Unassigned, Attributes Updated, "
-         "Attributes Deleted, Alarm, ... (43 in all)\n"},
+         "Attributes Deleted, Alarm, ... (44 in all)\n"},
     };
     EXPECT_ROWS(rows);
 }
