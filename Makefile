@@ -222,12 +222,13 @@ INCLUDE := $(DESTDIR)$(PREFIX)/include/fwsync
 PC      := $(DESTDIR)$(PREFIX)/lib/pkgconfig/fwsync.pc
 DOC     := $(DESTDIR)$(PREFIX)/share/doc/fwsync
 SHARE   := $(DESTDIR)$(PREFIX)/share/fwsync
+BASH    := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 MAN     := $(DESTDIR)$(PREFIX)/share/man
 PAGES   := $(wildcard docs/man/*.[1-8])
 
 install: all
 	install -d $(BIN) $(INCLUDE) $(dir $(PC)) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/rules/chains \
-	    $(SHARE)/rules
+	    $(SHARE)/rules $(BASH)
 	install -m 755 $B/fwsyncd $B/fwsync $(BIN)
 	install -m 644 plugins/fwsync_plugin.h $(INCLUDE)
 	install -m 644 README.md CHANGELOG.md SECURITY.md LICENSE $(DOC)
@@ -236,13 +237,14 @@ install: all
 	install -m 644 docs/demo/fleet.ndjson $(DOC)/docs/demo
 	install -m 644 $(wildcard rules/chains/*.yaml) $(DOC)/rules/chains
 	install -m 644 $(wildcard rules/chains/*.yaml) $(SHARE)/rules
+	$B/fwsync completion bash >$(BASH)/fwsync
 	for page in $(PAGES); do install -D -m 644 -t $(MAN)/man$${page##*.} $$page || exit; done
 	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include/fwsync' '' 'Name: fwsync' \
 	    'Description: Firmware sync daemon; this is what a rule node plugin needs' \
 	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' >$(PC)
 
 uninstall:
-	rm -f $(BIN)/fwsyncd $(BIN)/fwsync $(PC) \
+	rm -f $(BIN)/fwsyncd $(BIN)/fwsync $(PC) $(BASH)/fwsync \
 	    $(foreach page,$(PAGES),$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 	rm -rf $(INCLUDE) $(DOC) $(SHARE)
 

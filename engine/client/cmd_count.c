@@ -1,112 +1,134 @@
-/* cmd_count.c - `fwsync count`: how many devices, and how many by an attribute's value. */
+/* cmd_count.c - `fwsync count`: how many devices, and how many by an attribute's value; now, or at a time. */
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "engine/base/limits.h"
+#include "engine/base/clock.h"
 #include "engine/client/command.h"
 #include "engine/client/compose.h"
-#include "engine/client/interrupt.h"
 #include "engine/client/repeat.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
+#include "engine/client/tally.h"
 #include "engine/client/verdict.h"
+#include "engine/client/when.h"
+
+enum { OPT_AT = 1 };
+
+static const struct option_spec specs[] = {
+    {OPT_AT, "at", "TIME", "as it was: 1h (ago), 2026-11-21T06:13:00, ..."},
+};
 
 static const struct table_column columns[] = {{NULL, false}, {NULL, true}};
 
-static void add_count(struct table *table, struct text what, int64_t count, enum screen_style style)
+struct wish {
+    const char *attribute; /* NULL: by sync state */
+    const char *value;     /* NULL: all */
+    const char *at;        /* as typed; NULL: now */
+};
+
+struct counting {
+    struct session session;
+    const struct wish *wish;
+    int64_t at_ms; /* or TALLY_NOW */
+    struct table *table;
+};
+
+static void add_count(struct counting *counting, struct text what, int64_t count, enum screen_style style)
 {
-    table_cell(table, what, style);
-    table_cell_count(table, count);
+    table_cell(counting->table, what, style);
+    table_cell_count(counting->table, count);
+}
+
+/* Pages of a time are differences: with --json the sums are printed instead. */
+static void print_json(const struct counting *counting, struct text index, const struct tally *tally)
+{
+    for (size_t i = 0; i < tally->row_count; i++)
+        printf("{\"at\":%" PRId64 ",\"index\":\"" TEXT_FMT "\",\"value\":" TEXT_FMT ",\"count\":%" PRId64 "}\n",
+               counting->at_ms, TEXT_ARG(index), TEXT_ARG(tally->rows[i].json), tally->rows[i].count);
 }
 
 /* --- count ------------------------------------------------------------------------------------------ */
 
-/* `values` as counted by the index fwStateIsSynced: true, false, and whatever else was written there. */
-static void add_sync_split(struct session *session, struct table *table)
+/* By the index fwStateIsSynced: true, false, and whatever else was written there, or nothing. */
+static void add_sync_split(struct counting *counting, const struct tally *tally, int64_t device_count)
 {
-    int64_t synced = 0, unsynced = 0, other = field_integer(&session->answer, "devices");
-    struct value *items;
-    size_t item_count = field_array(session, &session->answer, "values", &items);
-    for (size_t i = 0; i < item_count; i++) {
-        struct fields item = value_object(session, &items[i]);
-        const struct value *value = fields_get(&item, TEXT("value"));
-        int64_t count = field_integer(&item, "count");
-        if (value == NULL || value->kind != VALUE_BOOLEAN)
-            continue;
-        *(value->boolean ? &synced : &unsynced) += count;
-        other -= count;
-    }
-    add_count(table, TEXT("synced"), synced, STYLE_GOOD);
-    add_count(table, TEXT("not synced"), unsynced, unsynced > 0 ? STYLE_BAD : STYLE_PLAIN);
-    add_count(table, TEXT("unknown"), other, STYLE_PLAIN);
+    struct value yes = value_boolean(true), no = value_boolean(false);
+    int64_t synced = tally_count(tally, &yes), unsynced = tally_count(tally, &no);
+    add_count(counting, TEXT("synced"), synced, STYLE_GOOD);
+    add_count(counting, TEXT("not synced"), unsynced, unsynced > 0 ? STYLE_BAD : STYLE_PLAIN);
+    add_count(counting, TEXT("unknown"), device_count - synced - unsynced, STYLE_PLAIN);
 }
 
 /* By the index fwSyncState: what isn't plainly synced, from good to bad. */
-static void add_states(struct session *session, struct table *table)
+static void add_states(struct counting *counting, const struct tally *tally)
 {
-    struct value *items;
-    size_t item_count = field_array(session, &session->answer, "values", &items);
-    int64_t counts[VERDICT_STATE_COUNT] = {0};
-    for (size_t i = 0; i < item_count; i++) {
-        struct fields item = value_object(session, &items[i]);
-        for (size_t state = 0; state < VERDICT_STATE_COUNT; state++)
-            if (text_is(field_text(&item, "value"), verdict_states[state]))
-                counts[state] = field_integer(&item, "count");
-    }
     for (size_t state = 1; state < VERDICT_STATE_COUNT; state++) {
         struct text name = text_of(verdict_states[state]);
-        if (counts[state] > 0)
-            add_count(table, name, counts[state], verdict_style(name));
+        struct value value = value_string(name);
+        int64_t count = tally_count(tally, &value);
+        if (count > 0)
+            add_count(counting, name, count, verdict_style(name));
     }
 }
 
-/* Ask for an index that may not be there, and hand its values to `add`. */
-static bool count_split(struct session *session, struct table *table, const char *index,
-                        void (*add)(struct session *session, struct table *table))
+/* An index that may not be there. */
+static bool ask_split(struct counting *counting, const char *index, struct tally *tally, bool *indexed)
 {
-    bool indexed = false;
-    json_member_text(session_question(session, "count"), "index", text_of(index));
-    bool answered = session_try(session, &indexed);
-    if (indexed && session->setup->json)
-        session_print_raw(session);
-    else if (indexed)
-        add(session, table);
+    bool answered =
+        tally_ask(tally, &counting->session, text_of(index), counting->at_ms, indexed);
+    if (*indexed && counting->session.setup->json && counting->at_ms != TALLY_NOW)
+        print_json(counting, text_of(index), tally);
     return answered;
 }
 
-static bool count_fleet(struct session *session)
+/* How many there are now; of another time the sum over an index says it. */
+static bool count_now(struct session *session, int64_t *device_count)
 {
     session_question(session, "count");
     if (!session_ask(session))
         return false;
     if (session->setup->json)
         session_print_raw(session);
-    struct table *table = table_create(columns, 2, &session->setup->screen);
-    add_count(table, TEXT("devices"), field_integer(&session->answer, "devices"), STYLE_HEAD);
-    bool answered = count_split(session, table, "server.fwStateIsSynced", add_sync_split) &&
-                    count_split(session, table, "server.fwSyncState", add_states);
-    if (!session->setup->json)
-        table_print(table, stdout);
-    table_destroy(table);
+    *device_count = field_integer(&session->answer, "devices");
+    return true;
+}
+
+static bool count_fleet(struct counting *counting)
+{
+    struct session *session = &counting->session;
+    struct tally synced, states;
+    bool has_synced = false, has_states = false, now = counting->at_ms == TALLY_NOW;
+    int64_t device_count = 0;
+    tally_init(&synced);
+    tally_init(&states);
+    bool answered = (!now || count_now(session, &device_count)) &&
+                    ask_split(counting, "server.fwStateIsSynced", &synced, &has_synced);
+    if (answered && !now && !has_synced)
+        answered = session_complain(session);
+    answered = answered && ask_split(counting, "server.fwSyncState", &states, &has_states);
+    if (answered && !session->setup->json) {
+        device_count = now ? device_count : tally_total(&synced);
+        add_count(counting, TEXT("devices"), device_count, STYLE_HEAD);
+        if (has_synced)
+            add_sync_split(counting, &synced, device_count);
+        if (has_states)
+            add_states(counting, &states);
+        table_print(counting->table, stdout);
+    }
+    tally_fini(&synced);
+    tally_fini(&states);
     return answered;
 }
 
 /* --- count ATTRIBUTE -------------------------------------------------------------------------------- */
 
-/* Ask for one page. *ok false: there is no such index, say. */
-static bool ask_count(struct session *session, struct text index, const struct value *value,
-                      struct text cursor, bool *ok)
+/* How many devices have one value now. *ok false: there is no such index, say. */
+static bool ask_value(struct session *session, struct text index, const struct value *value, bool *ok)
 {
     struct buf *question = session_question(session, "count");
     json_member_text(question, "index", index);
-    if (value != NULL) {
-        json_key(question, "value");
-        json_value(question, value);
-    } else {
-        json_member_integer(question, "limit", LIST_COUNT_MAX);
-    }
-    if (cursor.len > 0)
-        json_member_raw(question, "cursor", cursor);
+    json_key(question, "value");
+    json_value(question, value);
     return session_try(session, ok);
 }
 
@@ -121,7 +143,7 @@ static bool find_index(struct session *session, const char *name, struct buf *in
         bool ok;
         buf_clear(index);
         buf_printf(index, "%s%s", prefixes[i], name);
-        if (!ask_count(session, buf_text(index), &probe, TEXT(""), &ok))
+        if (!ask_value(session, buf_text(index), &probe, &ok))
             return false;
         if (ok)
             return true;
@@ -129,115 +151,176 @@ static bool find_index(struct session *session, const char *name, struct buf *in
     return session_complain(session);
 }
 
-static void add_value_row(struct session *session, struct table *table, const struct value *value,
-                          int64_t count)
+static void add_value_row(struct counting *counting, const struct value *value, int64_t count)
 {
-    add_count(table, screen_value(&session->setup->screen, value, &session->arena), count,
-              STYLE_PLAIN);
+    struct session *session = &counting->session;
+    add_count(counting, screen_value(&session->setup->screen, value, &session->arena), count, STYLE_PLAIN);
 }
 
-static bool count_values(struct session *session, struct text index)
+/* Rows in the order of the values' JSON; devices without a value aren't one. */
+static void add_tally(struct counting *counting, const struct tally *tally)
 {
-    struct table *table = table_create(columns, 2, &session->setup->screen);
-    struct buf cursor = {.bytes = NULL};
-    bool ok;
-    while ((ok = false, ask_count(session, index, NULL, buf_text(&cursor), &ok)) && ok) {
-        struct value *items;
-        size_t item_count = field_array(session, &session->answer, "values", &items);
-        for (size_t i = 0; i < item_count && !session->setup->json; i++) {
-            struct fields item = value_object(session, &items[i]);
-            const struct value *value = fields_get(&item, TEXT("value"));
-            if (value != NULL)
-                add_value_row(session, table, value, field_integer(&item, "count"));
-        }
-        if (session->setup->json)
-            session_print_raw(session);
-        table_print(table, stdout);
-        session_keep_cursor(session, &cursor);
-        if (cursor.len == 0 || interrupted())
-            break;
+    struct session *session = &counting->session;
+    for (size_t i = 0; i < tally->row_count; i++) {
+        struct value value;
+        arena_reset(&session->scratch);
+        if (json_parse_value(tally->rows[i].json, &session->scratch, &session->arena, &value, NULL) &&
+            value.kind != VALUE_NULL)
+            add_value_row(counting, &value, tally->rows[i].count);
     }
-    if (!ok && session->exit_code == EXIT_DONE)
-        session_complain(session);
-    table_destroy(table);
-    buf_fini(&cursor);
-    return ok;
+}
+
+static bool count_values(struct counting *counting, struct text index)
+{
+    struct session *session = &counting->session;
+    struct tally tally;
+    bool ok;
+    tally_init(&tally);
+    bool answered = tally_ask(&tally, session, index, counting->at_ms, &ok);
+    if (answered && !ok)
+        answered = session_complain(session);
+    if (answered && session->setup->json && counting->at_ms != TALLY_NOW)
+        print_json(counting, index, &tally);
+    else if (answered && !session->setup->json)
+        add_tally(counting, &tally);
+    table_print(counting->table, stdout);
+    tally_fini(&tally);
+    return answered;
 }
 
 /* --- count ATTRIBUTE VALUE -------------------------------------------------------------------------- */
 
-/* A row for each reading that counts any device; for none, a row with 0. */
-static bool count_value(struct session *session, struct text index, const char *word)
+/* One reading's count; with --json a line is printed for it. */
+static bool count_reading(struct counting *counting, struct text index, const struct tally *then,
+                          const struct value *value, int64_t *count)
 {
+    struct session *session = &counting->session;
+    bool ok;
+    if (then != NULL) {
+        *count = tally_count(then, value);
+        return true;
+    }
+    if (!ask_value(session, index, value, &ok))
+        return false;
+    *count = field_integer(&session->answer, "count");
+    return ok ? true : session_complain(session);
+}
+
+static void print_reading(struct counting *counting, struct text index, const struct value *value,
+                          int64_t count)
+{
+    if (!counting->session.setup->json) {
+        add_value_row(counting, value, count);
+    } else if (counting->at_ms == TALLY_NOW) {
+        session_print_raw(&counting->session);
+    } else {
+        struct buf json = {.bytes = NULL};
+        json_value(&json, value);
+        struct tally_row row = {buf_text(&json), count};
+        print_json(counting, index, &(struct tally){.rows = &row, .row_count = 1});
+        buf_fini(&json);
+    }
+}
+
+/* A row for each reading that counts any device; for none, a row with 0. */
+static bool count_readings(struct counting *counting, struct text index, const struct tally *then)
+{
+    const char *word = counting->wish->value;
     struct arena arena;
     struct value values[2];
     arena_init(&arena, 1024);
-    struct table *table = table_create(columns, 2, &session->setup->screen);
     size_t count = compose_readings(word, &arena, values), row_count = 0;
-    int64_t total = 0;
     bool ok = true;
-    for (size_t i = 0; i < count && ok; i++) {
-        size_t choice = count - 1 - i; /* JSON first; the string is what a 0 is shown for */
-        if (!ask_count(session, index, &values[choice], TEXT(""), &ok) || !ok) {
-            ok = ok ? false : session_complain(session);
-            break;
-        }
-        int64_t devices = field_integer(&session->answer, "count");
-        total += devices;
-        if (devices == 0 && (choice > 0 || row_count > 0))
+    for (size_t i = count; i-- > 0 && ok;) { /* JSON first; the string is what a 0 is shown for */
+        int64_t devices;
+        ok = count_reading(counting, index, then, &values[i], &devices);
+        if (!ok || (devices == 0 && (i > 0 || row_count > 0)))
             continue;
-        if (session->setup->json)
-            session_print_raw(session);
-        else
-            add_value_row(session, table, &values[choice], devices);
+        print_reading(counting, index, &values[i], devices);
         row_count++;
+        if (devices == 0 && (strcmp(word, "yes") == 0 || strcmp(word, "no") == 0))
+            fprintf(stderr, "If that is a boolean attribute: write true or false.\n");
     }
-    table_print(table, stdout);
-    if (ok && total == 0 && (strcmp(word, "yes") == 0 || strcmp(word, "no") == 0))
-        fprintf(stderr, "If that is a boolean attribute: write true or false.\n");
-    table_destroy(table);
+    table_print(counting->table, stdout);
     arena_fini(&arena);
     return ok;
 }
 
+static bool count_value(struct counting *counting, struct text index)
+{
+    struct tally tally;
+    bool ok;
+    if (counting->at_ms == TALLY_NOW)
+        return count_readings(counting, index, NULL);
+    tally_init(&tally);
+    bool answered = tally_ask(&tally, &counting->session, index, counting->at_ms, &ok);
+    if (answered && !ok)
+        answered = session_complain(&counting->session);
+    answered = answered && count_readings(counting, index, &tally);
+    tally_fini(&tally);
+    return answered;
+}
+
+/* --- the command ------------------------------------------------------------------------------------ */
+
 static int count_once(const struct setup *setup, void *context)
 {
-    const char *const *words = context;
-    struct session session;
+    struct counting counting = {.wish = context, .at_ms = TALLY_NOW};
+    const struct wish *wish = counting.wish;
     struct buf index = {.bytes = NULL};
-    session_open(&session, setup, "count");
-    if (words[0] == NULL)
-        count_fleet(&session);
-    else if (find_index(&session, words[0], &index)) {
-        if (words[1] == NULL)
-            count_values(&session, buf_text(&index));
+    session_open(&counting.session, setup, "count");
+    counting.table = table_create(columns, 2, &setup->screen);
+    if (wish->at != NULL)
+        when_parse(wish->at, clock_wall_ms(), &counting.at_ms); /* was fine before */
+    if (wish->attribute == NULL)
+        count_fleet(&counting);
+    else if (find_index(&counting.session, wish->attribute, &index)) {
+        if (wish->value == NULL)
+            count_values(&counting, buf_text(&index));
         else
-            count_value(&session, buf_text(&index), words[1]);
+            count_value(&counting, buf_text(&index));
     }
     buf_fini(&index);
-    return session_close(&session);
+    table_destroy(counting.table);
+    return session_close(&counting.session);
 }
 
 static int run(const struct setup *setup, struct options *options)
 {
-    const char *words[2];
-    if (!options_only_words(options, "", 0, 2, words))
-        return EXIT_USAGE;
-    return repeat(setup, count_once, words);
+    struct wish wish = {.attribute = NULL};
+    int64_t at_ms;
+    for (int id; (id = options_next(options)) != OPTION_END;) {
+        if (id == OPTION_WRONG || (id == OPT_AT && !options_moment(options, &at_ms)))
+            return EXIT_USAGE;
+        if (id == OPT_AT)
+            wish.at = options->value;
+        else if (wish.attribute == NULL)
+            wish.attribute = options->value;
+        else if (wish.value == NULL)
+            wish.value = options->value;
+        else
+            return options_wrong(options, "too much: '%s'", options->value);
+    }
+    return repeat(setup, count_once, &wish);
 }
 
 const struct command command_count = {
     .name = "count",
-    .usage = "[ATTRIBUTE [VALUE]]",
+    .usage = "[ATTRIBUTE [VALUE]] [--at TIME]",
     .summary = "count devices, by sync state or by an indexed attribute's value",
     .details = "ATTRIBUTE is an indexed one: fwStateIsSynced, fwSyncState, currentFwVer, lastTargetFwVer, or\n"
                "what fwsyncd was configured to index, with or without `client.`, `shared.` or `server.` in\n"
                "front; or `type`. The numbers are kept, not computed: this is fast for any fleet.\n"
                "VALUE 1.1 means the number and the string; '\"1.1\"', with quotes, only the string.\n"
+               "With --at, as it was at that time, as far back as history is kept; this takes longer.\n"
                "\n"
                "  fwsync count\n"
                "  fwsync count currentFwVer\n"
-               "  fwsync count client.currentFwVer v1.1\n",
+               "  fwsync count client.currentFwVer v1.1\n"
+               "  fwsync count --at 1d\n",
+    .specs = specs,
+    .spec_count = sizeof specs / sizeof specs[0],
+    .words = {"ATTRIBUTE"},
     .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY | COMMON_WATCH,
     .run = run,
 };

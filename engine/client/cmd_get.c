@@ -1,12 +1,24 @@
-/* cmd_get.c - `fwsync get DEVICE`: all that is known of one device. */
+/* cmd_get.c - `fwsync get DEVICE`: all that is known of one device, or was at a time. */
 #include <stdio.h>
 
+#include "engine/base/clock.h"
 #include "engine/client/command.h"
 #include "engine/client/repeat.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
 #include "engine/client/verdict.h"
 #include "engine/client/when.h"
+
+enum { OPT_AT = 1 };
+
+static const struct option_spec specs[] = {
+    {OPT_AT, "at", "TIME", "its attributes as they were: 1h (ago), 2026-11-21T06:13:00, ..."},
+};
+
+struct wish {
+    const char *device;
+    const char *at; /* as typed, NULL: now */
+};
 
 static void add_row(struct table *table, const char *where, struct text key, struct text value,
                     enum screen_style style)
@@ -46,8 +58,9 @@ static void print_device(struct session *session)
     add_row(table, "device", TEXT("type"), field_text(answer, "deviceType"), STYLE_PLAIN);
     add_row(table, "device", TEXT("created"),
             when_text(screen, field_integer(answer, "created"), &session->arena), STYLE_PLAIN);
-    add_row(table, "device", TEXT("last seen"),
-            when_text(screen, field_integer(answer, "lastSeen"), &session->arena), STYLE_PLAIN);
+    if (fields_get(answer, TEXT("lastSeen")) != NULL)
+        add_row(table, "device", TEXT("last seen"),
+                when_text(screen, field_integer(answer, "lastSeen"), &session->arena), STYLE_PLAIN);
     for (enum scope scope = SCOPE_CLIENT; scope < SCOPE_COUNT; scope++)
         add_values(session, table, scope);
     table_print(table, stdout);
@@ -56,10 +69,14 @@ static void print_device(struct session *session)
 
 static int get_once(const struct setup *setup, void *context)
 {
-    const char *const *words = context;
+    const struct wish *wish = context;
     struct session session;
+    int64_t at_ms;
     session_open(&session, setup, "get");
-    json_member_text(session_question(&session, "device"), "device", text_of(words[0]));
+    struct buf *question = session_question(&session, "device");
+    json_member_text(question, "device", text_of(wish->device));
+    if (wish->at != NULL && when_parse(wish->at, clock_wall_ms(), &at_ms))
+        json_member_integer(question, "at", at_ms);
     if (session_ask(&session)) {
         if (setup->json)
             session_print_raw(&session);
@@ -71,18 +88,32 @@ static int get_once(const struct setup *setup, void *context)
 
 static int run(const struct setup *setup, struct options *options)
 {
-    const char *words[1];
-    if (!options_only_words(options, "DEVICE", 1, 1, words))
-        return EXIT_USAGE;
-    return repeat(setup, get_once, words);
+    struct wish wish = {.device = NULL};
+    int64_t at_ms;
+    for (int id; (id = options_next(options)) != OPTION_END;) {
+        if (id == OPTION_WORD && wish.device != NULL)
+            return options_wrong(options, "too much: '%s'", options->value);
+        if (id == OPTION_WRONG || (id == OPT_AT && !options_moment(options, &at_ms)))
+            return EXIT_USAGE;
+        *(id == OPT_AT ? &wish.at : &wish.device) = options->value;
+    }
+    if (wish.device == NULL)
+        return options_wrong(options, "DEVICE is missing");
+    return repeat(setup, get_once, &wish);
 }
 
 const struct command command_get = {
     .name = "get",
-    .usage = "DEVICE",
+    .usage = "DEVICE [--at TIME]",
     .summary = "show one device: its attributes and latest telemetry",
-    .details = "  fwsync get ESP32\n"
+    .details = "With --at, its attributes as they were at that time, as far back as history is kept.\n"
+               "\n"
+               "  fwsync get ESP32\n"
+               "  fwsync get ESP32 --at 2h\n"
                "  fwsync get ESP32 | awk -F'\\t' '$2 == \"currentFwVer\" {print $3}'\n",
+    .specs = specs,
+    .spec_count = sizeof specs / sizeof specs[0],
+    .words = {"DEVICE"},
     .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY | COMMON_WATCH,
     .run = run,
 };

@@ -90,6 +90,7 @@ const struct command command_rules = {
                "the daemon. Exit code 1 if there is anything.\n"
                "\n"
                "  fwsync rules check my-rules\n",
+    .words = {"check", "DIR"},
     .common = COMMON_JSON,
     .run = run,
 };

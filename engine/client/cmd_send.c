@@ -199,6 +199,7 @@ const struct command command_send = {
         "if a later one was taken: send it without --source.\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
+    .words = {"DEVICE"},
     .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_EVENTS,
     .run = run,
 };

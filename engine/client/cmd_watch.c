@@ -362,6 +362,7 @@ const struct command command_watch = {
                "  fwsync watch attributes/ESP32 --count 1 --timeout 60\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
+    .words = {"CLASS"},
     .common = COMMON_JSON | COMMON_RESULTS,
     .run = run,
 };

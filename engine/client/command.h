@@ -1,8 +1,10 @@
-/* command.h - a command of `fwsync`. Adding one: its file, its line below, its line in main.c. */
+/* command.h - a command of `fwsync`. Adding one: its file, its line below, its line in commands.c. */
 #ifndef CLIENT_COMMAND_H
 #define CLIENT_COMMAND_H
 
 #include "engine/client/options.h"
+
+enum { COMMAND_WORDS_MAX = 2, COMMAND_COUNT_MAX = 32 };
 
 struct command {
     const char *name;
@@ -12,6 +14,10 @@ struct command {
     const struct option_spec *specs;
     size_t spec_count;
     unsigned common; /* the common options that it uses: COMMON_JSON | ... */
+    /* What stands behind its name besides options, for completion: words to choose from, or a kind of word
+     * in capitals, "DEVICE". */
+    const char *words[COMMAND_WORDS_MAX];
+    bool hidden; /* from the list of commands */
     /* Returns the exit code. options->setup is complete once options_next has returned OPTION_END. */
     int (*run)(const struct setup *setup, struct options *options);
 };
@@ -25,5 +31,13 @@ extern const struct command command_stats;
 extern const struct command command_ping;
 extern const struct command command_deadletters;
 extern const struct command command_rules;
+extern const struct command command_explain;
+extern const struct command command_history;
+extern const struct command command_metrics;
+extern const struct command command_export;
+extern const struct command command_completion;
+
+/* All of them, as they are listed; NULL behind the last. */
+extern const struct command *const commands[];
 
 #endif

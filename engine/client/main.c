@@ -4,17 +4,11 @@
 #include "engine/client/command.h"
 #include "engine/client/interrupt.h"
 
-static const struct command *const commands[] = {
-    &command_send,  &command_get,         &command_list,  &command_count, &command_watch,
-    &command_stats, &command_deadletters, &command_rules, &command_ping,
-};
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
-
 static const struct command *find_command(const char *name)
 {
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i];
+    for (const struct command *const *command = commands; *command != NULL; command++)
+        if (strcmp((*command)->name, name) == 0)
+            return *command;
     return NULL;
 }
 
@@ -23,8 +17,9 @@ static void print_overview(void)
     printf("fwsync talks with fwsyncd, which knows of every device whether the firmware that runs\n"
            "is the firmware that should run.\n\n"
            "Usage: fwsync COMMAND ...\n\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-13s %s\n", commands[i]->name, commands[i]->summary);
+    for (const struct command *const *command = commands; *command != NULL; command++)
+        if (!(*command)->hidden)
+            printf("  %-13s %s\n", (*command)->name, (*command)->summary);
     printf("\nMore about one: fwsync help COMMAND. Every command takes, before or after its name:\n");
     options_print_common(COMMON_ALL);
     printf("\nExit code: 0 done, 1 the answer is an error or there is none, 2 bad usage.\n");
@@ -53,11 +48,12 @@ static void print_help(const struct command *command)
 
 static int unknown_command(const struct options *options)
 {
-    const char *names[COMMAND_COUNT + 1];
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        names[i] = commands[i]->name;
-    names[COMMAND_COUNT] = "help";
-    options_one_of(options, "command", names, COMMAND_COUNT + 1);
+    const char *names[COMMAND_COUNT_MAX + 1] = {"help"};
+    size_t count = 1;
+    for (const struct command *const *command = commands; *command != NULL; command++)
+        if (!(*command)->hidden)
+            names[count++] = (*command)->name;
+    options_one_of(options, "command", names, count);
     return EXIT_USAGE;
 }
 

@@ -271,3 +271,8 @@ void options_print_common(unsigned set)
             options_print_specs(&common[i], 1);
     printf("  --help                this\n");
 }
+
+const struct option_spec *options_common(size_t i)
+{
+    return i < COMMON_COUNT ? &common[i] : NULL;
+}

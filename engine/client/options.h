@@ -90,5 +90,7 @@ bool options_only_words(struct options *options, const char *what, size_t word_m
 /* The help of a command's own options, and of those common ones that are in the set. */
 void options_print_specs(const struct option_spec *specs, size_t spec_count);
 void options_print_common(unsigned set);
+/* options_common - the common options, one after the other; NULL behind the last. */
+const struct option_spec *options_common(size_t i);
 
 #endif

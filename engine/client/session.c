@@ -1,5 +1,6 @@
 #include "engine/client/session.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "engine/client/interrupt.h"
@@ -138,6 +139,14 @@ void session_keep_cursor(const struct session *session, struct buf *cursor)
     buf_clear(cursor);
     if (next != NULL && next->kind != VALUE_NULL)
         json_value(cursor, next);
+}
+
+struct text session_source(struct session *session, const struct fields *fields)
+{
+    struct text source = field_text(fields, "source");
+    if (source.len == 0)
+        return source;
+    return arena_format(&session->arena, TEXT_FMT "#%" PRId64, TEXT_ARG(source), field_integer(fields, "n"));
 }
 
 void session_print_raw(const struct session *session)

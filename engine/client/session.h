@@ -52,6 +52,9 @@ bool session_read(struct session *session, struct text json, struct err *err);
  * there is none. */
 void session_keep_cursor(const struct session *session, struct buf *cursor);
 
+/* session_source - "NAME#17" of an object with `source` and `n`; "" when it has none. */
+struct text session_source(struct session *session, const struct fields *fields);
+
 /* session_print_raw - the answer as a line on standard output. */
 void session_print_raw(const struct session *session);
 

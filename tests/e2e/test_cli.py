@@ -7,60 +7,20 @@ import re
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 
 import zmq
 
 from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test
-from tool import NOWHERE, done, doors, read_line, started
+from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
-COMMANDS = ["send", "get", "list", "count", "watch", "stats", "deadletters", "rules", "ping"]
+COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters", "rules",
+            "ping", "export"]
 
 
 def report(device, version, **more):
     return json.dumps({"device": device, "type": "POST_ATTRIBUTES_REQUEST",
                        "data": {"currentFwVer": version}, **more})
-
-
-class StandIn:
-    """A ROUTER that answers each request as `answer(number, body)` says: a dict, a list of dicts (several
-    answers), or None for silence."""
-
-    def __init__(self, answer):
-        self.answer, self.bodies = answer, []
-        self.context = zmq.Context()
-        self.socket = self.context.socket(zmq.ROUTER)
-        self.socket.linger = 0
-        self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-
-    def serve(self):
-        while True:
-            if not self.socket.poll(100):
-                if self.stopped:
-                    return
-                continue
-            *envelope, body = self.socket.recv_multipart()
-            self.bodies.append(body.decode())
-            answer = self.answer(len(self.bodies), body.decode())
-            for one in answer if isinstance(answer, list) else [answer] if answer else []:
-                self.socket.send_multipart(envelope + [json.dumps(one).encode()])
-
-    def __enter__(self):
-        self.stopped = False
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopped = True
-        self.thread.join()
-        self.context.destroy(linger=0)
-
-
-def accepted(body):
-    count = len([line for line in body.split("\n") if line])
-    return {"ok": True, "accepted": count, "duplicates": 0, "rejected": 0, "first": 1, "last": count}
 
 
 # --- help and bad usage
@@ -83,7 +43,7 @@ def help_shows_the_options_that_a_command_uses():
 
     assert options("rules") == ["--json", "--help"]
     assert options("watch") == ["--count", "--timeout", "--json", "--results", "--help"]
-    assert options("get") == ["--json", "--timeout", "--query", "--watch", "--help"]
+    assert options("get") == ["--at", "--json", "--timeout", "--query", "--watch", "--help"]
     assert options("send")[-4:] == ["--json", "--timeout", "--events", "--help"]
 
 
@@ -97,7 +57,7 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
     for args, said in [
             (["lst"], "did you mean 'list'?"),
             (["help", "wach"], "did you mean 'watch'?"),
-            (["nonsense-altogether"], "no command 'nonsense-altogether'; there are: send, get, list"),
+            (["nonsense-altogether"], "no command 'nonsense-altogether'; there are: help, send, get, list"),
             (["list", "--unsync"], "did you mean --unsynced?"),
             (["list", "--limit", "0"], "'0' is not a whole number from 1 to 1000000000"),
             (["list", "--limit"], "--limit needs a value"),
@@ -129,7 +89,8 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
 
 @test
 def no_daemon_is_said_so():
-    for args in [["ping"], ["get", "x"], ["list"], ["count"], ["stats"], ["deadletters"],
+    for args in [["ping"], ["get", "x"], ["list"], ["count"], ["stats"], ["deadletters"], ["explain", "x"],
+                 ["history", "x"], ["metrics"], ["export"], ["count", "type", "--at", "1h"],
                  ["send", "a", "b=c"], ["watch"]]:
         code, out, err = fwsync("--timeout", "0.2", *args, env=NOWHERE)
         assert code == 1 and out == "", (args, code, out)

@@ -5,7 +5,7 @@ import signal
 import tempfile
 
 from harness import Daemon, fwsync, main, test
-from tool import NOWHERE, Terminal, done, doors, read_line, started
+from tool import NOWHERE, StandIn, Terminal, done, doors, read_line, started
 
 STATES = ["no-target", "never-reported", "synced", "pending", "updating", "failed", "stuck", "rolled-back",
           "newer", "different"]
@@ -157,6 +157,67 @@ def states_have_colours_unless_one_says_no():
         assert "\x1b" not in done(fwsync("list", daemon=fleet.daemon))
         assert "\x1b" not in done(fwsync("list", daemon=fleet.daemon, env={"FORCE_COLOR": "1",
                                                                            "CLICOLOR_FORCE": "1"}))
+
+
+# --- explain
+
+EXPLANATION = {
+    "ok": True, "seq": 9, "device": "ESP32", "deviceType": "ESP32_OTA",
+    "verdict": {"synced": False, "state": "failed", "reason": "the device says: no\nroom", "since": 1700000000000},
+    "facts": [
+        {"scope": "CLIENT_SCOPE", "key": "currentFwVer", "value": "v1.1", "ts": 1, "seq": 3, "by": "device",
+         "received": 1700000000000, "type": "POST_ATTRIBUTES_REQUEST"},
+        {"scope": "SERVER_SCOPE", "key": "lastTargetFwVer", "value": "1.2", "ts": 1, "seq": 4, "by": "operator",
+         "received": 1700000001000, "type": "ATTRIBUTES_UPDATED", "source": "fleet", "n": 17}],
+    "decided": {"seq": 4, "received": 1700000001000, "type": "ATTRIBUTES_UPDATED", "event": {}, "rules": "abc",
+                "path": [{"chain": "root", "node": "by-type", "type": "message-type-switch",
+                          "relation": "Attributes Updated"},
+                         {"chain": "firmware-synced", "node": "verdict", "type": "firmware-verdict",
+                          "relation": "Failed"}]},
+    "remedy": "make room, then send the update again"}
+
+
+@test
+def explain_is_sentences_for_a_person_and_lines_for_a_program():
+    with StandIn(lambda _, body: EXPLANATION) as daemon:
+        env = {"FWSYNC_QUERY": daemon.endpoint}
+        assert done(fwsync("explain", "ESP32", env=env)) == (
+            "verdict\tfalse\tfailed\t2023-11-14T22:13:20.000Z\tthe device says: no\\nroom\n"
+            "fact\tclient\tcurrentFwVer\tv1.1\t2023-11-14T22:13:20.000Z\tdevice\tPOST_ATTRIBUTES_REQUEST\t3\t-\n"
+            "fact\tserver\tlastTargetFwVer\t1.2\t2023-11-14T22:13:21.000Z\toperator\tATTRIBUTES_UPDATED\t4\tfleet#17\n"
+            "event\t4\tATTRIBUTES_UPDATED\t2023-11-14T22:13:21.000Z\tabc\t-\n"
+            "step\troot\tby-type\tmessage-type-switch\tAttributes Updated\n"
+            "step\tfirmware-synced\tverdict\tfirmware-verdict\tFailed\n"
+            "remedy\tmake room, then send the update again\n")
+        assert json.loads(daemon.bodies[0]) == {"op": "explain", "device": "ESP32"}
+        assert json.loads(done(fwsync("explain", "ESP32", "--json", env=env))) == EXPLANATION
+        assert done(fwsync("explain", "ESP32", env={**env, "FWSYNC_TABLE": "1", "TZ": "UTC"})) == (
+            "ESP32 (ESP32_OTA) is not in sync: failed, since 2023-11-14 22:13:20\n"
+            "the device says: no\\nroom\n"
+            "\n"
+            "It rests on\n"
+            "WHERE   KEY              VALUE  WRITTEN              BY           EVENT                    SEQ  SOURCE\n"
+            "client  currentFwVer     v1.1   2023-11-14 22:13:20  the device   POST_ATTRIBUTES_REQUEST    3  -\n"
+            'server  lastTargetFwVer  "1.2"  2023-11-14 22:13:21  an operator  ATTRIBUTES_UPDATED         4  fleet#17\n'
+            "\n"
+            "Decided by event 4 (ATTRIBUTES_UPDATED, 2023-11-14 22:13:21) under rules abc\n"
+            "CHAIN            NODE     NODE TYPE            RELATION\n"
+            "root             by-type  message-type-switch  Attributes Updated\n"
+            "firmware-synced  verdict  firmware-verdict     Failed\n"
+            "\n"
+            "What to do: make room, then send the update again\n")
+
+
+@test
+def explain_says_what_is_no_longer_known():
+    missing = {**EXPLANATION, "verdict": {"synced": None, "state": "no-target"}, "facts": [], "remedy": "",
+               "decided": {"missing": "the event is no longer kept"}}
+    with StandIn(lambda _, body: missing) as daemon:
+        env = {"FWSYNC_QUERY": daemon.endpoint, "FWSYNC_TABLE": "1"}
+        assert done(fwsync("explain", "ESP32", env=env)) == (
+            "ESP32 (ESP32_OTA) has no verdict yet: no-target\n"
+            "\n"
+            "How it was decided is not known: the event is no longer kept\n")
 
 
 # --- --watch

@@ -1,6 +1,8 @@
-"""What the tests of the command line tool share: it as a process with pipes, and it on a terminal."""
+"""What the tests of the command line tool share: it as a process with pipes, and it on a terminal; and a
+stand-in for the daemon."""
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import selectors
@@ -8,7 +10,10 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
+
+import zmq
 
 from harness import BUILD, DEADLINE_S
 
@@ -53,6 +58,46 @@ def read_line(pipe):
                 break
             line += byte
     return line.decode()
+
+
+class StandIn:
+    """A ROUTER that answers each request as `answer(number, body)` says: a dict, a list of dicts (several
+    answers), or None for silence."""
+
+    def __init__(self, answer):
+        self.answer, self.bodies = answer, []
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+
+    def serve(self):
+        while True:
+            if not self.socket.poll(100):
+                if self.stopped:
+                    return
+                continue
+            *envelope, body = self.socket.recv_multipart()
+            self.bodies.append(body.decode())
+            answer = self.answer(len(self.bodies), body.decode())
+            for one in answer if isinstance(answer, list) else [answer] if answer else []:
+                self.socket.send_multipart(envelope + [json.dumps(one).encode()])
+
+    def __enter__(self):
+        self.stopped = False
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped = True
+        self.thread.join()
+        self.context.destroy(linger=0)
+
+
+def accepted(body):
+    count = len([line for line in body.split("\n") if line])
+    return {"ok": True, "accepted": count, "duplicates": 0, "rejected": 0, "first": 1, "last": count}
 
 
 class Terminal:

@@ -1,0 +1,96 @@
+"""Completion and the manual page know every command and option that the tool knows."""
+import os
+import re
+import subprocess
+import tempfile
+
+from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test
+from tool import NOWHERE, done, doors
+
+FWSYNC = os.path.join(BUILD, "fwsync")
+
+
+def commands():
+    return re.findall(r"^  (\w+) ", done(fwsync("help")).split("More about one")[0], re.M)
+
+
+def options(command):
+    return re.findall(r"^  --([\w-]+)", done(fwsync("help", command)), re.M)
+
+
+def complete(*lines, env=None, script=None):
+    """For each line what bash offers for its last word, which is in progress; words are told apart as readline
+    does it: by blanks and by '='."""
+    source = f"source {script}" if script else f'eval "$("{FWSYNC}" completion bash)"'
+    steps = []
+    for line in lines:
+        words = [word for word in re.split(r"\s+|(=)", "fwsync " + line) if word is not None]
+        quoted = " ".join("'" + word + "'" for word in words)
+        steps.append(f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; COMPREPLY=()\n"
+                     f'_fwsync "{FWSYNC}" && printf "%s\\n" "${{COMPREPLY[@]}}"; echo ---')
+    shell = subprocess.run(["bash", "--norc", "-eu", "-c", "\n".join([source, *steps])], text=True,
+                           capture_output=True, timeout=DEADLINE_S, env={**os.environ, **NOWHERE, **(env or {})})
+    assert shell.returncode == 0 and shell.stderr == "", shell
+    return [sorted(answer.split("\n")[:-1]) if answer != "\n" else []
+            for answer in shell.stdout.split("---\n")[:-1]]
+
+
+@test
+def completion_knows_every_command_and_option():
+    names = commands()
+    assert len(names) > 12 and complete("")[0] == sorted(["help", *names])
+    for name, offered in zip(names, complete(*(f"{name} --" for name in names))):
+        assert offered == sorted("--" + option for option in options(name)), name
+    assert complete("--")[0] == sorted(["--help", "--version", "--json", "--timeout", "--events", "--query",
+                                        "--results"])
+
+
+@test
+def completion_knows_what_stands_where():
+    states = ["failed", "stuck", "synced"]
+    for line, offered in [
+            ("li", ["list"]), ("--timeout 3 --json li", ["list"]), ("--timeout=3 li", ["list"]), ("help exp",
+                                                                                                 ["explain", "export"]),
+            ("list --un", ["--unsynced"]), ("list --state s", ["stuck", "synced"]), ("list --state=f", ["failed"]),
+            ("list --state stuck --state=s", ["stuck", "synced"]), ("list --limit ", []), ("list ", []),
+            ("list --since ", ["15m", "1d", "1h", "30s"]), ("watch a", ["attributes"]),
+            ("count --at 1h fw", ["fwStateIsSynced", "fwSyncState"]), ("count --at=1h type ", []),
+            ("rules ", ["check"]), ("rules check " + ROOT + "/rules/chai", [ROOT + "/rules/chains"]),
+            ("nonsense ", []), ("completion ", ["bash"]), ("ping ", [])]:
+        found = complete(line)[0]
+        assert found == offered, (line, found)
+    assert set(states) <= set(complete("list --state ")[0])
+
+
+@test
+def completion_asks_the_daemon_for_devices():
+    assert complete("get ES") == [[]], "and keeps quiet when there is none"
+    with Daemon() as daemon:
+        for name in ["ESP32", "ESP33", "E", "with blank"]:
+            done(fwsync("send", name, "currentFwVer=v1", daemon=daemon))
+        assert complete("get ES", "explain --json ESP33", "send w", "get ESP32 E", env=doors(daemon)) == [
+            ["ESP32", "ESP33"], ["ESP33"], ["with\\ blank"], []]
+
+
+@test
+def the_manual_page_names_every_command_and_option():
+    with open(os.path.join(ROOT, "docs", "man", "fwsync.1"), encoding="utf-8") as file:
+        page = file.read()
+    for name in [*commands(), "completion", "help"]:
+        assert re.search(rf"^(\.It )?\.?Cm {name}\b", page, re.M), f"fwsync.1 says nothing of: {name}"
+        for option in options(name) if name != "help" else ["version"]:
+            assert re.search(rf"Fl -{option}\b", page), f"fwsync.1 says nothing of: {name} --{option}"
+
+
+@test
+def install_brings_completion_and_manual_page():
+    with tempfile.TemporaryDirectory() as folder:
+        make = subprocess.run(["make", "-C", ROOT, "install", f"DESTDIR={folder}", "PREFIX=/usr"], text=True,
+                              capture_output=True, timeout=DEADLINE_S * 10)
+        assert make.returncode == 0, make.stderr
+        script = os.path.join(folder, "usr/share/bash-completion/completions/fwsync")
+        assert complete("li", script=script) == [["list"]]
+        assert os.path.exists(os.path.join(folder, "usr/share/man/man1/fwsync.1"))
+
+
+main()
