@@ -1,5 +1,6 @@
 #include "store/coding.h"
 
+#include <endian.h>
 #include <stdlib.h>
 
 unsigned char *coding_put_padded(unsigned char *out, uint64_t number, size_t bytes_min)
@@ -13,6 +14,41 @@ unsigned char *coding_put_padded(unsigned char *out, uint64_t number, size_t byt
 unsigned char *coding_put_seq(unsigned char *out, uint64_t seq)
 {
     return coding_put_padded(out, seq, CODING_SEQ_BYTES_MIN);
+}
+
+/* Byte by byte: what is near the end, too long, or no good. */
+static uint64_t read_varint_slowly(struct coding_reader *reader)
+{
+    uint64_t number = 0;
+    for (unsigned shift = 0; reader->at != NULL && shift < 7 * CODING_VARINT_BYTES_MAX; shift += 7) {
+        if (reader->at == reader->end)
+            break;
+        unsigned char byte = *reader->at++;
+        number |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128)
+            return number;
+    }
+    reader->at = NULL;
+    return 0;
+}
+
+/* Times and seqs take 5 or 6 bytes: eight are looked at at once, and pairs of 7, 14 and 28 bits joined. */
+uint64_t coding_read_long_varint(struct coding_reader *reader)
+{
+    uint64_t word;
+    if (reader->at == NULL || (size_t)(reader->end - reader->at) < sizeof word)
+        return read_varint_slowly(reader);
+    memcpy(&word, reader->at, sizeof word);
+    word = le64toh(word);
+    uint64_t ends = ~word & UINT64_C(0x8080808080808080);
+    if (ends == 0)
+        return read_varint_slowly(reader);
+    reader->at += (size_t)__builtin_ctzll(ends) / 8 + 1;
+    word &= ends ^ (ends - 1); /* up to the first end */
+    word &= UINT64_C(0x7F7F7F7F7F7F7F7F);
+    word = (word & UINT64_C(0x007F007F007F007F)) | (word & UINT64_C(0x7F007F007F007F00)) >> 1;
+    word = (word & UINT64_C(0x00003FFF00003FFF)) | (word & UINT64_C(0x3FFF00003FFF0000)) >> 2;
+    return (word & UINT64_C(0x000000000FFFFFFF)) | (word & UINT64_C(0x0FFFFFFF00000000)) >> 4;
 }
 
 struct text coding_read_text(struct coding_reader *reader)

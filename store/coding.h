@@ -78,19 +78,13 @@ struct coding_reader {
     const unsigned char *end;
 };
 
+uint64_t coding_read_long_varint(struct coding_reader *reader);
+
 static inline uint64_t coding_read_varint(struct coding_reader *reader)
 {
-    uint64_t number = 0;
-    for (unsigned shift = 0; reader->at != NULL && shift < 7 * CODING_VARINT_BYTES_MAX; shift += 7) {
-        if (reader->at == reader->end)
-            break;
-        unsigned char byte = *reader->at++;
-        number |= (uint64_t)(byte & 127) << shift;
-        if (byte < 128)
-            return number;
-    }
-    reader->at = NULL;
-    return 0;
+    if (reader->at != NULL && reader->at < reader->end && *reader->at < 128)
+        return *reader->at++;
+    return coding_read_long_varint(reader);
 }
 
 /* Texts are borrowed from the bytes, words from `words` or the bytes. */

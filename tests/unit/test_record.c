@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "store/coding.h"
 #include "store/record.h"
 #include "store/value_key.h"
 
@@ -92,6 +93,28 @@ static void check_rows(const struct entries *entries)
         const struct entry *a = &entries->items[i - 1], *b = &entries->items[i];
         assert_true(a->scope < b->scope || (a->scope == b->scope && strcmp(a->key, b->key) != 0));
     }
+}
+
+/* Alone at the end of its bytes, or with others behind it; padded or not. */
+static void test_varints_read_back_wherever_they_end(void **unused)
+{
+    (void)unused;
+    for (unsigned bits = 0; bits <= 64; bits++)
+        for (size_t bytes_min = 1; bytes_min <= 9; bytes_min++)
+            for (size_t behind = 0; behind < 10; behind++) {
+                uint64_t number = bits == 0 ? 0 : UINT64_C(0xB5A9D3C7E1F08642) >> (64 - bits);
+                unsigned char bytes[32];
+                memset(bytes, (int)(bits * 37 + behind), sizeof bytes);
+                unsigned char *end = coding_put_padded(bytes, number, bytes_min);
+                struct coding_reader reader = {bytes, end + behind};
+                assert_true(coding_read_varint(&reader) == number);
+                assert_ptr_equal(reader.at, end);
+                for (reader.end = end - 1; reader.end >= bytes; reader.end--) {
+                    reader.at = bytes; /* cut short */
+                    assert_int_equal(coding_read_varint(&reader), 0);
+                    assert_null(reader.at);
+                }
+            }
 }
 
 static void test_record_gives_back_what_was_put_in(void **unused)
@@ -311,6 +334,7 @@ static void test_number_keys_sort_as_numbers(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_varints_read_back_wherever_they_end),
         TEST(test_record_gives_back_what_was_put_in),
         TEST(test_record_keeps_the_timer),
         TEST(test_record_keeps_its_length_while_a_timer_is_set_and_cleared),
