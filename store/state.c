@@ -67,6 +67,7 @@ static bool load(struct state *state, struct err *err)
 static void init(struct state *state)
 {
     names_init(&state->names);
+    spots_init(&state->spots);
     words_init(&state->words);
     changes_init(&state->changes[0]);
     changes_init(&state->changes[1]);
@@ -111,6 +112,7 @@ void state_close(struct state *state)
     changes_fini(&state->changes[0]);
     changes_fini(&state->changes[1]);
     names_fini(&state->names);
+    spots_fini(&state->spots);
     free(state->places);
     words_fini(&state->words);
     seen_fini(&state->seen);

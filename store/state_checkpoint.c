@@ -215,6 +215,7 @@ bool state_checkpoint_end(struct state *state, struct err *err)
     }
     /* also between two checkpoints: what is half written is in the frozen changes, and pages that the
      * reader holds can't be used by the next attempt */
+    spots_clear(&state->spots);
     mdb_txn_reset(state->read);
     int rc = mdb_txn_renew(state->read);
     if (rc != 0)

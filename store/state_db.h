@@ -13,6 +13,7 @@
 #include "store/names.h"
 #include "store/record.h"
 #include "store/seen.h"
+#include "store/spots.h"
 #include "store/state.h"
 #include "store/value_key.h"
 
@@ -121,6 +122,7 @@ struct state {
     struct names names;
     uint32_t *places; /* of the devices' rows in the changes, by device id */
     size_t place_count;
+    struct spots spots; /* of their rows on disk */
     struct words words;
     struct seen seen;
     struct index indexes[INDEX_PLACES];

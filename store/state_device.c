@@ -50,8 +50,20 @@ void state_places_grow(struct state *state, size_t device_count)
     state->place_count = count;
 }
 
+static bool get_stored(struct state *state, uint32_t id, struct text *record, bool *found, struct err *err)
+{
+    *found = spots_get(&state->spots, id, record);
+    if (*found)
+        return true;
+    if (!state_db_get_stored(state, DB_DEVICES, id_key(&id), record, found, err))
+        return false;
+    if (*found)
+        spots_put(&state->spots, id, *record);
+    return true;
+}
+
 /* Every device has a row. */
-static bool get_device(const struct state *state, uint32_t id, struct text *record, bool *found,
+static bool get_device(struct state *state, uint32_t id, struct text *record, bool *found,
                        struct err *err)
 {
     uint32_t place = state->places[id];
@@ -59,7 +71,7 @@ static bool get_device(const struct state *state, uint32_t id, struct text *reco
     if (change == NULL)
         change = changes_at(state->frozen, place, DB_DEVICES, id_key(&id));
     if (change == NULL)
-        return state_db_get_stored(state, DB_DEVICES, id_key(&id), record, found, err);
+        return get_stored(state, id, record, found, err);
     *record = change_value(change);
     *found = true;
     return true;
