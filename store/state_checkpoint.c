@@ -80,9 +80,11 @@ static uint64_t pages_in_use(const struct state *state, MDB_txn *txn)
 }
 
 /* Pages of the file that no transaction needs any more, so that writing them takes no space. Those that
- * the last checkpoint gave up are still needed by it. */
+ * the last checkpoint gave up are still needed by it; a snapshot that is being copied may need any. */
 static uint64_t reusable_pages(const struct state *state, MDB_txn *txn)
 {
+    if (atomic_load(&state->snapshot_count) > 0)
+        return 0;
     uint64_t in_file = lmdb_env_pages(&state->env);
     uint64_t needed = pages_in_use(state, txn) + state->checkpoint_pages + 64;
     return in_file > needed ? in_file - needed : 0;
