@@ -23,7 +23,7 @@ PYTHON := /usr/bin/python3# Debian's, which has python3-zmq; not the first one i
 
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libzmq3-dev liblmdb-dev libcjson-dev libyaml-dev
 PACKAGES_CLANG := clang libclang-rt-dev
-PACKAGES_TEST  := libcmocka-dev libjansson-dev python3 python3-zmq iproute2
+PACKAGES_TEST  := g++ libcmocka-dev libjansson-dev python3 python3-zmq iproute2
 PACKAGES_CHECK := cppcheck mandoc $(PACKAGES_CLANG)
 PACKAGES_BUDGET := valgrind
 ifneq ($(findstring clang,$(CC)),)
@@ -51,13 +51,18 @@ COMPILE  = $(CC) -std=c11 -D_GNU_SOURCE -DFWSYNC_VERSION='"$(VERSION)"' -I. $(PK
     $(WARNINGS) $(if $(WERROR),-Werror) $(HARDENING) $(SANITIZE) -pthread $(CFLAGS)
 LINK     = $(CC) $(SANITIZE) -pthread $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 LDLIBS   = $(LIBS) -llmdb -lm
+LIBRARY_PKGS := libzmq libcjson
+LIBRARY_LIBS := $(shell pkg-config --libs $(LIBRARY_PKGS) 2>/dev/null) -lm
 
 # --- sources by folder -------------------------------------------------------------------------------
 
 CORE_C    := $(wildcard engine/base/*.c store/*.c rules/*.c rules/nodes/*.c)
 SERVICE_C := $(wildcard engine/service/*.c)
 CLIENT_C  := $(wildcard engine/client/*.c)
+LIBRARY_C := $(addprefix engine/client/,client.c compose.c fwsync.c outbox.c reach.c sender.c wakeup.c) \
+    $(addprefix engine/base/,arena.c buf.c clock.c err.c json.c text.c value.c)
 TEST_C    := $(wildcard tests/unit/*.c tests/prop/*.c)
+LIBTEST_C := $(wildcard tests/lib/*.c)# programs that use the library as others do
 BENCH_C   := $(wildcard tests/bench/*.c)
 FAULT_C   := $(wildcard tests/fault/*.c)
 FUZZ_C    := $(wildcard tests/fuzz/*.c)
@@ -66,8 +71,10 @@ objects = $(patsubst %.c,$B/obj/%.o,$1)
 CORE    := $B/libfwsync-core.a
 SERVICE := $B/libfwsync-service.a# for tests: the daemon without its main.c
 CLIENT  := $B/libfwsync-client.a#  likewise
+SONAME  := libfwsync.so.0# another number whenever a struct in fwsync.h or a function changes
 
 TEST_PROGRAMS := $(TEST_C:%.c=$B/%)
+LIBTEST_PROGRAMS := $(LIBTEST_C:%.c=$B/%)
 BENCH_MAINS := $(shell grep -ls '^int main\b' $(BENCH_C) /dev/null)# the others are parts of them
 BENCH_PROGRAMS := $(BENCH_MAINS:%.c=$B/%)
 BENCH_PARTS := $B/libfwsync-bench.a
@@ -88,10 +95,10 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $B/fwsyncd $B/fwsync
+all: $B/fwsyncd $B/fwsync $B/$(SONAME) $B/libfwsync.a
 
 help:
-	@echo 'make            build build/fwsyncd and build/fwsync'
+	@echo 'make            build build/fwsyncd, build/fwsync and the library libfwsync'
 	@echo 'make run        install what is missing, build, and show a small fleet'
 	@echo 'make test       install what is missing, build, and run every test'
 	@echo 'make check      install what is missing, and look at the sources: layers, warnings, cppcheck'
@@ -165,6 +172,21 @@ $B/fwsyncd: $(call objects,$(SERVICE_C)) $(CORE)
 $B/fwsync: $(call objects,$(CLIENT_C)) $(CORE)
 	$(say)$(LINK) -o $@ $^ $(LDLIBS)
 
+# The library: only what fwsync.h declares is seen from outside. For the static one that takes a single object,
+# in which the other names are made local, so that they don't meet a program's own.
+pic = $(patsubst %.c,$B/pic/%.o,$1)
+$B/pic/%.o: %.c $B/flags
+	@mkdir -p $(@D)
+	$(say)$(COMPILE) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$B/$(SONAME): $(call pic,$(LIBRARY_C))
+	$(say)$(LINK) -shared -Wl,-soname,$(@F) $(if $(SAN),,-Wl,-z,defs) -o $@ $^ $(LIBRARY_LIBS)
+
+$B/libfwsync.o: $(call pic,$(LIBRARY_C))
+	$(say)$(CC) -nostdlib -r -o $@ $^ && objcopy --localize-hidden $@
+
+$B/libfwsync.a: $B/libfwsync.o
+
 # A test that includes a header of the daemon's or the tool's gets that library too.
 including = $(patsubst %.c,$B/%,$(shell grep -ls '"engine/$1/' $(TEST_C) $(BENCH_C) /dev/null))
 $(call including,service): $(SERVICE)
@@ -174,6 +196,10 @@ $(TEST_PROGRAMS) $(BENCH_PROGRAMS): $B/%: $B/obj/%.o $(CORE)
 	@mkdir -p $(@D)
 	$(say)$(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(LDLIBS) -lcmocka -ljansson
+
+$(LIBTEST_PROGRAMS): $B/%: $B/obj/%.o $B/libfwsync.a
+	@mkdir -p $(@D)
+	$(say)$(LINK) -o $@ $^ $(LIBRARY_LIBS)
 
 # Loaded with LD_PRELOAD: never with a sanitizer inside.
 $(FAULT_LIBRARIES): $B/%.so: %.c $B/flags
@@ -185,7 +211,7 @@ $(FUZZ_PROGRAMS): $B/%: $B/obj/%.o $(CORE)
 	$(say)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 libraries: $(CORE) $(SERVICE) $(CLIENT)
-build-tests: all $(TEST_PROGRAMS) $(FAULT_LIBRARIES)
+build-tests: all $(TEST_PROGRAMS) $(LIBTEST_PROGRAMS) $(FAULT_LIBRARIES)
 build-bench: all $(BENCH_PROGRAMS)
 build-fuzz: $(FUZZ_PROGRAMS)
 
@@ -219,7 +245,8 @@ fuzz: deps-check
 
 BIN     := $(DESTDIR)$(PREFIX)/bin
 INCLUDE := $(DESTDIR)$(PREFIX)/include/fwsync
-PC      := $(DESTDIR)$(PREFIX)/lib/pkgconfig/fwsync.pc
+LIB     := $(DESTDIR)$(PREFIX)/lib
+PC      := $(LIB)/pkgconfig
 DOC     := $(DESTDIR)$(PREFIX)/share/doc/fwsync
 SHARE   := $(DESTDIR)$(PREFIX)/share/fwsync
 BASH    := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
@@ -227,10 +254,12 @@ MAN     := $(DESTDIR)$(PREFIX)/share/man
 PAGES   := $(wildcard docs/man/*.[1-8])
 
 install: all
-	install -d $(BIN) $(INCLUDE) $(dir $(PC)) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/rules/chains \
+	install -d $(BIN) $(INCLUDE) $(PC) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/rules/chains \
 	    $(SHARE)/rules $(BASH)
 	install -m 755 $B/fwsyncd $B/fwsync $(BIN)
-	install -m 644 plugins/fwsync_plugin.h $(INCLUDE)
+	install -m 644 plugins/fwsync_plugin.h engine/client/fwsync.h $(INCLUDE)
+	install -m 644 $B/$(SONAME) $B/libfwsync.a $(LIB)
+	ln -sf $(SONAME) $(LIB)/libfwsync.so
 	install -m 644 README.md CHANGELOG.md SECURITY.md LICENSE $(DOC)
 	install -m 644 $(wildcard docs/*.md) $(DOC)/docs
 	install -m 644 $(wildcard docs/decisions/*.md) $(DOC)/docs/decisions
@@ -241,15 +270,21 @@ install: all
 	for page in $(PAGES); do install -D -m 644 -t $(MAN)/man$${page##*.} $$page || exit; done
 	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include/fwsync' '' 'Name: fwsync' \
 	    'Description: Firmware sync daemon; this is what a rule node plugin needs' \
-	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' >$(PC)
+	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' >$(PC)/fwsync.pc
+	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include/fwsync' 'libdir=$${prefix}/lib' '' \
+	    'Name: libfwsync' 'Description: Send events to fwsyncd, ask it, and follow what changes' \
+	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lfwsync' \
+	    'Libs.private: $(LIBRARY_LIBS)' >$(PC)/libfwsync.pc
 
 uninstall:
-	rm -f $(BIN)/fwsyncd $(BIN)/fwsync $(PC) $(BASH)/fwsync \
+	rm -f $(BIN)/fwsyncd $(BIN)/fwsync $(PC)/fwsync.pc $(PC)/libfwsync.pc $(BASH)/fwsync \
+	    $(LIB)/$(SONAME) $(LIB)/libfwsync.so $(LIB)/libfwsync.a \
 	    $(foreach page,$(PAGES),$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 	rm -rf $(INCLUDE) $(DOC) $(SHARE)
 
 clean:
 	rm -rf build
 
--include $(patsubst %.c,$B/obj/%.d,$(CORE_C) $(SERVICE_C) $(CLIENT_C) $(TEST_C) $(BENCH_C) $(FUZZ_C)) \
+-include $(patsubst %.c,$B/pic/%.d,$(LIBRARY_C)) $(patsubst %.c,$B/obj/%.d,$(CORE_C) $(SERVICE_C) \
+    $(CLIENT_C) $(TEST_C) $(LIBTEST_C) $(BENCH_C) $(FUZZ_C)) \
     $(FAULT_C:%.c=$B/%.d)

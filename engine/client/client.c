@@ -9,6 +9,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "engine/client/wakeup.h"
 
 enum {
     ANSWER_BYTES_MAX = 64 << 20, /* per frame; our guard against a peer that isn't fwsyncd */
@@ -18,27 +19,30 @@ enum {
     RECONNECT_MS_MAX = 1000,
     RETRY_MS_MAX = 10000,
     RETRY_MS_DEFAULT = 50,
+    RESULTS_QUEUE = 10000, /* a burst of so many is kept for a reader that is busy */
+};
+
+/* A socket, and the one through which ZeroMQ tells what becomes of its connection; NULL until used. */
+struct link {
+    void *socket;
+    void *monitor;
 };
 
 struct client {
     struct client_options options;
-    void *context;
-    void *doors[CLIENT_DOOR_COUNT]; /* NULL until used */
-    void *results;
+    void *context; /* NULL until used */
+    struct link links[CLIENT_DOOR_COUNT];
     uint64_t last_id;
+    uint64_t monitor_count;
 };
 
 struct client *client_create(const struct client_options *options)
 {
     assert(options->timeout_ms > 0);
     struct client *client = calloc(1, sizeof *client);
-    void *context = zmq_ctx_new();
-    if (client == NULL || context == NULL) {
-        fputs("out of memory\n", stderr);
+    if (client == NULL)
         abort();
-    }
     client->options = *options;
-    client->context = context;
     return client;
 }
 
@@ -48,18 +52,27 @@ void client_destroy(struct client *client)
         return;
     for (enum client_door door = 0; door < CLIENT_DOOR_COUNT; door++)
         client_reset(client, door);
-    if (client->results != NULL)
-        zmq_close(client->results);
-    while (zmq_ctx_term(client->context) != 0 && errno == EINTR)
-        ;
+    if (client->context != NULL)
+        while (zmq_ctx_term(client->context) != 0 && errno == EINTR)
+            ;
     free(client);
 }
 
 /* --- sockets ---------------------------------------------------------------------------------------- */
 
-static const char *door_endpoint(const struct client *client, enum client_door door)
+const char *client_endpoint(const struct client *client, enum client_door door)
 {
-    return door == CLIENT_EVENTS ? client->options.events : client->options.query;
+    switch (door) {
+    case CLIENT_EVENTS:
+        return client->options.events;
+    case CLIENT_QUERY:
+        return client->options.query;
+    case CLIENT_RESULTS:
+        return client->options.results;
+    case CLIENT_DOOR_COUNT:
+        break;
+    }
+    abort();
 }
 
 static void set_option(void *socket, int option, int value)
@@ -69,42 +82,90 @@ static void set_option(void *socket, int option, int value)
     (void)rc;
 }
 
-static void *socket_open(struct client *client, int type, const char *endpoint, struct err *err)
+static void *socket_new(struct client *client, int type, struct err *err)
 {
-    void *socket = zmq_socket(client->context, type);
+    if (client->context == NULL)
+        client->context = zmq_ctx_new();
+    void *socket = client->context == NULL ? NULL : zmq_socket(client->context, type);
     if (socket == NULL) {
         err_set(err, ERR_IO, "cannot open a socket: %s", zmq_strerror(errno));
         return NULL;
     }
+    set_option(socket, ZMQ_LINGER, 0); /* what matters was answered; the rest must not go out later */
+    return socket;
+}
+
+static void socket_close(const struct client *client, void **socket)
+{
+    if (*socket != NULL && client->options.wakeup != NULL)
+        wakeup_remove(client->options.wakeup, *socket);
+    if (*socket != NULL)
+        zmq_close(*socket);
+    *socket = NULL;
+}
+
+static void configure(void *socket)
+{
     int64_t frame_bytes_max = ANSWER_BYTES_MAX;
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof frame_bytes_max);
-    set_option(socket, ZMQ_LINGER, 0); /* what matters was answered; the rest must not go out later */
+    set_option(socket, ZMQ_RCVHWM, RESULTS_QUEUE);
     set_option(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
     set_option(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
     set_option(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set_option(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX);
-    if (zmq_connect(socket, endpoint) != 0) {
-        err_set(err, ERR_CONFIG, "cannot use the endpoint '%s': %s; one looks like %s", endpoint,
-                zmq_strerror(errno), CLIENT_QUERY_DEFAULT);
-        zmq_close(socket);
-        return NULL;
-    }
-    return socket;
+}
+
+/* Both sockets of the link into the wakeup, the monitor connected. */
+static bool watch_link(struct client *client, struct link *link, struct err *err)
+{
+    char endpoint[64];
+    snprintf(endpoint, sizeof endpoint, "inproc://monitor-%llu", (unsigned long long)client->monitor_count++);
+    link->monitor = socket_new(client, ZMQ_PAIR, err);
+    if (link->monitor == NULL)
+        return false;
+    set_option(link->monitor, ZMQ_RCVHWM, 0); /* a full queue would stop ZeroMQ's thread */
+    if (zmq_socket_monitor(link->socket, endpoint, ZMQ_EVENT_DISCONNECTED) != 0 ||
+        zmq_connect(link->monitor, endpoint) != 0)
+        return err_set(err, ERR_IO, "cannot watch a connection: %s", zmq_strerror(errno));
+    return wakeup_add(client->options.wakeup, link->socket, err) &&
+           wakeup_add(client->options.wakeup, link->monitor, err);
+}
+
+static bool open_link(struct client *client, enum client_door door, struct err *err)
+{
+    struct link *link = &client->links[door];
+    link->socket = socket_new(client, door == CLIENT_RESULTS ? ZMQ_SUB : ZMQ_DEALER, err);
+    if (link->socket == NULL)
+        return false;
+    configure(link->socket);
+    if (client->options.wakeup != NULL && !watch_link(client, link, err))
+        return false;
+    if (zmq_connect(link->socket, client_endpoint(client, door)) != 0)
+        return err_set(err, ERR_CONFIG, "cannot use the endpoint '%s': %s; one looks like %s",
+                       client_endpoint(client, door), zmq_strerror(errno), CLIENT_QUERY_DEFAULT);
+    return true;
+}
+
+bool client_open(struct client *client, enum client_door door, struct err *err)
+{
+    if (client->links[door].socket != NULL || open_link(client, door, err))
+        return true;
+    client_reset(client, door);
+    return false;
 }
 
 static void *door_socket(struct client *client, enum client_door door, struct err *err)
 {
-    if (client->doors[door] == NULL)
-        client->doors[door] =
-            socket_open(client, ZMQ_DEALER, door_endpoint(client, door), err);
-    return client->doors[door];
+    return client_open(client, door, err) ? client->links[door].socket : NULL;
 }
 
 void client_reset(struct client *client, enum client_door door)
 {
-    if (client->doors[door] != NULL)
-        zmq_close(client->doors[door]);
-    client->doors[door] = NULL;
+    struct link *link = &client->links[door];
+    if (link->monitor != NULL)
+        zmq_socket_monitor(link->socket, NULL, 0); /* or it would wait for a reader */
+    socket_close(client, &link->monitor);
+    socket_close(client, &link->socket);
 }
 
 static bool send_frame(void *socket, struct text frame, int flags)
@@ -134,24 +195,30 @@ static bool receive_frame(void *socket, struct buf *buf, bool *more)
     return rc >= 0;
 }
 
-/* Wait until `socket` or `fd` (-1: none) is readable or stop_fd is. False: an error. */
-static bool wait_readable(const struct client *client, void *socket, int fd, int64_t wait_ms,
-                          bool *socket_ready, bool *fd_ready, bool *stop, struct err *err)
+/* Wait until the socket is readable (*ready) or stop_fd is (*stop). False: an error. */
+static bool wait_readable(const struct client *client, void *socket, int64_t wait_ms, bool *ready,
+                          bool *stop, struct err *err)
 {
-    zmq_pollitem_t items[3] = {{.socket = socket, .events = ZMQ_POLLIN}};
-    int count = 1;
-    int stop_at = -1, fd_at = -1;
-    if (client->options.stop_fd >= 0)
-        items[stop_at = count++] = (zmq_pollitem_t){.fd = client->options.stop_fd, .events = ZMQ_POLLIN};
-    if (fd >= 0)
-        items[fd_at = count++] = (zmq_pollitem_t){.fd = fd, .events = ZMQ_POLLIN};
+    zmq_pollitem_t items[2] = {{.socket = socket, .events = ZMQ_POLLIN},
+                               {.fd = client->options.stop_fd, .events = ZMQ_POLLIN}};
+    int count = client->options.stop_fd >= 0 ? 2 : 1;
     int rc = zmq_poll(items, count, wait_ms < 0 ? 0 : (long)wait_ms);
     if (rc < 0 && errno != EINTR)
         return err_set(err, ERR_IO, "cannot wait for an answer: %s", zmq_strerror(errno));
-    *socket_ready = rc > 0 && items[0].revents != 0;
-    *fd_ready = rc > 0 && fd_at > 0 && items[fd_at].revents != 0;
-    *stop = rc > 0 && stop_at > 0 && items[stop_at].revents != 0;
+    *ready = rc > 0 && items[0].revents != 0;
+    *stop = rc > 0 && count > 1 && items[1].revents != 0;
     return true;
+}
+
+bool client_lost(struct client *client, enum client_door door)
+{
+    void *monitor = client->links[door].monitor;
+    struct buf frame = {.bytes = NULL};
+    bool lost = false, more;
+    while (monitor != NULL && receive_frame(monitor, &frame, &more))
+        lost = true; /* it tells of nothing else */
+    buf_fini(&frame);
+    return lost;
 }
 
 /* --- request and reply ------------------------------------------------------------------------------ */
@@ -165,7 +232,7 @@ bool client_post(struct client *client, enum client_door door, struct text body,
     uint64_t next_id = client->last_id + 1;
     if (!send_frame(socket, (struct text){(const char *)&next_id, sizeof next_id}, ZMQ_SNDMORE) ||
         !send_frame(socket, TEXT(""), ZMQ_SNDMORE) || !send_frame(socket, body, 0)) {
-        err_set(err, ERR_IO, "cannot send to %s: %s", door_endpoint(client, door),
+        err_set(err, ERR_IO, "cannot send to %s: %s", client_endpoint(client, door),
                 zmq_strerror(errno));
         client_reset(client, door); /* half a message may stand in it */
         return false;
@@ -205,15 +272,6 @@ bool client_take(struct client *client, enum client_door door, uint64_t *id, str
     return true;
 }
 
-bool client_wait(struct client *client, enum client_door door, int fd, int64_t wait_ms,
-                 bool *fd_ready, struct err *err)
-{
-    void *socket = door_socket(client, door, err);
-    bool socket_ready, stop;
-    return socket != NULL &&
-           wait_readable(client, socket, fd, wait_ms, &socket_ready, fd_ready, &stop, err);
-}
-
 static int64_t now_ms(void)
 {
     return clock_monotonic_ns() / 1000000;
@@ -222,7 +280,7 @@ static int64_t now_ms(void)
 static bool no_answer(const struct client *client, enum client_door door, struct err *err)
 {
     return err_set(err, ERR_TIMEOUT, "no answer from %s within %g s: is fwsyncd running?",
-                   door_endpoint(client, door), (double)client->options.timeout_ms / 1000);
+                   client_endpoint(client, door), (double)client->options.timeout_ms / 1000);
 }
 
 /* One answer to request `id`, at most until `end_ms`. */
@@ -231,7 +289,7 @@ static bool await_answer(struct client *client, enum client_door door, uint64_t 
 {
     for (;;) {
         uint64_t came = 0;
-        bool found, socket_ready, fd_ready, stop;
+        bool found, ready, stop;
         do
             if (!client_take(client, door, &came, answer, &found, err))
                 return false;
@@ -241,8 +299,7 @@ static bool await_answer(struct client *client, enum client_door door, uint64_t 
         int64_t left_ms = end_ms - now_ms();
         if (left_ms <= 0)
             return no_answer(client, door, err);
-        if (!wait_readable(client, client->doors[door], -1, left_ms, &socket_ready, &fd_ready, &stop,
-                           err))
+        if (!wait_readable(client, client->links[door].socket, left_ms, &ready, &stop, err))
             return false;
         if (stop)
             return err_set(err, ERR_TIMEOUT, "interrupted");
@@ -304,11 +361,10 @@ bool client_busy(struct text answer, int64_t *retry_ms)
 
 bool client_subscribe(struct client *client, const char *prefix, struct err *err)
 {
-    if (client->results == NULL)
-        client->results = socket_open(client, ZMQ_SUB, client->options.results, err);
-    if (client->results == NULL)
+    void *socket = door_socket(client, CLIENT_RESULTS, err);
+    if (socket == NULL)
         return false;
-    if (zmq_setsockopt(client->results, ZMQ_SUBSCRIBE, prefix, strlen(prefix)) != 0)
+    if (zmq_setsockopt(socket, ZMQ_SUBSCRIBE, prefix, strlen(prefix)) != 0)
         return err_set(err, ERR_IO, "cannot subscribe to '%s': %s", prefix, zmq_strerror(errno));
     return true;
 }
@@ -324,20 +380,27 @@ static bool receive_result(void *socket, bool *any, struct buf *topic, struct bu
     return fits;
 }
 
+bool client_take_result(struct client *client, struct buf *topic, struct buf *payload)
+{
+    void *socket = client->links[CLIENT_RESULTS].socket;
+    assert(socket != NULL); /* client_subscribe first */
+    bool any = true, found = false;
+    while (any && !found)
+        found = receive_result(socket, &any, topic, payload);
+    return found;
+}
+
 bool client_next_result(struct client *client, int64_t wait_ms, struct buf *topic,
                         struct buf *payload, bool *found, struct err *err)
 {
-    assert(client->results != NULL); /* client_subscribe first */
     int64_t end_ms = now_ms() + wait_ms;
-    *found = false;
     for (;;) {
-        bool any = true, socket_ready, fd_ready, stop;
-        while (any && !*found)
-            *found = receive_result(client->results, &any, topic, payload);
+        bool ready, stop;
+        *found = client_take_result(client, topic, payload);
         int64_t left_ms = end_ms - now_ms();
         if (*found || left_ms <= 0)
             return true;
-        if (!wait_readable(client, client->results, -1, left_ms, &socket_ready, &fd_ready, &stop, err))
+        if (!wait_readable(client, client->links[CLIENT_RESULTS].socket, left_ms, &ready, &stop, err))
             return false;
         if (stop)
             return true;

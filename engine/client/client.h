@@ -8,7 +8,7 @@
  * whether events were taken: docs/protocol.md, "Resending". A socket's unsent requests die with it, so
  * what was reported as unanswered is not sent behind the caller's back later.
  *
- * One thread per client. Sockets are opened at their first use. */
+ * One thread per client. Sockets, and a ZeroMQ context for them, are opened at their first use. */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
@@ -19,7 +19,9 @@
 #define CLIENT_QUERY_DEFAULT   "tcp://127.0.0.1:7602"
 #define CLIENT_RESULTS_DEFAULT "tcp://127.0.0.1:7603"
 
-enum client_door { CLIENT_EVENTS, CLIENT_QUERY, CLIENT_DOOR_COUNT };
+enum client_door { CLIENT_EVENTS, CLIENT_QUERY, CLIENT_RESULTS, CLIENT_DOOR_COUNT };
+
+struct wakeup;
 
 /* All text is borrowed for the client's life. */
 struct client_options {
@@ -28,12 +30,16 @@ struct client_options {
     const char *results;
     int64_t timeout_ms; /* how long client_request waits; 1 or more */
     int stop_fd;        /* when this becomes readable, waiting ends at once; -1: none */
+    struct wakeup *wakeup; /* gets all sockets, and lost connections are noticed; NULL: neither */
 };
 
 struct client;
 
 struct client *client_create(const struct client_options *options);
 void client_destroy(struct client *client);
+
+/* client_endpoint - of the door, as given. */
+const char *client_endpoint(const struct client *client, enum client_door door);
 
 /* client_request - send `body` through the door and wait for its answer, at most the timeout. An answer
  * "busy" is waited out and the request sent again, within the same timeout; the last one is returned.
@@ -54,17 +60,20 @@ bool client_post(struct client *client, enum client_door door, struct text body,
 /* client_take - the next answer that has arrived, without waiting. *found is false if there is none. */
 bool client_take(struct client *client, enum client_door door, uint64_t *id, struct buf *answer,
                  bool *found, struct err *err);
-/* client_wait - until an answer is there, `fd` (-1: none) is readable, stop_fd is, or the time is over.
- * *fd_ready tells whether fd is readable. */
-bool client_wait(struct client *client, enum client_door door, int fd, int64_t wait_ms,
-                 bool *fd_ready, struct err *err);
-/* client_reset - drop the door's connection with all that is under way; the next use opens a new one. */
+/* client_reset - drop the door's connection with all that is under way; the next use opens a new one. Of the
+ * results door, subscriptions too. */
 void client_reset(struct client *client, enum client_door door);
+/* client_open - open the door's socket now, to see whether its endpoint can be used. */
+bool client_open(struct client *client, enum client_door door, struct err *err);
+/* client_lost - did the door's connection break since it was opened or last asked about? With a wakeup only. */
+bool client_lost(struct client *client, enum client_door door);
 
 /* --- results --- */
 
 /* client_subscribe - to all topics that begin with `prefix`. May be called again for more. */
 bool client_subscribe(struct client *client, const char *prefix, struct err *err);
+/* client_take_result - the next result that has arrived, without waiting. */
+bool client_take_result(struct client *client, struct buf *topic, struct buf *payload);
 /* client_next_result - wait for the next result; *found is false when the time is over or stop_fd spoke. */
 bool client_next_result(struct client *client, int64_t wait_ms, struct buf *topic,
                         struct buf *payload, bool *found, struct err *err);

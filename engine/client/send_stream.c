@@ -1,59 +1,36 @@
 #include "engine/client/send_stream.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "engine/base/clock.h"
 #include "engine/base/limits.h"
-#include "engine/client/compose.h"
+#include "engine/client/fwsync.h"
 #include "engine/client/interrupt.h"
 #include "engine/client/line_reader.h"
 #include "engine/client/session.h"
 
 enum {
-    LINES_MAX = 100, /* as many as errors are listed in one answer */
-    BATCH_BYTES_MAX = 256 << 10,
-    WINDOW_MAX = 4,
-    WINDOW_GROWTH = 16,     /* batches taken per step back to the full window after a "busy" */
-    PATIENCE_MS = 60000,    /* without any progress, once the daemon has answered */
+    PATIENCE_MS = 60000, /* without any progress, once the daemon has answered */
     PROGRESS_MS = 250,
 };
 
-enum batch_state { BATCH_WAITING, BATCH_POSTED, BATCH_DONE };
-
-struct batch {
-    struct buf body;
-    uint64_t first_line; /* of the input */
-    unsigned line_count;
-    bool empty; /* only empty lines so far */
-    enum batch_state state;
-    bool counted; /* its answer is in the totals */
-    bool repeat;  /* under way, and to be sent again after an earlier one */
-    uint64_t id;
-};
-
-struct totals {
-    int64_t events, accepted, duplicates, rejected;
-};
-
 struct stream {
-    struct session session;
+    struct session session; /* for what is told */
+    struct fwsync_client *client;
     struct line_reader reader;
-    bool hungry;      /* all that was read is in batches */
-    bool input_ready; /* there was more to read at the last look */
-    struct text source; /* empty: none */
-    /* A ring: `closed` batches from `head` on, then the one being filled. */
-    struct batch ring[WINDOW_MAX + 1];
-    unsigned head, closed;
-    unsigned window;      /* batches that may be under way */
-    unsigned taken_count; /* since the last "busy" */
-    int64_t retry_at_ms;  /* nothing is posted before */
-    int64_t heard_ms;     /* the last answer, or the first post after a silence */
-    int64_t progress_ms;  /* the last batch that was taken */
-    bool ever_heard;
+    struct text line;  /* the one that found no room yet; borrowed from the reader */
+    bool held;         /* there is such a line */
+    bool hungry;       /* all that was read is sent */
+    uint64_t events;   /* lines that aren't empty */
+    uint64_t too_long; /* those among them that weren't sent */
+    uint64_t told;     /* those that fwsyncd rejected, and said which */
+    uint64_t settled, resends; /* at the last look */
+    int64_t progress_ms;       /* when something was settled last, or there was nothing to settle */
     bool busy_told;
-    struct totals totals;
     bool show_progress;
     int64_t shown_ms;
     int64_t started_ms;
@@ -64,9 +41,17 @@ static int64_t now_ms(void)
     return clock_monotonic_ns() / 1000000;
 }
 
-static struct batch *batch_at(struct stream *stream, unsigned position)
+static struct fwsync_counts counts_of(const struct stream *stream)
 {
-    return &stream->ring[(stream->head + position) % (WINDOW_MAX + 1)];
+    struct fwsync_counts counts;
+    fwsync_counts(stream->client, &counts);
+    counts.rejected += stream->too_long;
+    return counts;
+}
+
+static uint64_t settled_count(const struct fwsync_counts *counts)
+{
+    return counts->accepted + counts->duplicates + counts->rejected;
 }
 
 /* --- what the person sees --------------------------------------------------------------------------- */
@@ -83,385 +68,212 @@ static void show_progress(struct stream *stream)
     if (!stream->show_progress || now - stream->shown_ms < PROGRESS_MS)
         return;
     stream->shown_ms = now;
-    int64_t elapsed_ms = now - stream->started_ms;
-    int64_t done = stream->totals.accepted + stream->totals.duplicates + stream->totals.rejected;
-    fprintf(stderr, "\r\033[K%" PRId64 " events acknowledged, %" PRId64 "/s", done,
+    struct fwsync_counts counts = counts_of(stream);
+    uint64_t elapsed_ms = (uint64_t)(now - stream->started_ms), done = settled_count(&counts);
+    fprintf(stderr, "\r\033[K%" PRIu64 " events acknowledged, %" PRIu64 "/s", done,
             elapsed_ms > 0 ? done * 1000 / elapsed_ms : 0);
-    if (stream->totals.rejected > 0)
-        fprintf(stderr, ", %" PRId64 " rejected", stream->totals.rejected);
+    if (counts.rejected > 0)
+        fprintf(stderr, ", %" PRIu64 " rejected", counts.rejected);
     fflush(stderr);
 }
 
 static void tell(struct stream *stream, const char *text)
 {
     clear_progress(stream);
-    fprintf(stderr, "fwsync send: %s\n", text);
+    arena_reset(&stream->session.arena);
+    struct text clean = screen_clean(text_of(text), &stream->session.arena);
+    fprintf(stderr, "fwsync send: " TEXT_FMT "\n", TEXT_ARG(clean));
 }
 
-static void tell_line(struct stream *stream, uint64_t line, struct text why)
+static void tell_line(struct stream *stream, uint64_t line, const char *why)
 {
     clear_progress(stream);
-    why = screen_clean(why, &stream->session.arena);
-    fprintf(stderr, "fwsync send: line %" PRIu64 " is rejected: " TEXT_FMT "\n", line, TEXT_ARG(why));
+    arena_reset(&stream->session.arena);
+    struct text clean = screen_clean(text_of(why), &stream->session.arena);
+    fprintf(stderr, "fwsync send: line %" PRIu64 " is rejected: " TEXT_FMT "\n", line, TEXT_ARG(clean));
 }
 
-static void print_summary(const struct stream *stream)
+static void on_rejected(void *context, uint64_t n, const char *event, size_t len, const char *code,
+                        const char *error)
 {
-    const struct totals *totals = &stream->totals;
-    int64_t unknown =
-        totals->events - totals->accepted - totals->duplicates - totals->rejected;
+    struct stream *stream = context;
+    (void)event;
+    (void)len;
+    stream->told++;
+    tell_line(stream, n, error[0] != '\0' ? error : code);
+}
+
+static void print_summary(const struct stream *stream, const struct fwsync_counts *counts, uint64_t unknown)
+{
     double seconds = (double)(now_ms() - stream->started_ms) / 1000;
-    bool ok = unknown == 0 && totals->rejected == 0;
+    uint64_t untold = counts->rejected - stream->too_long - stream->told;
+    if (untold > 0)
+        fprintf(stderr, "fwsync send: %" PRIu64 " more lines are rejected; fwsyncd doesn't list them all\n",
+                untold);
     if (stream->session.setup->json) {
-        printf("{\"ok\":%s,\"lines\":%" PRIu64 ",\"events\":%" PRId64 ",\"accepted\":%" PRId64
-               ",\"duplicates\":%" PRId64 ",\"rejected\":%" PRId64 ",\"unanswered\":%" PRId64
+        printf("{\"ok\":%s,\"lines\":%" PRIu64 ",\"events\":%" PRIu64 ",\"accepted\":%" PRIu64
+               ",\"duplicates\":%" PRIu64 ",\"rejected\":%" PRIu64 ",\"unanswered\":%" PRIu64
                ",\"seconds\":%.3f}\n",
-               ok ? "true" : "false", stream->reader.line, totals->events, totals->accepted,
-               totals->duplicates, totals->rejected, unknown, seconds);
+               unknown == 0 && counts->rejected == 0 ? "true" : "false", stream->reader.line,
+               stream->events, counts->accepted, counts->duplicates, counts->rejected, unknown, seconds);
         return;
     }
-    printf("%" PRId64 " event%s: %" PRId64 " accepted, %" PRId64 " duplicate%s, %" PRId64 " rejected",
-           totals->events, totals->events == 1 ? "" : "s", totals->accepted, totals->duplicates,
-           totals->duplicates == 1 ? "" : "s", totals->rejected);
+    printf("%" PRIu64 " event%s: %" PRIu64 " accepted, %" PRIu64 " duplicate%s, %" PRIu64 " rejected",
+           stream->events, stream->events == 1 ? "" : "s", counts->accepted, counts->duplicates,
+           counts->duplicates == 1 ? "" : "s", counts->rejected);
     if (unknown > 0)
-        printf(", %" PRId64 " without an answer", unknown);
+        printf(", %" PRIu64 " without an answer", unknown);
     printf(" in %.1f s\n", seconds);
 }
 
-/* --- filling batches -------------------------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------------------------------- */
 
-static void batch_start(struct batch *batch, uint64_t first_line)
+static bool fail(struct stream *stream, enum err_code code, const char *why)
 {
-    struct buf body = batch->body;
-    buf_clear(&body);
-    *batch = (struct batch){.body = body, .first_line = first_line, .empty = true};
-}
-
-static void batch_close(struct stream *stream)
-{
-    struct batch *batch = batch_at(stream, stream->closed);
-    if (!batch->empty)
-        stream->closed++;
-    if (stream->closed <= WINDOW_MAX)
-        batch_at(stream, stream->closed)->line_count = 0;
+    struct err err;
+    err_set(&err, code, "%s", why);
+    clear_progress(stream);
+    return session_fail(&stream->session, &err);
 }
 
 static void reject_long_line(struct stream *stream)
 {
-    stream->totals.events++;
-    stream->totals.rejected++;
-    tell_line(stream, stream->reader.line, TEXT("longer than 1 MiB"));
+    stream->events++;
+    stream->too_long++;
+    tell_line(stream, stream->reader.line, "longer than 1 MiB");
 }
 
-static bool is_blank(struct text line)
+/* Hand the line to the library. False: there is no room for it, or an error, told. */
+static bool send_line(struct stream *stream)
 {
-    size_t i = 0;
-    while (i < line.len && (line.bytes[i] == ' ' || line.bytes[i] == '\t' || line.bytes[i] == '\r'))
-        i++;
-    return i == line.len;
-}
-
-/* Put the line into the batch; for one that is too long, even alone, an empty one stands in. */
-static void batch_add(struct stream *stream, struct batch *batch, struct text line)
-{
-    if (batch->line_count++ > 0)
-        buf_byte(&batch->body, '\n');
-    if (is_blank(line))
-        return;
-    size_t before = batch->body.len;
-    if (stream->source.len > 0)
-        compose_numbered(&batch->body, line, stream->source, stream->reader.line);
-    else
-        buf_append(&batch->body, line);
-    if (batch->body.len > REQUEST_BYTES_MAX) {
-        batch->body.len = before;
+    enum fwsync_code code = fwsync_send_numbered(stream->client, stream->reader.line, stream->line.bytes,
+                                                 stream->line.len, 0);
+    stream->held = code == FWSYNC_E_FULL;
+    if (code == FWSYNC_OK)
+        stream->events++;
+    else if (code == FWSYNC_E_TOO_LARGE)
         reject_long_line(stream);
-        return;
-    }
-    batch->empty = false;
-    stream->totals.events++;
+    else if (code != FWSYNC_E_FULL && code != FWSYNC_E_INVALID) /* that is a line without an event */
+        fail(stream, ERR_IO, fwsync_last_error(stream->client));
+    return !stream->held && stream->session.exit_code == EXIT_DONE;
 }
 
-/* Move lines that were read into batches, as far as there is room. */
-static void fill_batches(struct stream *stream)
+static void send_lines(struct stream *stream)
 {
-    while (stream->closed < WINDOW_MAX) {
-        struct batch *batch = batch_at(stream, stream->closed);
-        if (batch->line_count == LINES_MAX || (!batch->empty && batch->body.len >= BATCH_BYTES_MAX)) {
-            batch_close(stream);
-            continue;
-        }
-        struct text line;
-        enum line_kind kind = line_reader_next(&stream->reader, &line);
+    if (stream->held && !send_line(stream))
+        return;
+    for (;;) {
+        enum line_kind kind = line_reader_next(&stream->reader, &stream->line);
         stream->hungry = kind == LINE_NONE;
         if (stream->hungry)
             return;
-        bool fits = batch->body.len + line.len + stream->source.len < BATCH_BYTES_MAX;
-        if (!fits && batch->line_count > 0) {
-            batch_close(stream);
-            batch = batch_at(stream, stream->closed); /* the ring has one more than the window */
-        }
-        if (batch->line_count == 0)
-            batch_start(batch, stream->reader.line);
         if (kind == LINE_TOO_LONG)
             reject_long_line(stream);
-        batch_add(stream, batch, line);
+        else if (!send_line(stream))
+            return;
     }
 }
 
-/* --- sending and hearing ---------------------------------------------------------------------------- */
-
-static bool any_posted(struct stream *stream)
+/* Wait for input, for something the library can do, for Ctrl-C, or a while. */
+static void wait_for_something(struct stream *stream)
 {
-    for (unsigned i = 0; i < stream->closed; i++)
-        if (batch_at(stream, i)->state == BATCH_POSTED)
-            return true;
-    return false;
+    bool want_input = stream->hungry && !stream->reader.ended;
+    struct pollfd items[] = {
+        {.fd = fwsync_fd(stream->client), .events = POLLIN},
+        {.fd = interrupt_fd(), .events = POLLIN},
+        {.fd = want_input ? stream->reader.fd : -1, .events = POLLIN},
+    };
+    if (poll(items, 3, PROGRESS_MS) > 0 && items[2].revents != 0)
+        line_reader_fill(&stream->reader);
 }
 
-static bool post_batches(struct stream *stream)
+static bool give_up(struct stream *stream, bool silent, int64_t patience_ms)
 {
-    if (now_ms() < stream->retry_at_ms)
-        return true;
-    for (unsigned i = 0; i < stream->closed && i < stream->window; i++) {
-        struct batch *batch = batch_at(stream, i);
-        if (batch->state != BATCH_WAITING)
-            continue;
-        if (!any_posted(stream))
-            stream->heard_ms = now_ms();
-        struct err err;
-        if (!client_post(stream->session.client, CLIENT_EVENTS, buf_text(&batch->body), &batch->id,
-                         &err))
-            return session_fail(&stream->session, &err);
-        batch->state = BATCH_POSTED;
-    }
-    return true;
+    char why[ERR_TEXT_BYTES];
+    const char *endpoint = stream->session.setup->events;
+    if (silent)
+        snprintf(why, sizeof why, "no answer from %s within %g s: is fwsyncd running?", endpoint,
+                 (double)patience_ms / 1000);
+    else
+        snprintf(why, sizeof why, "fwsyncd at %s took nothing for %g s", endpoint,
+                 (double)patience_ms / 1000);
+    return fail(stream, silent ? ERR_TIMEOUT : ERR_BUSY, why);
 }
 
-/* From batch `position` on everything goes out again, in order. */
-static void go_back(struct stream *stream, unsigned position)
+/* Tell of trouble, each time that there is something new in it. */
+static void tell_trouble(struct stream *stream, const struct fwsync_counts *counts, int64_t stuck_ms)
 {
-    for (unsigned i = position; i < stream->closed; i++) {
-        struct batch *batch = batch_at(stream, i);
-        batch->repeat = i > position && batch->state == BATCH_POSTED;
-        if (!batch->repeat)
-            batch->state = BATCH_WAITING;
-    }
-}
-
-static void hear_busy(struct stream *stream, unsigned position, int64_t retry_ms)
-{
-    stream->window = 1;
-    stream->taken_count = 0;
-    stream->retry_at_ms = now_ms() + retry_ms;
-    go_back(stream, position);
-    int64_t stuck_ms = now_ms() - stream->progress_ms;
-    if (stuck_ms > stream->session.setup->timeout_ms && !stream->busy_told) {
-        struct text why = screen_clean(field_text(&stream->session.answer, "error"),
-                                       &stream->session.arena);
-        clear_progress(stream);
-        fprintf(stderr, "fwsync send: fwsyncd takes nothing just now: " TEXT_FMT "; trying again\n",
-                TEXT_ARG(why));
-        stream->busy_told = true;
-    }
-}
-
-static void count_errors(struct stream *stream, const struct batch *batch)
-{
-    struct session *session = &stream->session;
-    struct value *errors;
-    size_t count = field_array(session, &session->answer, "errors", &errors);
-    for (size_t i = 0; i < count; i++) {
-        struct fields error = value_object(session, &errors[i]);
-        uint64_t line = batch->first_line + (uint64_t)field_integer(&error, "line") - 1;
-        tell_line(stream, line, field_text(&error, "error"));
-    }
-}
-
-static int64_t batch_event_count(const struct batch *batch)
-{
-    int64_t count = 0;
-    bool empty = true;
-    for (size_t i = 0; i < batch->body.len; i++) {
-        count += empty && batch->body.bytes[i] != '\n';
-        empty = batch->body.bytes[i] == '\n';
-    }
-    return count;
-}
-
-static void count_batch(struct stream *stream, const struct batch *batch)
-{
-    const struct fields *answer = &stream->session.answer;
-    struct totals *totals = &stream->totals;
-    if (fields_get(answer, TEXT("accepted")) == NULL) { /* refused as a whole */
-        totals->rejected += batch_event_count(batch);
-        struct text error = session_error(&stream->session, CLIENT_EVENTS);
-        clear_progress(stream);
-        fprintf(stderr, "fwsync send: lines %" PRIu64 " to %" PRIu64 " are rejected: " TEXT_FMT "\n",
-                batch->first_line, batch->first_line + batch->line_count - 1, TEXT_ARG(error));
+    if (counts->resends > stream->resends)
+        tell(stream, "no answer; sending again");
+    stream->resends = counts->resends;
+    if (stream->busy_told || counts->busy == 0 || stuck_ms <= stream->session.setup->timeout_ms)
         return;
-    }
-    totals->accepted += field_integer(answer, "accepted");
-    totals->duplicates += field_integer(answer, "duplicates");
-    totals->rejected += field_integer(answer, "rejected");
-    count_errors(stream, batch);
+    char text[ERR_TEXT_BYTES];
+    snprintf(text, sizeof text, "%.480s; trying again", fwsync_last_error(stream->client));
+    tell(stream, text);
+    stream->busy_told = true;
 }
 
-static void hear_taken(struct stream *stream, struct batch *batch)
-{
-    if (!batch->counted)
-        count_batch(stream, batch);
-    batch->counted = true;
-    batch->state = batch->repeat ? BATCH_WAITING : BATCH_DONE;
-    batch->repeat = false;
-    stream->progress_ms = now_ms();
-    stream->busy_told = false;
-    if (stream->source.len == 0 && ++stream->taken_count % WINDOW_GROWTH == 0 &&
-        stream->window < WINDOW_MAX)
-        stream->window++;
-    while (stream->closed > 0 && batch_at(stream, 0)->state == BATCH_DONE) {
-        batch_at(stream, 0)->line_count = 0;
-        stream->head = (stream->head + 1) % (WINDOW_MAX + 1);
-        stream->closed--;
-    }
-}
-
-static void hear_answer(struct stream *stream, uint64_t id)
-{
-    stream->ever_heard = true;
-    stream->heard_ms = now_ms();
-    for (unsigned i = 0; i < stream->closed; i++) {
-        struct batch *batch = batch_at(stream, i);
-        if (batch->state != BATCH_POSTED || batch->id != id)
-            continue;
-        struct text raw = buf_text(&stream->session.raw);
-        int64_t retry_ms;
-        session_read(&stream->session, raw, NULL); /* unreadable: counted as refused */
-        if (client_busy(raw, &retry_ms))
-            hear_busy(stream, i, retry_ms);
-        else
-            hear_taken(stream, batch);
-        return;
-    }
-}
-
-/* An answer is overdue: drop the connection and send again. False: enough of it. */
-static bool check_silence(struct stream *stream)
+/* False: enough of it. */
+static bool check_progress(struct stream *stream)
 {
     const struct setup *setup = stream->session.setup;
-    int64_t now = now_ms();
-    int64_t patience_ms = setup->timeout_ms > PATIENCE_MS ? setup->timeout_ms : PATIENCE_MS;
-    bool silent = any_posted(stream) && now - stream->heard_ms >= setup->timeout_ms;
-    bool stuck = stream->closed > 0 && now - stream->progress_ms >= patience_ms;
-    if (!silent && !stuck)
-        return true;
-    if (stuck || !stream->ever_heard) {
-        struct err err;
-        if (silent)
-            err_set(&err, ERR_TIMEOUT, "no answer from %s within %g s: is fwsyncd running?",
-                    setup->events, (double)(stuck ? patience_ms : setup->timeout_ms) / 1000);
-        else
-            err_set(&err, ERR_BUSY, "fwsyncd at %s took nothing for %g s", setup->events,
-                    (double)patience_ms / 1000);
-        clear_progress(stream);
-        return session_fail(&stream->session, &err);
+    struct fwsync_counts counts = counts_of(stream);
+    if (settled_count(&counts) > stream->settled || counts.waiting == 0) {
+        stream->settled = settled_count(&counts);
+        stream->progress_ms = now_ms();
+        stream->busy_told = false;
     }
-    tell(stream, "no answer; sending again");
-    client_reset(stream->session.client, CLIENT_EVENTS);
-    for (unsigned i = 0; i < stream->closed; i++) {
-        batch_at(stream, i)->state = BATCH_WAITING;
-        batch_at(stream, i)->repeat = false;
-    }
+    int64_t stuck_ms = now_ms() - stream->progress_ms;
+    bool heard = settled_count(&counts) > stream->too_long || counts.busy > 0;
+    int64_t patience_ms = heard && setup->timeout_ms < PATIENCE_MS ? PATIENCE_MS : setup->timeout_ms;
+    if (stuck_ms >= patience_ms)
+        return give_up(stream, counts.resends > stream->resends || !heard, patience_ms);
+    if (heard)
+        tell_trouble(stream, &counts, stuck_ms);
     return true;
-}
-
-static bool take_answers(struct stream *stream)
-{
-    struct session *session = &stream->session;
-    for (;;) {
-        uint64_t id;
-        bool found;
-        struct err err;
-        if (!client_take(session->client, CLIENT_EVENTS, &id, &session->raw, &found, &err))
-            return session_fail(session, &err);
-        if (!found)
-            return true;
-        hear_answer(stream, id);
-    }
-}
-
-/* Wait for input, an answer, the end of a pause or a deadline, whichever comes first. */
-static bool wait_for_something(struct stream *stream)
-{
-    int64_t now = now_ms();
-    bool want_input = stream->hungry && !stream->reader.ended;
-    int64_t wait_ms = PROGRESS_MS;
-    if (stream->retry_at_ms > now && stream->retry_at_ms - now < wait_ms)
-        wait_ms = stream->retry_at_ms - now;
-    if (stream->reader.ended && stream->closed == 0)
-        wait_ms = 0;
-    if (want_input && stream->closed == 0 && batch_at(stream, 0)->line_count > 0)
-        wait_ms = 0; /* is there more right now? otherwise what we have goes out */
-    struct err err;
-    if (!client_wait(stream->session.client, CLIENT_EVENTS, want_input ? stream->reader.fd : -1,
-                     wait_ms, &stream->input_ready, &err))
-        return session_fail(&stream->session, &err);
-    return true;
-}
-
-/* Lines into batches; an unfinished batch is closed when nothing is under way and no more has come. */
-static void prepare(struct stream *stream)
-{
-    fill_batches(stream);
-    bool idle = !stream->input_ready && stream->closed == 0;
-    if (stream->closed < WINDOW_MAX && batch_at(stream, stream->closed)->line_count > 0 &&
-        stream->hungry && (idle || stream->reader.ended))
-        batch_close(stream);
 }
 
 /* One turn of the loop. False: stop. */
 static bool turn(struct stream *stream)
 {
-    prepare(stream);
-    if (stream->closed == 0)
-        stream->progress_ms = now_ms();
-    if (!post_batches(stream) || !wait_for_something(stream))
+    send_lines(stream);
+    if (stream->session.exit_code != EXIT_DONE)
         return false;
-    if (stream->input_ready) {
-        line_reader_fill(&stream->reader);
-        stream->hungry = false;
-    }
-    bool going = take_answers(stream) && check_silence(stream);
+    if (stream->reader.ended && stream->hungry && counts_of(stream).waiting == 0)
+        return false;
+    wait_for_something(stream);
+    if (fwsync_process(stream->client, 0) != FWSYNC_OK)
+        return fail(stream, ERR_IO, fwsync_last_error(stream->client));
     show_progress(stream);
-    return going && !interrupted();
+    return check_progress(stream) && !interrupted();
 }
 
-static bool finished(struct stream *stream)
+static bool stream_open(struct stream *stream, const struct setup *setup, const char *source)
 {
-    return stream->reader.ended && stream->closed == 0 &&
-           batch_at(stream, 0)->line_count == 0 &&
-           stream->reader.at == stream->reader.buf.len;
-}
-
-static void stream_open(struct stream *stream, const struct setup *setup, const char *source)
-{
+    const struct fwsync_options options = {
+        .events = setup->events,
+        .timeout_ms = (int)setup->timeout_ms,
+        .source = source == NULL ? "" : source,
+        .first_n = source == NULL || source[0] == '\0' ? 0 : 1,
+        .on_rejected = on_rejected,
+        .context = stream,
+    };
     *stream = (struct stream){
-        .hungry = true,
-        .input_ready = true,
-        .source = source == NULL ? TEXT("") : text_of(source),
-        .window = source == NULL ? WINDOW_MAX : 1,
         .show_progress = isatty(STDERR_FILENO),
         .started_ms = now_ms(),
         .progress_ms = now_ms(),
     };
     session_open(&stream->session, setup, "send");
     line_reader_init(&stream->reader, STDIN_FILENO, REQUEST_BYTES_MAX);
+    enum fwsync_code code = fwsync_open(&options, &stream->client);
+    return code == FWSYNC_OK ||
+           fail(stream, code == FWSYNC_E_CONFIG ? ERR_CONFIG : ERR_IO, fwsync_last_error(NULL));
 }
 
 static int stream_close(struct stream *stream)
 {
-    for (unsigned i = 0; i <= WINDOW_MAX; i++)
-        buf_fini(&stream->ring[i].body);
+    fwsync_close(stream->client);
     line_reader_fini(&stream->reader);
     return session_close(&stream->session);
 }
@@ -469,8 +281,9 @@ static int stream_close(struct stream *stream)
 int send_stream(const struct setup *setup, const char *source)
 {
     struct stream stream;
-    stream_open(&stream, setup, source);
-    while (!finished(&stream) && turn(&stream))
+    if (!stream_open(&stream, setup, source))
+        return stream_close(&stream);
+    while (turn(&stream))
         ;
     clear_progress(&stream);
     if (stream.reader.error != 0) {
@@ -478,10 +291,10 @@ int send_stream(const struct setup *setup, const char *source)
         err_set(&err, ERR_IO, "cannot read standard input: %s", strerror(stream.reader.error));
         session_fail(&stream.session, &err);
     }
-    print_summary(&stream);
-    const struct totals *totals = &stream.totals;
-    if (totals->rejected > 0 || totals->events > totals->accepted + totals->duplicates)
-        if (stream.session.exit_code == EXIT_DONE)
-            stream.session.exit_code = EXIT_ERROR;
+    struct fwsync_counts counts = counts_of(&stream);
+    uint64_t unknown = stream.events - settled_count(&counts);
+    print_summary(&stream, &counts, unknown);
+    if ((counts.rejected > 0 || unknown > 0) && stream.session.exit_code == EXIT_DONE)
+        stream.session.exit_code = EXIT_ERROR;
     return stream_close(&stream);
 }
