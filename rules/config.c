@@ -347,8 +347,7 @@ bool fwsync_config_durations(struct fwsync_config *config, const char *key, enum
 
 static bool class_name_fits(struct text name)
 {
-    enum { CLASS_BYTES_MAX = 32 };
-    if (name.len == 0 || name.len > CLASS_BYTES_MAX || name.bytes[0] < 'a' || name.bytes[0] > 'z')
+    if (name.len == 0 || name.len > CLASS_NAME_BYTES_MAX || name.bytes[0] < 'a' || name.bytes[0] > 'z')
         return false;
     for (size_t i = 0; i < name.len; i++) {
         char byte = name.bytes[i];

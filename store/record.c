@@ -172,11 +172,23 @@ static bool read_timer(struct coding_reader *reader, struct record_head *head)
 
 /* --- the whole record --- */
 
+/* Positions are multiples of 8, so 5 bytes are enough for long. */
+static uint64_t pack_position(uint64_t position)
+{
+    return position == HISTORY_NONE ? 0 : position / 8 + 1;
+}
+
+static uint64_t unpack_position(uint64_t packed)
+{
+    return packed == 0 ? HISTORY_NONE : (packed - 1) * 8;
+}
+
 static bool read_head(struct coding_reader *reader, const struct words *words, struct record_head *head)
 {
     head->type = coding_read_word(reader, words);
     head->created_ms = coding_unzigzag(coding_read_varint(reader));
     head->name = coding_read_text(reader);
+    head->history = unpack_position(coding_read_varint(reader));
     return read_timer(reader, head);
 }
 
@@ -213,7 +225,8 @@ static size_t plain_bytes(const struct words *words, const struct record_head *h
     size_t bytes = coding_varint_bytes(entries->count) + entries->bytes;
     if (head != NULL)
         bytes += coding_word_bytes(words, head->type) + coding_varint_bytes(coding_zigzag(head->created_ms)) +
-                 coding_text_bytes(head->name) + timer_bytes(head);
+                 coding_text_bytes(head->name) + coding_seq_bytes(pack_position(head->history)) +
+                 timer_bytes(head);
     return bytes;
 }
 
@@ -234,6 +247,7 @@ void record_write(char *record, const struct words *words, const struct record_h
         out = coding_put_word(out, words, head->type);
         out = coding_put_varint(out, coding_zigzag(head->created_ms));
         out = coding_put_text(out, head->name);
+        out = coding_put_seq(out, pack_position(head->history));
         out = put_timer(out, head);
     }
     out = coding_put_varint(out, entries->count);

@@ -1,6 +1,6 @@
 /* record.h - the bytes of a device on disk (docs/decisions/0003-device-record.md).
  *
- *     attributes only: type, created_ms, name, timer
+ *     attributes only: type, created_ms, name, position of its newest row of history, timer
  *     the number of entries, then the entries sorted by (scope, key)
  *     zeros up to a multiple of 8
  *
@@ -40,6 +40,7 @@ struct record_head {
     struct text type;
     struct text name;
     int64_t created_ms;
+    uint64_t history; /* position; HISTORY_NONE: there is none */
     int64_t due_ms;    /* of the timer; 0: none. Never without a bucket */
     int64_t bucket_ms; /* where the device stands in TIMER_INDEX, whole seconds; 0: nowhere */
 };

@@ -32,6 +32,7 @@ static bool load_totals(struct state *state, struct err *err)
     state->totals = state->written = totals;
     state_places_grow(state, totals.device_count);
     state->checkpoint_seq = totals.applied_seq;
+    state->checkpoint_history = totals.history_end;
     return true;
 }
 
@@ -58,8 +59,8 @@ static bool load(struct state *state, struct err *err)
     if (rc != 0)
         return lmdb_env_error(&state->env, rc, "reading", err);
     return load_totals(state, err) && state_redo(state, err) && load_totals(state, err) &&
-           state_words_load(state, err) && state_names_load(state, err) && load_seen(state, err) &&
-           state_counters_load(state, err) && state_timers_load(state, err);
+           state_history_open(state, err) && state_words_load(state, err) && state_names_load(state, err) &&
+           load_seen(state, err) && state_counters_load(state, err) && state_timers_load(state, err);
 }
 
 /* --- opening --- */
@@ -109,6 +110,8 @@ void state_close(struct state *state)
     if (state->read != NULL)
         mdb_txn_abort(state->read);
     lmdb_env_close(&state->env);
+    seglog_close(state->history);
+    history_notes_fini(&state->notes);
     changes_fini(&state->changes[0]);
     changes_fini(&state->changes[1]);
     names_fini(&state->names);

@@ -61,9 +61,14 @@ uint64_t state_bytes(const struct state *state);
 /* state_file_bytes - the database file's size, which never shrinks: what isn't in use is used again. */
 uint64_t state_file_bytes(const struct state *state);
 
+/* state_step - what follows is done by this event: state_device_open to state_device_save, and
+ * state_note_result. One event may step through several devices.
+ * cause  a small number of the caller's, kept in the history: what kind of event it is. */
+void state_step(struct state *state, uint64_t seq, int64_t received_ms, unsigned cause);
+
 /* --- checkpoints --- */
 
-/* state_changes_bytes - memory of the changes that no checkpoint has begun to write. */
+/* state_changes_bytes - memory of the changes, and of history, that isn't on its way to the disk. */
 size_t state_changes_bytes(const struct state *state);
 
 /* state_checkpoint_begin - have all changes so far written by a thread; none is running. When the last
@@ -116,8 +121,10 @@ bool state_device_open(struct state *state, struct text name, struct text type, 
 /* state_device_find - for reading: *device is NULL when there is none. */
 bool state_device_find(struct state *state, struct text name, struct device **device,
                        struct err *err);
-/* state_device_save - write what changed since the open, with the index entries. When it fails, no
- * checkpoint may follow. */
+/* state_device_at - the same by its number, 0 to state_device_count() - 1 in the order in which they came. */
+bool state_device_at(struct state *state, uint32_t number, struct device **device, struct err *err);
+/* state_device_save - write what changed since the open, with the index entries and its row of history. When
+ * it fails, no checkpoint may follow. */
 bool state_device_save(struct state *state, struct device *device, struct err *err);
 
 struct text device_name(const struct device *device);
@@ -229,6 +236,77 @@ struct device_filter {
 bool state_devices(struct state *state, const struct device_filter *filter, struct text cursor,
                    size_t limit, struct arena *arena, struct text **names, size_t *name_count,
                    struct text *next, struct err *err);
+
+/* --- history: what each event changed (history.h) --- */
+
+#define HISTORY_NONE UINT64_MAX
+
+/* One attribute that an event changed. */
+struct history_change {
+    enum scope scope; /* never SCOPE_TELEMETRY */
+    bool has_old;     /* false: it wasn't there */
+    bool has_new;     /* false: it was deleted */
+    struct attribute old, new; /* the key is in both */
+};
+
+/* The results of one class that an event published: first_n, first_n + 1, ... */
+struct history_result {
+    struct text class_name;
+    uint64_t first_n;
+    uint64_t count;
+};
+
+/* What one event did to one device. Texts and arrays are in the reader's arena, or last as long as the
+ * state. */
+struct history_row {
+    uint64_t position; /* in the log: rises */
+    uint64_t next;     /* where the next row of any device is */
+    uint64_t before;   /* the device's row before this one, or HISTORY_NONE */
+    uint64_t seq;
+    int64_t received_ms;
+    unsigned cause; /* as state_step() was told */
+    uint32_t device; /* its number: state_device_at() */
+    bool created;    /* the device was new */
+    struct text old_type, new_type; /* len 0: the type didn't change */
+    struct history_change *changes; /* in the order in which they happened */
+    size_t change_count;
+    struct history_result *results;
+    size_t result_count;
+};
+
+/* Rows are kept from a first one on; the end is where the next one goes. */
+uint64_t state_history_first(const struct state *state);
+uint64_t state_history_end(const struct state *state);
+uint64_t state_history_bytes(const struct state *state);
+
+/* state_history_read - Errors ERR_GONE: it is no longer kept; ERR_DAMAGED; ERR_STORE. */
+bool state_history_read(struct state *state, uint64_t position, struct arena *arena,
+                        struct history_row *row, struct err *err);
+
+/* A moment: after all events up to `seq` that came up to `ms`. One of them is usually at its most. */
+struct moment {
+    uint64_t seq;
+    int64_t ms;
+};
+
+/* state_history_seek - *position of the first row after the moment, or the end.
+ * Errors ERR_GONE: rows after the moment are no longer kept; the text says from when on they are. */
+bool state_history_seek(struct state *state, struct moment moment, uint64_t *position, struct err *err);
+
+/* device_rewind - take the working copy back to what it was at the moment; telemetry stays as it is. It can
+ * be changed then, for a trial, and never be saved. *existed is false when the device wasn't there yet.
+ * Errors  as state_history_seek; then the working copy is of no use. */
+bool device_rewind(struct device *device, struct moment moment, bool *existed, struct err *err);
+
+/* device_history - position of the newest row that changed the device, or HISTORY_NONE. */
+uint64_t device_history(const struct device *device);
+
+/* state_note_result - the event of state_step() published a result, which took this number of a counter. */
+void state_note_result(struct state *state, const uint64_t *counter);
+
+/* state_history_trim - forget old rows, in large pieces: those that are older than keep_ms against the newest,
+ * or exceed keep_bytes. Nothing that a checkpoint or a backup under way needs. */
+bool state_history_trim(struct state *state, int64_t keep_ms, uint64_t keep_bytes, struct err *err);
 
 /* --- dead letters --- */
 

@@ -6,6 +6,7 @@
  * mdb_env_copy begins its transaction whenever it gets to it, which may be in the middle of a checkpoint, and
  * can't be stopped. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "store/disk.h"
@@ -20,6 +21,7 @@ struct state_snapshot {
     struct state *state;
     MDB_txn *txn;
     uint64_t bytes; /* of pages */
+    uint64_t history_end;
     uint64_t row_count;
 };
 
@@ -50,7 +52,11 @@ bool state_snapshot_take(struct state *state, struct state_snapshot **out, struc
     struct state_snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (snapshot == NULL)
         abort();
-    *snapshot = (struct state_snapshot){state, txn, state_bytes(state), count_rows(state, txn)};
+    *snapshot = (struct state_snapshot){.state = state,
+                                        .txn = txn,
+                                        .bytes = state_bytes(state),
+                                        .history_end = state->checkpoint_history,
+                                        .row_count = count_rows(state, txn)};
     atomic_fetch_add(&state->snapshot_count, 1);
     *out = snapshot;
     return true;
@@ -150,6 +156,14 @@ static bool copy_all(struct copy *copy, struct err *err)
     return rc == 0 || target_error(copy, rc, err);
 }
 
+static bool copy_history(const struct state_snapshot *snapshot, const char *dir, struct err *err)
+{
+    char path[4096];
+    int len = snprintf(path, sizeof path, "%s/history", dir);
+    assert(len > 0 && (size_t)len < sizeof path);
+    return seglog_backup(snapshot->state->history, path, snapshot->history_end, err);
+}
+
 bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct state_copying *progress,
                   struct err *err)
 {
@@ -160,6 +174,7 @@ bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct
     if (copy.txn != NULL)
         mdb_txn_abort(copy.txn);
     lmdb_env_close(&copy.target);
+    done = done && copy_history(snapshot, dir, err);
     int rc = done ? disk_sync_folder(dir) : 0;
     return done && (rc == 0 || err_set(err, ERR_IO, "%s: %s while syncing it", dir, strerror(rc)));
 }

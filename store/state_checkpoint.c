@@ -36,8 +36,10 @@ static void freeze(struct state *state)
     state->checkpoint.seen = seen_take_dirty(&state->seen, &state->checkpoint.seen_count);
     state_words_save(state);
     state_counters_save(state);
+    state->totals.history_end = seglog_end(state->history);
     save_totals(state);
     state->checkpoint.seq = state->totals.applied_seq;
+    state->checkpoint.history_end = state->totals.history_end;
     struct changes *empty = state->frozen;
     state->frozen = state->now;
     state->now = empty;
@@ -138,6 +140,12 @@ static bool write_frozen(struct state *state, uint64_t pages, struct err *err)
     return true;
 }
 
+/* The rows on disk name positions in the history, so it comes first. Without one, a redo is under way. */
+static bool write_history(struct state *state, struct err *err)
+{
+    return state->history == NULL || seglog_sync(state->history, err);
+}
+
 static bool write_checkpoint(struct state *state, struct err *err)
 {
     if (state->frozen->count == 0 && state->checkpoint.seen_count == 0)
@@ -149,7 +157,7 @@ static bool write_checkpoint(struct state *state, struct err *err)
     uint64_t pages = all_pages_to_write(state, txn);
     bool fits = check_space(state, txn, pages, err);
     mdb_txn_abort(txn);
-    if (!fits)
+    if (!fits || !write_history(state, err))
         return false;
     if (!write_frozen(state, pages, err))
         return false;
@@ -166,7 +174,8 @@ static void stand_back(void)
 
 static void run(struct state *state)
 {
-    state->checkpoint.done = write_checkpoint(state, &state->checkpoint.err);
+    struct checkpoint *checkpoint = &state->checkpoint;
+    checkpoint->done = checkpoint->is_flushed && write_checkpoint(state, &checkpoint->err);
     atomic_store(&state->checkpoint.is_over, true);
 }
 
@@ -185,6 +194,7 @@ void state_checkpoint_begin(struct state *state)
     assert(!checkpoint->is_running);
     if (state->frozen->count == 0)
         freeze(state);
+    checkpoint->is_flushed = state->history == NULL || seglog_flush(state->history, &checkpoint->err);
     atomic_store(&checkpoint->is_over, false);
     checkpoint->is_running = true;
     checkpoint->has_thread = pthread_create(&checkpoint->thread, NULL, run_thread, state) == 0;
@@ -228,6 +238,7 @@ bool state_checkpoint_end(struct state *state, struct err *err)
     }
     changes_clear(state->frozen);
     state->checkpoint_seq = checkpoint->seq;
+    state->checkpoint_history = checkpoint->history_end;
     return true;
 }
 
@@ -247,7 +258,7 @@ bool state_checkpoint(struct state *state, struct err *err)
 
 size_t state_changes_bytes(const struct state *state)
 {
-    return changes_bytes(state->now);
+    return changes_bytes(state->now) + seglog_unflushed_bytes(state->history);
 }
 
 static bool redo_fits(const struct state *state, const struct redo_head *head, struct err *err)

@@ -17,6 +17,9 @@ static struct counter *find_or_add(struct state *state, struct text name)
         return counter;
     counter = &state->counters[state->counter_count++];
     *counter = (struct counter){.name = arena_copy(&state->lasting, name)};
+    const char *slash = memchr(counter->name.bytes, '/', name.len);
+    size_t before = slash == NULL ? 0 : (size_t)(slash + 1 - counter->name.bytes);
+    counter->class_name = (struct text){counter->name.bytes + before, name.len - before};
     return counter;
 }
 

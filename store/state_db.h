@@ -9,6 +9,7 @@
 #define STORE_STATE_DB_H
 
 #include "store/changes.h"
+#include "store/history.h"
 #include "store/lmdb_env.h"
 #include "store/names.h"
 #include "store/record.h"
@@ -41,6 +42,7 @@ struct totals {
     uint64_t device_count;
     uint64_t letter_first; /* number of the oldest dead letter kept */
     uint64_t letter_next;
+    uint64_t history_end; /* position behind the last row of history */
 };
 
 /* An index: the device type is number 0 in place 0, the bucket of the timer number 1 in place 1, the
@@ -69,7 +71,8 @@ struct counter {
     uint64_t number;
     uint64_t written; /* as in the changes or on disk */
     bool is_stored;   /* if only as 0: a name that was given out stays so in a replay */
-    struct text name; /* in state->lasting */
+    struct text name;       /* in state->lasting */
+    struct text class_name; /* the name without its "n/"; in it */
 };
 
 enum part { PART_ATTRIBUTES, PART_TELEMETRY, PART_COUNT };
@@ -82,6 +85,7 @@ struct device {
     struct entries parts[PART_COUNT];
     bool loaded[PART_COUNT];
     bool changed[PART_COUNT];
+    bool is_trial; /* rewound: never saved, and what changes it isn't noted */
     struct arena arena; /* all bytes of it; reset at each open */
     uint64_t touched;   /* bit i: the attribute of indexes[i] was changed */
     struct text
@@ -96,9 +100,11 @@ struct checkpoint {
     bool is_running;     /* since state_checkpoint_begin, until state_checkpoint_end */
     atomic_bool is_over; /* the thread has nothing left to do */
     uint64_t seq;        /* of the last event in the frozen changes */
+    uint64_t history_end; /* behind its row */
     struct seen_block **seen; /* times to be written with them */
     size_t seen_count;
-    bool has_redo; /* the frozen changes are in the redo file */
+    bool is_flushed; /* the history was written; else `err` says why not */
+    bool has_redo;   /* the frozen changes are in the redo file */
     bool done;
     struct err err; /* when it isn't done */
 };
@@ -114,6 +120,11 @@ struct state {
     struct checkpoint checkpoint;
     size_t slice_pages;
     atomic_uint snapshot_count; /* held: what they need stays */
+
+    struct seglog *history;
+    struct history_notes notes; /* of the step under way */
+    size_t flush_bytes;         /* of history in memory: then it is written */
+    uint64_t checkpoint_history; /* its end in the last checkpoint */
 
     struct totals totals;
     struct totals written;   /* as in the changes or on disk */
@@ -254,6 +265,14 @@ void device_touch(struct device *device, size_t place, const struct value *old);
 bool state_timers_load(struct state *state, struct err *err);
 /* state_timer_moved - a device went from one bucket to another; len 0 is none. */
 void state_timer_moved(struct state *state, struct text old_key, struct text new_key);
+
+/* --- history (state_history.c) --- */
+
+/* state_history_open - the totals are loaded. What is behind the last checkpoint is cut off. */
+bool state_history_open(struct state *state, struct err *err);
+/* state_history_add - write the row of the step under way, if anything was noted; the device's record is yet
+ * to be written. Errors ERR_STORE. */
+bool state_history_add(struct state *state, struct device *device, struct err *err);
 
 /* --- words (state_words.c) --- */
 bool state_words_load(struct state *state, struct err *err);

@@ -90,6 +90,7 @@ static void reset_device(struct device *device, uint32_t id)
     arena_reset(&device->arena);
     device->id = id;
     device->touched = 0;
+    device->is_trial = false;
     for (enum part part = 0; part < PART_COUNT; part++) {
         device->parts[part].count = device->parts[part].bytes = 0;
         device->loaded[part] = device->changed[part] = false;
@@ -141,105 +142,6 @@ static bool load_part(struct device *device, enum scope scope, struct entries **
         !record_read(&device->state->words, arena_copy(&device->arena, record), NULL, *entries))
         return damaged(device->state, device->id, err);
     device->loaded[part] = true;
-    return true;
-}
-
-/* --- finding and creating --- */
-
-static bool find(struct state *state, struct text name, uint32_t hash, bool *found, struct err *err)
-{
-    uint32_t id;
-    struct name_probe probe = names_start(&state->names, hash);
-    while (names_next(&state->names, &probe, &id)) {
-        if (!state_device_load(state, id, err))
-            return false;
-        if (text_equal(state->device.head.name, name)) {
-            *found = true;
-            return true;
-        }
-    }
-    *found = false;
-    return true;
-}
-
-void device_touch(struct device *device, size_t place, const struct value *old)
-{
-    uint64_t bit = UINT64_C(1) << place;
-    if (device->touched & bit)
-        return;
-    device->touched |= bit;
-    device->old_keys[place] = TEXT("");
-    if (old == NULL)
-        return;
-    unsigned char key[VALUE_KEY_BYTES_MAX];
-    size_t len = value_key_encode(old, key);
-    device->old_keys[place] = arena_copy(&device->arena, (struct text){(const char *)key, len});
-}
-
-static bool create(struct state *state, struct text name, struct text type, uint32_t hash,
-                   int64_t now_ms, struct err *err)
-{
-    if (state->totals.device_count >= UINT32_MAX - 1)
-        return err_set(err, ERR_LIMIT, "there are %u devices: no more fit", UINT32_MAX - 1);
-    struct device *device = &state->device;
-    uint32_t id = (uint32_t)state->totals.device_count;
-    reset_device(device, id);
-    device->head = (struct record_head){
-        .name = arena_copy(&device->arena, name),
-        .type = arena_copy(&device->arena, type.len > 0 ? type : TEXT("default")),
-        .created_ms = now_ms,
-    };
-    device->loaded[PART_ATTRIBUTES] = device->loaded[PART_TELEMETRY] = true;
-    device->changed[PART_ATTRIBUTES] = true;
-    device_touch(device, TYPE_INDEX, NULL);
-
-    memcpy(state_db_put(state, DB_NAMES, name, sizeof id), &id, sizeof id);
-    state_places_grow(state, (size_t)id + 1);
-    if (!state_device_save(state, device, err))
-        return false;
-    state->totals.device_count++;
-    seen_grow(&state->seen, state->totals.device_count);
-    seen_set(&state->seen, id, 0); /* a checkpoint may have had it already: seen.h */
-    names_add(&state->names, hash, id);
-    return true;
-}
-
-static void set_type(struct device *device, struct text type)
-{
-    if (type.len == 0 || text_equal(type, device->head.type))
-        return;
-    struct value old = value_string(device->head.type);
-    device_touch(device, TYPE_INDEX, &old);
-    device->head.type = arena_copy(&device->arena, type);
-    device->changed[PART_ATTRIBUTES] = true;
-}
-
-bool state_device_open(struct state *state, struct text name, struct text type, int64_t now_ms,
-                       int64_t seen_ms, struct device **device, struct err *err)
-{
-    assert(name.len >= 1 && name.len <= DEVICE_BYTES_MAX && type.len <= TYPE_BYTES_MAX);
-    uint32_t hash = name_hash(name);
-    bool found;
-    if (!find(state, name, hash, &found, err))
-        return false;
-    if (found)
-        set_type(&state->device, type);
-    else if (!create(state, name, type, hash, now_ms, err))
-        return false;
-    if (seen_ms > 0)
-        seen_set(&state->seen, state->device.id, seen_ms);
-    *device = &state->device;
-    return true;
-}
-
-bool state_device_find(struct state *state, struct text name, struct device **device,
-                       struct err *err)
-{
-    assert(name.len >= 1 && name.len <= DEVICE_BYTES_MAX);
-    bool found;
-    if (!find(state, name, name_hash(name), &found, err))
-        return false;
-    *device = found ? &state->device : NULL;
     return true;
 }
 
@@ -298,9 +200,8 @@ static bool move_in_indexes(struct state *state, const struct device *device, st
     return true;
 }
 
-bool state_device_save(struct state *state, struct device *device, struct err *err)
+static bool save_rows(struct state *state, struct device *device, struct err *err)
 {
-    assert(device == &state->device);
     for (enum part part = 0; part < PART_COUNT; part++)
         if (device->changed[part])
             write_part(state, device, part);
@@ -308,6 +209,123 @@ bool state_device_save(struct state *state, struct device *device, struct err *e
         return false;
     device->changed[PART_ATTRIBUTES] = device->changed[PART_TELEMETRY] = false;
     device->touched = 0;
+    return true;
+}
+
+bool state_device_save(struct state *state, struct device *device, struct err *err)
+{
+    assert(device == &state->device && !device->is_trial);
+    return state_history_add(state, device, err) && save_rows(state, device, err);
+}
+
+/* --- finding and creating --- */
+
+static bool find(struct state *state, struct text name, uint32_t hash, bool *found, struct err *err)
+{
+    uint32_t id;
+    struct name_probe probe = names_start(&state->names, hash);
+    while (names_next(&state->names, &probe, &id)) {
+        if (!state_device_load(state, id, err))
+            return false;
+        if (text_equal(state->device.head.name, name)) {
+            *found = true;
+            return true;
+        }
+    }
+    *found = false;
+    return true;
+}
+
+void device_touch(struct device *device, size_t place, const struct value *old)
+{
+    uint64_t bit = UINT64_C(1) << place;
+    if (device->touched & bit)
+        return;
+    device->touched |= bit;
+    device->old_keys[place] = TEXT("");
+    if (old == NULL)
+        return;
+    unsigned char key[VALUE_KEY_BYTES_MAX];
+    size_t len = value_key_encode(old, key);
+    device->old_keys[place] = arena_copy(&device->arena, (struct text){(const char *)key, len});
+}
+
+static bool create(struct state *state, struct text name, struct text type, uint32_t hash,
+                   int64_t now_ms, struct err *err)
+{
+    if (state->totals.device_count >= UINT32_MAX - 1)
+        return err_set(err, ERR_LIMIT, "there are %u devices: no more fit", UINT32_MAX - 1);
+    struct device *device = &state->device;
+    uint32_t id = (uint32_t)state->totals.device_count;
+    reset_device(device, id);
+    device->head = (struct record_head){
+        .name = arena_copy(&device->arena, name),
+        .type = arena_copy(&device->arena, type.len > 0 ? type : TEXT("default")),
+        .created_ms = now_ms,
+        .history = HISTORY_NONE,
+    };
+    device->loaded[PART_ATTRIBUTES] = device->loaded[PART_TELEMETRY] = true;
+    device->changed[PART_ATTRIBUTES] = true;
+    device_touch(device, TYPE_INDEX, NULL);
+
+    memcpy(state_db_put(state, DB_NAMES, name, sizeof id), &id, sizeof id);
+    state_places_grow(state, (size_t)id + 1);
+    if (!save_rows(state, device, err))
+        return false;
+    state->notes.created = true;
+    state->totals.device_count++;
+    seen_grow(&state->seen, state->totals.device_count);
+    seen_set(&state->seen, id, 0); /* a checkpoint may have had it already: seen.h */
+    names_add(&state->names, hash, id);
+    return true;
+}
+
+static void set_type(struct device *device, struct text type)
+{
+    if (type.len == 0 || text_equal(type, device->head.type))
+        return;
+    struct value old = value_string(device->head.type);
+    device_touch(device, TYPE_INDEX, &old);
+    device->state->notes.old_type = device->head.type;
+    device->head.type = arena_copy(&device->arena, type);
+    device->changed[PART_ATTRIBUTES] = true;
+}
+
+bool state_device_open(struct state *state, struct text name, struct text type, int64_t now_ms,
+                       int64_t seen_ms, struct device **device, struct err *err)
+{
+    assert(name.len >= 1 && name.len <= DEVICE_BYTES_MAX && type.len <= TYPE_BYTES_MAX);
+    uint32_t hash = name_hash(name);
+    bool found;
+    if (!find(state, name, hash, &found, err))
+        return false;
+    if (found)
+        set_type(&state->device, type);
+    else if (!create(state, name, type, hash, now_ms, err))
+        return false;
+    if (seen_ms > 0)
+        seen_set(&state->seen, state->device.id, seen_ms);
+    *device = &state->device;
+    return true;
+}
+
+bool state_device_at(struct state *state, uint32_t number, struct device **device, struct err *err)
+{
+    assert(number < state->totals.device_count);
+    if (!state_device_load(state, number, err))
+        return false;
+    *device = &state->device;
+    return true;
+}
+
+bool state_device_find(struct state *state, struct text name, struct device **device,
+                       struct err *err)
+{
+    assert(name.len >= 1 && name.len <= DEVICE_BYTES_MAX);
+    bool found;
+    if (!find(state, name, name_hash(name), &found, err))
+        return false;
+    *device = found ? &state->device : NULL;
     return true;
 }
 
@@ -379,6 +397,13 @@ static bool fits(const struct device *device, enum part part, size_t removed, si
            DEVICE_RECORD_BYTES_MAX;
 }
 
+static void note_change(struct device *device, enum scope scope, struct text key, const struct attribute *old,
+                        const struct attribute *new)
+{
+    if (scope != SCOPE_TELEMETRY && !device->is_trial)
+        history_note_change(&device->state->notes, &device->state->words, scope, key, old, new);
+}
+
 /* Put `attribute` in at `position`, in place of `old` if there is one. */
 static bool place_entry(struct device *device, enum scope scope, size_t position,
                         const struct attribute *old, const struct attribute *attribute,
@@ -433,6 +458,7 @@ bool device_put(struct device *device, enum scope scope, struct text key, const 
     }
     if (!place_entry(device, scope, position, found ? &old : NULL, &attribute, err))
         return false;
+    note_change(device, scope, key, found ? &old : NULL, &attribute);
     *changed = !equal;
     return true;
 }
@@ -447,8 +473,9 @@ bool device_delete(struct device *device, enum scope scope, struct text key, boo
     *existed = entries_find(entries, scope, key, &position);
     if (!*existed)
         return true;
-    struct value old = entry_decode(&entries->items[position]).value;
-    touch_attribute(device, scope, key, &old);
+    struct attribute old = entry_decode(&entries->items[position]);
+    touch_attribute(device, scope, key, &old.value);
+    note_change(device, scope, key, &old, NULL);
     entries_remove(entries, position);
     device->changed[part_of(scope)] = true;
     return true;

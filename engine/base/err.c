@@ -15,6 +15,7 @@ static const char *const code_names[] = {
     [ERR_TOO_LARGE] = "too-large",
     [ERR_LIMIT] = "limit",
     [ERR_NOT_FOUND] = "not-found",
+    [ERR_GONE] = "gone",
     [ERR_BUSY] = "busy",
     [ERR_FULL] = "full",
     [ERR_STORE] = "store",

@@ -18,6 +18,7 @@ enum err_code {
     ERR_TOO_LARGE, /* a request or a value over its bound in bytes */
     ERR_LIMIT,     /* a bound on how many was exceeded */
     ERR_NOT_FOUND,
+    ERR_GONE,    /* it was there once, and is no longer kept */
     ERR_BUSY,    /* try again after a while; nothing was taken */
     ERR_FULL,    /* no space on the disk or in the map; nothing was written, may pass */
     ERR_STORE,   /* the database failed in a way that stops the process */

@@ -16,6 +16,7 @@ enum {
     LIST_COUNT_MAX = 1000,          /* devices, dead letters or values in one answer */
     LIST_COUNT_DEFAULT = 100,
     INDEX_COUNT_MAX = 32,           /* indexed attributes */
+    CLASS_NAME_BYTES_MAX = 32,      /* a result class's name */
     CLASS_COUNT_MAX = 64,           /* result classes over the life of a data folder */
     NODE_VISITS_MAX = 1000,         /* rule nodes one event may pass */
 };

@@ -22,9 +22,9 @@ enum { DIR_BYTES_MAX = 3000, PATH_BYTES = 4096, FOLDER_MODE = 0750, FILE_MODE = 
 static const char mark_name[] = "unfinished-backup";
 static const char mark_text[] = "fwsyncd is copying its data here, or had to give up: this is no backup.\n";
 
-/* What a backup consists of, in the order in which it is copied. */
-static const char *const parts[] = {"state", "journal"};
-enum { PART_STATE, PART_JOURNAL, PART_COUNT };
+/* The folders of a backup: what is in one of them comes before it. */
+static const char *const parts[] = {"state/history", "state", "journal"};
+enum { PART_HISTORY, PART_STATE, PART_JOURNAL, PART_COUNT };
 _Static_assert(sizeof parts / sizeof parts[0] == PART_COUNT, "name every part");
 
 struct backup {
@@ -354,7 +354,7 @@ void backup_begin(struct backup *backup, struct state *state)
     hold_journal(partition);
     backup->query = backup->asked;
     backup->asked = NULL;
-    backup->bytes_total = state_bytes(state) + journal_bytes(partition->journal);
+    backup->bytes_total = state_bytes(state) + state_history_bytes(state) + journal_bytes(partition->journal);
     atomic_store(&backup->running, true);
     backup->has_thread = pthread_create(&backup->thread, NULL, run, backup) == 0;
     if (backup->has_thread) {

@@ -63,6 +63,7 @@ static const struct row {
     {"state", "bytes", "state_bytes", GAUGE, AT(state_bytes), "Size of what the last checkpoint holds."},
     {"state", "fileBytes", "state_file_bytes", GAUGE, AT(state_file_bytes),
      "Size of the state's file, which doesn't shrink."},
+    {"state", "historyBytes", "state_history_bytes", GAUGE, AT(history_bytes), "Size of the history of changes."},
     {"state", "changesBytes", "state_changes_bytes", GAUGE, AT(changes_bytes),
      "Memory of what the next checkpoint will write."},
     {"state", "checkpoint", "checkpoint_seq", GAUGE, AT(checkpoint_seq),
@@ -135,6 +136,7 @@ static void take_state(struct stats *stats, const struct state *state, struct fi
     figures->devices = state_device_count(state);
     figures->state_bytes = state_bytes(state);
     figures->state_file_bytes = state_file_bytes(state);
+    figures->history_bytes = state_history_bytes(state);
     figures->changes_bytes = state_changes_bytes(state);
     figures->checkpoint_seq = state_checkpoint_seq(state);
     figures->checkpoints = stats_get(&stats->checkpoints);

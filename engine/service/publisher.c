@@ -110,6 +110,7 @@ static char *begin(struct publisher *publisher, const struct class *class, size_
 {
     enum { COMMON_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
     ++*class->n;
+    state_note_result(publisher->state, class->n);
     if (!subscriptions_wanted(publisher->subscriptions, class->slot))
         return NULL;
     char *at = begin_record(publisher, class->name, publisher->device,

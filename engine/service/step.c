@@ -61,6 +61,7 @@ static bool apply_to_device(struct step *step, const struct event *event, struct
     assert(step->ruleset != NULL); /* a rules record is the journal's first */
     assert(seq > state_applied_seq(step->state));
     struct device *device;
+    state_step(step->state, seq, received_ms, (unsigned)event->type_index);
     if (!state_device_open(step->state, event->device, event->device_type, received_ms, seen_ms, &device,
                            err))
         return err_context(err, "event %" PRIu64 ": ", seq);

@@ -1,6 +1,7 @@
 /* prop_state - random operations on the real store and on a model that is too simple to be wrong:
  * plain arrays, no indexes, copied as a whole at a checkpoint. Checkpoints succeed, are refused and
- * get lost; the store is closed without one, reopened, and its list of indexes changes.
+ * get lost; the store is closed without one, reopened, and its list of indexes changes. Copies of the
+ * model as it was now and then are what devices taken back in time have to be like.
  *
  * The seed is printed; FWSYNC_SEED=n repeats a run, FWSYNC_STEPS=n makes it longer. */
 #include <inttypes.h>
@@ -19,7 +20,7 @@
 #include "tests/unit/temp_dir.h"
 
 enum { DEVICE_COUNT = 60, KEY_COUNT = 5, VALUE_COUNT = 12, TYPE_COUNT = 3, LETTERS_KEPT = 7 };
-enum { MAP_BYTES = 64 << 20 };
+enum { MAP_BYTES = 64 << 20, PAST_COUNT = 50, MS_A_STEP = 10 };
 
 /* --- the model --- */
 
@@ -47,6 +48,8 @@ struct model {
 
 static struct model model, committed, frozen;
 static bool has_frozen;
+static struct model past[PAST_COUNT]; /* older ones, in no order */
+static unsigned past_count;
 
 static const char *const keys[KEY_COUNT] = {"currentFwVer", "k", "kk", "lastTargetFwVer", "zz"};
 static const char *const types[TYPE_COUNT] = {"default", "ESP32", "pump"};
@@ -116,6 +119,8 @@ static struct device *open_device(unsigned number, struct model_device **of_mode
     int64_t now_ms = (int64_t)pick(1000000), seen_ms = pick(3) == 0 ? 0 : ++clock_ms;
     struct device *device;
     struct text type_text = type < 0 ? (struct text){NULL, 0} : text_of(types[type]);
+    uint64_t seq = model.applied_seq + 1;
+    state_step(state, seq, (int64_t)seq * MS_A_STEP, (unsigned)(seq % 100));
     done(state_device_open(state, name_of(number), type_text, now_ms, seen_ms, &device, &err));
     if (!m->exists)
         *m = (struct model_device){
@@ -136,11 +141,11 @@ static void put_one(struct device *device, struct model_device *m)
     struct model_attribute *a = &m->attributes[scope][key];
     bool changed, older = scope == SCOPE_TELEMETRY && a->exists && ts_ms < a->ts_ms;
     bool equal = a->exists && a->value == (int)value;
-    done(device_put(device, scope, text_of(keys[key]), &values[value], ts_ms, model.applied_seq,
+    done(device_put(device, scope, text_of(keys[key]), &values[value], ts_ms, model.applied_seq + 1,
                     &changed, &err));
     assert_int_equal(changed, !older && !equal);
     if (changed)
-        *a = (struct model_attribute){true, (int)value, ts_ms, model.applied_seq};
+        *a = (struct model_attribute){true, (int)value, ts_ms, model.applied_seq + 1};
     else if (equal && scope == SCOPE_TELEMETRY && !older)
         a->ts_ms = ts_ms;
 }
@@ -186,6 +191,18 @@ static void change_device(void)
     }
     done(state_device_save(state, device, &err));
     state_set_applied_seq(state, ++model.applied_seq);
+    if (pick(20) == 0)
+        past[past_count < PAST_COUNT ? past_count++ : pick(PAST_COUNT)] = model;
+}
+
+/* What was lost never happened. */
+static void forget_past(void)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < past_count; i++)
+        if (past[i].applied_seq <= model.applied_seq)
+            past[kept++] = past[i];
+    past_count = kept;
 }
 
 static void change_the_rest(void)
@@ -277,6 +294,7 @@ static void reopen(void)
         committed = frozen;
     has_frozen = false;
     model = committed;
+    forget_past();
     take_seen();
 }
 
@@ -356,6 +374,39 @@ static void same_device(unsigned number)
     for (enum scope scope = 0; scope < SCOPE_COUNT; scope++)
         for (unsigned key = 0; key < KEY_COUNT; key++)
             same_attribute(device, scope, key, &m->attributes[scope][key]);
+}
+
+static void same_device_then(unsigned number, const struct model *then, struct moment moment)
+{
+    const struct model_device *m = &then->devices[number];
+    struct device *device;
+    bool existed;
+    done(state_device_find(state, name_of(number), &device, &err));
+    if (device == NULL) {
+        assert_false(m->exists);
+        return;
+    }
+    done(device_rewind(device, moment, &existed, &err));
+    assert_int_equal(existed, m->exists);
+    if (!existed)
+        return;
+    assert_true(text_is(device_type(device), types[m->type]));
+    for (enum scope scope = 0; scope < SCOPE_TELEMETRY; scope++)
+        for (unsigned key = 0; key < KEY_COUNT; key++)
+            same_attribute(device, scope, key, &m->attributes[scope][key]);
+}
+
+/* Back in time, by event or by clock. */
+static void same_past(void)
+{
+    if (past_count == 0)
+        return;
+    const struct model *then = &past[pick(past_count)];
+    struct moment moment = {then->applied_seq, INT64_MAX};
+    if (pick(2))
+        moment = (struct moment){UINT64_MAX, (int64_t)then->applied_seq * MS_A_STEP + pick(MS_A_STEP)};
+    for (unsigned i = 0; i < DEVICE_COUNT; i++)
+        same_device_then(i, then, moment);
 }
 
 static bool has(const struct model_device *m, const struct index_key *index, unsigned value)
@@ -514,6 +565,7 @@ static void same_all(void)
         same_random_list();
     same_counts();
     same_next_timer();
+    same_past();
     same_rest();
 }
 
@@ -533,6 +585,8 @@ static void step(void)
         reopen();
     else if (kind < 980)
         same_all();
+    else if (kind < 990)
+        same_past();
     else
         same_random_list();
 }

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -26,12 +28,24 @@ ssize_t writev(int fd, const struct iovec *parts, int part_count);
 ssize_t write(int fd, const void *bytes, size_t len);
 int statvfs(const char *restrict path, struct statvfs *restrict fs);
 
+/* Does this write end a commit of LMDB's? */
+static bool full_disk_is_meta(int fd, off_t offset)
+{
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    if (offset >= 8192 || len < 0)
+        return false;
+    path[len] = '\0';
+    return strstr(path, "/data.mdb") != NULL;
+}
+
 static bool full_disk_fails(int fd, off_t offset)
 {
     struct stat st;
     if (full_disk.error == 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || fd <= 2)
         return false;
-    if (full_disk.only_meta && offset >= 8192)
+    if (full_disk.only_meta && !full_disk_is_meta(fd, offset))
         return false;
     errno = full_disk.error;
     return true;
@@ -41,7 +55,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
     if (full_disk_fails(fd, offset))
         return -1;
-    if (offset < 8192 && full_disk.fails_after > 0 && --full_disk.fails_after == 0)
+    if (full_disk.fails_after > 0 && full_disk_is_meta(fd, offset) && --full_disk.fails_after == 0)
         full_disk.error = ENOSPC;
     if (full_disk.short_writes)
         len -= len / 2;

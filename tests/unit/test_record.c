@@ -75,7 +75,7 @@ static struct text write_record(const struct record_head *head, const struct ent
     return (struct text){bytes, len};
 }
 
-static const struct record_head head = {{"ESP32_OTA", 9}, {"device-7", 8}, 1732147200000, 0, 0};
+static const struct record_head head = {{"ESP32_OTA", 9}, {"device-7", 8}, 1732147200000, 4096, 0, 0};
 
 static void check_rows(const struct entries *entries)
 {
@@ -128,7 +128,12 @@ static void test_record_gives_back_what_was_put_in(void **unused)
     assert_true(record_read(&words, record, &read_head, &out));
     assert_true(text_equal(read_head.name, head.name) && text_equal(read_head.type, head.type));
     assert_int_equal(read_head.created_ms, head.created_ms);
+    assert_true(read_head.history == head.history);
     check_rows(&out);
+    struct record_head new = head;
+    new.history = HISTORY_NONE;
+    assert_true(record_read(&words, write_record(&new, &in), &read_head, &out));
+    assert_true(read_head.history == HISTORY_NONE);
     record = write_record(NULL, &in);
     assert_true(record_read(&words, record, NULL, &out));
     check_rows(&out);
