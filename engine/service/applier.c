@@ -162,7 +162,9 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
     atomic_store(&stats->unsaved_since_ms, applier->checkpoint_start_ms); /* if anything is, since then */
     stats_add(&stats->checkpoints, 1);
     log_line(LOG_DEBUG, "checkpoint", "seq=%" PRIu64 " ms=%" PRId64, seq, took_ms);
-    return true;
+    const struct settings *settings = applier->partition->settings;
+    return state_history_trim(applier->step.state, settings->history_keep_hours * 3600 * 1000,
+                              (uint64_t)settings->history_keep_mib << 20, err);
 }
 
 /* A checkpoint touches every page of a large fleet, however few rows of each changed: the more devices, the
