@@ -166,7 +166,7 @@ static uint64_t each_file(const char *part, uint64_t (*visit)(const char *path))
 static uint64_t file_bytes(const char *path)
 {
     struct stat status;
-    return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
 }
 
 static uint64_t remove_file(const char *path)
