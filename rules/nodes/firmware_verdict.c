@@ -430,9 +430,18 @@ static void judge(struct verdict *verdict, const struct facts *facts)
 
 /* --- saving it -------------------------------------------------------------------------------------- */
 
-static bool save(struct fwsync_message *message, struct fwsync_text key, struct fwsync_value value)
+static bool save(struct fwsync_message *message, struct fwsync_text key, const struct fwsync_value *value)
 {
-    return fwsync_attribute_put(message, FWSYNC_SERVER, key, &value) && fwsync_data_put(message, key, &value);
+    return fwsync_attribute_put(message, FWSYNC_SERVER, key, value) &&
+           fwsync_data_put(message, key, value);
+}
+
+/* The same, for a text of which we know what is stored. */
+static bool save_text(struct fwsync_message *message, struct fwsync_text key, struct fwsync_text old,
+                      struct fwsync_text text)
+{
+    struct fwsync_value value = {.kind = FWSYNC_STRING, .text = text};
+    return equal(old, text) ? fwsync_data_put(message, key, &value) : save(message, key, &value);
 }
 
 static struct fwsync_text keep_line(struct fwsync_message *message, const struct line *line)
@@ -459,14 +468,12 @@ static int run(const void *node, struct fwsync_message *message)
     judge(&verdict, &facts);
     set_timer(message, node, &verdict);
     struct fwsync_value synced = {.kind = FWSYNC_BOOLEAN, .boolean = verdict.state == SYNCED};
-    struct fwsync_value state = {.kind = FWSYNC_STRING, .text = word(state_words[verdict.state])};
-    struct fwsync_value reason = {.kind = FWSYNC_STRING, .text = facts.old_reason};
-    if (verdict.reason.len > 0)
-        reason.text = keep_line(message, &verdict.reason);
-    return save(message, TEXT("fwStateIsSynced"), synced) && save(message, TEXT("fwSyncState"), state) &&
-                   save(message, TEXT("fwSyncReason"), reason)
-               ? SUCCESS
-               : FWSYNC_FAILURE;
+    struct fwsync_text reason =
+        verdict.reason.len > 0 ? keep_line(message, &verdict.reason) : facts.old_reason;
+    bool saved = save(message, TEXT("fwStateIsSynced"), &synced) &&
+                 save_text(message, TEXT("fwSyncState"), facts.old_state, word(state_words[verdict.state])) &&
+                 save_text(message, TEXT("fwSyncReason"), facts.old_reason, reason);
+    return saved ? SUCCESS : FWSYNC_FAILURE;
 }
 
 const struct fwsync_node_type node_firmware_verdict = {

@@ -1,4 +1,4 @@
-/* bench.c - the shipped rules under load: the real daemon, its real doors, fsync on.
+/* bench.c - the sample's rules, or the shipped ones, under load: the real daemon, its real doors, fsync on.
  *
  *     bench DAEMON FOLDER [KEY=VALUE...]
  *
@@ -39,6 +39,7 @@ static _Noreturn void usage(void)
           "  subscribe=CLASS         a subscriber to these results\n"
           "  prepare=yes|no          make the fleet first\n"
           "  seed=N                  of the random devices and versions\n"
+          "  rules=FOLDER            tests/bench/rules if not given; empty: the shipped ones\n"
           "  setting=--NAME=VALUE    for the daemon, any number of times\n"
           "  format=row|json\n",
           stderr);
@@ -69,6 +70,14 @@ static void add_setting(struct options *options, const char *setting)
     if (options->setting_count == SETTINGS_MAX)
         fail("more than %d settings", SETTINGS_MAX);
     options->settings[options->setting_count++] = setting;
+}
+
+/* In place of the default ones. */
+static void set_rules(struct options *options, const char *folder)
+{
+    static char setting[4096];
+    snprintf(setting, sizeof setting, "--rules=%s", folder);
+    options->settings[0] = setting;
 }
 
 static bool is(const char *option, size_t key_len, const char *key)
@@ -107,6 +116,8 @@ static void read_option(struct options *options, const char *option)
         options->prepare = either(value, "yes", "no");
     else if (is(option, key_len, "format"))
         options->json = either(value, "json", "row");
+    else if (is(option, key_len, "rules"))
+        set_rules(options, value);
     else if (is(option, key_len, "setting"))
         add_setting(options, value);
     else
@@ -208,6 +219,8 @@ int main(int argc, char **argv)
                    .batch = 100, .window = 64},
         .clients = 1,
         .prepare = true,
+        .settings = {"--rules=tests/bench/rules"},
+        .setting_count = 1,
     };
     if (argc < 3)
         usage();

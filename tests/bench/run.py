@@ -25,11 +25,13 @@ BUILD = os.path.join(ROOT, os.environ.get("FWSYNC_BUILD", "build"))
 DAEMON = os.path.join(BUILD, "fwsyncd")
 BENCH = os.path.join(BUILD, "tests", "bench", "bench")
 
+RULES = os.path.join(ROOT, "tests", "bench", "rules")  # the sample's chain: what all figures are about
+
 OFFERED_PER_S = 50_000  # of the latency rows
 SYNC_COUNT, SYNC_BYTES = 300, 4096
 
 # A fleet goes through these in this order: the first two need devices that still report what they
-# reported when they were set up, and readings make every device's record larger.
+# reported when they were set up; readings make every device's record larger, and so do the shipped rules.
 RUNS = {
     "unchanged": dict(work="unchanged", events=1_500_000, batch=100, window=64),
     "campaign": dict(work="campaign", events=1_000_000, batch=100, window=64),
@@ -39,6 +41,7 @@ RUNS = {
                     rate=OFFERED_PER_S),
     "single": dict(work="changing", events=2_000, batch=1, window=1),
     "telemetry": dict(work="telemetry", events=1_000_000, batch=100, window=64),
+    "shipped": dict(work="changing", events=1_000_000, batch=100, window=64, rules=""),
 }
 
 
@@ -65,7 +68,7 @@ class Daemon:
         self.log = tempfile.TemporaryFile()
         self.child = subprocess.Popen(
             [DAEMON, "--data", folder, "--events", "tcp://127.0.0.1:*", "--query", "tcp://127.0.0.1:*",
-             "--results", "tcp://127.0.0.1:*"], stdout=subprocess.PIPE, stderr=self.log)
+             "--results", "tcp://127.0.0.1:*", "--rules", RULES], stdout=subprocess.PIPE, stderr=self.log)
 
     def __enter__(self):
         if not self.child.stdout.readline().startswith(b"ready "):
@@ -97,7 +100,7 @@ class Daemon:
 
 def load(folder, **options):
     """One run of the program `bench`; what it measured, as a dict, or None when there were no events."""
-    words = [f"{key}={value}" for key, value in options.items()]
+    words = [f"{key}={value}" for key, value in {"rules": RULES, **options}.items()]
     done = subprocess.run([BENCH, DAEMON, folder, "format=json", *words], stdout=subprocess.PIPE,
                           check=False)
     if done.returncode != 0:
@@ -199,7 +202,7 @@ def sections(scale, big):
     """By the name of a section: the runs that it takes of each fleet."""
     small, large = scale.small, scale.large
     fleets = [small, scale.middle, large] + ([scale.huge] if big else [])
-    work = ["changing", "unchanged", "campaign", "telemetry"]
+    work = ["changing", "unchanged", "campaign", "telemetry", "shipped"]
     return {
         "throughput": {small: ["changing", "one by one"], large: ["changing", "one by one"]},
         "work": {small: work, large: work},
@@ -290,6 +293,7 @@ def print_runs(figures):
         print("\nruns: latencies are from a request to its answer, MiB are anonymous memory of the daemon")
         table(["devices", "run"] + [title for title, _, _ in COLUMNS], rows, left=2)
         print("  unchanged, campaign, changing, telemetry: 100 events a request, 64 requests under way\n"
+              "  shipped: changing, with the shipped rules instead of the sample's: a verdict with its reason\n"
               "  one by one: 1 event a request, 1,000 under way;  single: 1 under way\n"
               f"  offered: {OFFERED_PER_S:,} events/s by the clock, 1 a request, from 100 clients")
 

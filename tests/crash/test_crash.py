@@ -74,6 +74,10 @@ def compare(daemon, model, rng):
             break
     assert set(found) == set(model.devices), set(found) ^ set(model.devices)
     for name, expected in model.devices.items():
+        server = found[name]["server"]
+        state, reason = server.pop("fwSyncState", None), server.pop("fwSyncReason", None)
+        assert (state == "synced") == (server.get("fwStateIsSynced") is True), found[name]
+        assert (state is None) == (reason is None) == ("fwStateIsSynced" not in server), found[name]
         for part in ("deviceType", "client", "shared", "server"):
             assert typed_members(found[name][part]) == typed_members(expected[part]), (
                 name, part, found[name], expected)

@@ -28,6 +28,8 @@ import zmq
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("FWSYNC_BUILD", "build"))
 SAN = os.environ.get("FWSYNC_SAN", "")
+# Arguments for a daemon with the four nodes of ThingsBoard's sample, for tests that count what a rule does.
+SAMPLE_RULES = ("--rules", os.path.join(ROOT, "tests", "bench", "rules"))
 DEADLINE_S = 60 if SAN else 20
 
 

@@ -124,7 +124,9 @@ def what_is_sent_is_there():
                            "--telemetry", "counter:=1.0", daemon=daemon)) == "accepted 3 events, seq 3 to 5\n"
         device = json.loads(done(fwsync("get", "ESP32", "--json", daemon=daemon)))
         assert device["client"] == {"currentFwVer": "1.20", "n": 2}
-        assert device["server"] == {"lastTargetFwVer": "1.2", "fwStateIsSynced": False}
+        assert device["server"] == {
+            "lastTargetFwVer": "1.2", "fwStateIsSynced": False, "fwSyncState": "newer",
+            "fwSyncReason": "runs 1.20, should run 1.2; the downgrade has not begun"}
         assert device["shared"] == {"targetFwVer": "1.2"} and device["telemetry"] == {"counter": 1.0}
         lines = done(fwsync("get", "ESP32", daemon=daemon)).splitlines()
         assert "client\tcurrentFwVer\t1.20" in lines and "device\ttype\tESP32_OTA" in lines, lines
@@ -214,7 +216,8 @@ def count_finds_the_index_and_reads_the_value_both_ways():
         def count(*args):
             return dict(line.split("\t") for line in done(fwsync("count", *args, daemon=daemon)).splitlines())
 
-        assert count() == {"devices": "5", "synced": "0", "not synced": "5", "unknown": "0"}
+        assert count() == {"devices": "5", "synced": "0", "not synced": "5", "unknown": "0",
+                           "no-target": "5"}
         assert count("currentFwVer") == count("client.currentFwVer")
         assert sorted(done(fwsync("count", "currentFwVer", daemon=daemon)).splitlines()) == [
             "1.0\t1", "1.0\t2", "v1\t1"]
@@ -424,7 +427,8 @@ def watch_prints_results_as_they_come():
     with Daemon() as daemon, started("watch", "sync", "--count", "2", env=doors(daemon)) as child:
         assert read_line(child.stderr).startswith("watching sync at ")
         daemon.send_events(report("ESP32", "v1"))
-        assert re.fullmatch(r"\S+Z\tsync\tESP32\tcurrentFwVer=v1 fwStateIsSynced=false\n",
+        assert re.fullmatch(r"\S+Z\tsync\tESP32\tcurrentFwVer=v1 fwStateIsSynced=false "
+                            r"fwSyncState=no-target fwSyncReason=.*no target version is set.*\n",
                             read_line(child.stdout))
         daemon.send_events(report("ESP33", "v1"))
         assert "ESP33" in read_line(child.stdout)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import BUILD, SAN, Daemon, Skip, main, test, wait_until
+from harness import BUILD, SAMPLE_RULES, SAN, Daemon, Skip, main, test, wait_until
 
 LIBRARY = os.path.join(BUILD, "tests", "fault", "fullfs.so")
 
@@ -95,7 +95,7 @@ def check_restarts(daemon, sender):
 
 
 def fill_and_free(says_so, *args):
-    with Disk() as disk, Daemon(*args, **disk.options) as daemon:
+    with Disk() as disk, Daemon(*SAMPLE_RULES, *args, **disk.options) as daemon:
         sender = Sender(daemon)
         for _ in range(3):
             sender.until_taken()  # a checkpoint that began on the full disk may fail a little later
@@ -131,7 +131,7 @@ def test_a_file_system_without_space_makes_producers_wait():
 @test
 def test_a_checkpoint_that_fails_half_way_is_made_good():
     """What it had to write stays in memory and is tried again."""
-    with Disk() as disk, Daemon("--checkpoint-ms", 300, **disk.options) as daemon:
+    with Disk() as disk, Daemon(*SAMPLE_RULES, "--checkpoint-ms", 300, **disk.options) as daemon:
         sender = Sender(daemon)
         subscription = daemon.subscribe("attributes/")
         for _ in range(10):
@@ -155,7 +155,7 @@ def test_a_checkpoint_that_fails_half_way_is_made_good():
 
 @test
 def test_a_daemon_stops_cleanly_on_a_full_disk():
-    with Disk() as disk, Daemon("--checkpoint-ms", 60000, **disk.options) as daemon:
+    with Disk() as disk, Daemon(*SAMPLE_RULES, "--checkpoint-ms", 60000, **disk.options) as daemon:
         sender = Sender(daemon)
         assert sender.send()["ok"]
         disk.fill(False)
@@ -171,7 +171,7 @@ def test_a_daemon_stops_cleanly_on_a_full_disk():
 def test_a_full_disk_at_the_start_is_said():
     with Disk() as disk:
         disk.fill(False)
-        daemon = Daemon(start=False, **disk.options)
+        daemon = Daemon(*SAMPLE_RULES, start=False, **disk.options)
         with daemon:
             try:
                 daemon.start()
@@ -201,7 +201,7 @@ def fill_tmpfs(part, door):
     data = tempfile.mkdtemp(prefix="fwsync-test-")
     try:
         wrapper = own_mounts(16384, part)(data)
-        with Daemon("--checkpoint-ms", 50, data=data, wrapper=wrapper) as daemon:
+        with Daemon(*SAMPLE_RULES, "--checkpoint-ms", 50, data=data, wrapper=wrapper) as daemon:
             sender = Sender(daemon)
             inside = f"/proc/{daemon.pid}/root{os.path.join(data, part)}/filler"
             for _ in range(3):
@@ -267,7 +267,7 @@ def test_a_file_size_limit_is_a_full_disk():
     if not shutil.which("prlimit"):
         raise Skip("there is no prlimit")
     limit = 12 << 20
-    with Daemon("--checkpoint-ms", 50, wrapper=["prlimit", f"--fsize={limit}"]) as daemon:
+    with Daemon(*SAMPLE_RULES, "--checkpoint-ms", 50, wrapper=["prlimit", f"--fsize={limit}"]) as daemon:
         value, accepted = "v" * 60000, 0
 
         def refused():

@@ -4,7 +4,7 @@ are the same text. Rules: the sample's facts; ours on top: only fwStateIsSynced 
 import itertools
 import json
 
-from harness import Daemon, main, test
+from harness import SAMPLE_RULES, Daemon, main, test
 
 NAME, KIND = "ESP32", "ESP32_OTA"
 
@@ -59,7 +59,7 @@ PAIRS = [  # what runs, what should run, are they the same?
 
 @test
 def test_equal_texts_are_synced_in_either_order():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         lines, expected = [], {}
         for number, (runs, wanted, same) in enumerate(PAIRS):
             for order in ("report first", "target first"):
@@ -76,7 +76,7 @@ def test_equal_texts_are_synced_in_either_order():
 
 @test
 def test_a_missing_value_is_not_synced():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         daemon.send_events([
             report("v1", "only a report"), target("v1", "only a target"),
             {"device": "neither", "type": "POST_ATTRIBUTES_REQUEST", "data": {"colour": "red"}},
@@ -96,7 +96,7 @@ def test_a_device_goes_out_of_sync_and_back():
     story = [(report("v1"), False), (target("v1"), True), (target("v2"), False), (report("v1"), False),
              (report("v2"), True), (report("v2"), True), (report("v1"), False), (target("v1"), True),
              (report(""), False), (report("v1"), True)]
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         subscription = daemon.subscribe("sync/")
         values = {"currentFwVer": None, "lastTargetFwVer": None, "fwStateIsSynced": None}
         published = []
@@ -124,7 +124,7 @@ def test_a_device_goes_out_of_sync_and_back():
 @test
 def test_only_the_answer_is_saved_in_the_server_scope():
     """Other than ThingsBoard's node, which saves the whole message, into the scope that the operator used."""
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         daemon.send_events([
             dict(report("v1"), data={"currentFwVer": "v1", "colour": "red"}),
             write("SHARED_SCOPE", targetFwVer="v2", targetFwUrl="http://x/2.bin"),
@@ -147,7 +147,7 @@ def test_the_widgets_two_writes_work_in_one_request_and_in_any_order():
     shared = write("SHARED_SCOPE", targetFwVer="v2", targetFwUrl="http://x/2.bin")
     server = write("SERVER_SCOPE", lastTargetFwVer="v2", lastTargetFwUrl="http://x/2.bin",
                    lastOtaStartedOn=1732147200000)
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         for order in itertools.permutations([shared, server, report("v2")]):
             device = " ".join(event.get("scope", "report") for event in order)
             reply = daemon.send_events([dict(event, device=device) for event in order])
@@ -159,7 +159,7 @@ def test_the_widgets_two_writes_work_in_one_request_and_in_any_order():
 
 @test
 def test_a_published_answer_carries_what_was_compared():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         subscription = daemon.subscribe("sync/")
         daemon.send_events([report("v1"), target("v1")])
         _, first = subscription.next()
@@ -176,7 +176,7 @@ def test_a_published_answer_carries_what_was_compared():
 
 @test
 def test_telemetry_is_kept_and_does_not_touch_the_answer():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         telemetry = {"device": NAME, "type": "POST_TELEMETRY_REQUEST", "data": {"counter": 0}}
         daemon.send_events([report("v1"), target("v1"), telemetry])
         daemon.send_events(dict(telemetry, data={"counter": 1}))

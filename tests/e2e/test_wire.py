@@ -6,7 +6,7 @@ import json
 
 import zmq
 
-from harness import SAN, Daemon, main, receive, test, wait_until
+from harness import SAMPLE_RULES, SAN, Daemon, main, receive, test, wait_until
 
 MIB = 1 << 20
 
@@ -238,7 +238,7 @@ def test_a_number_not_above_the_highest_of_its_source_is_a_duplicate():
 
 @test
 def test_ping_and_device_have_exactly_the_fields_of_the_protocol():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         ping = daemon.query({"op": "ping"})
         assert set(ping) == {"ok", "version", "seq"} and ping["ok"] is True
         sent = [report("ESP32", "v1.1", deviceType="ESP32_OTA"), target("ESP32", "v1.2"),
@@ -372,7 +372,7 @@ FILTERS = [
 
 @test
 def test_since_is_when_the_verdict_changed():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         for number in range(8):  # each is not synced at 1000 * number, and says so again later
             for ts in (1000 * number, 50000):
                 assert daemon.send_events(report(f"d{number}", "v1", ts=ts))["ok"]
@@ -396,7 +396,7 @@ def test_since_is_when_the_verdict_changed():
 
 @test
 def test_paging_gives_every_matching_device_exactly_once():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         fleet = Fleet(daemon)
         for query in FILTERS:
             expected = fleet.matching(query)
@@ -615,7 +615,7 @@ def test_only_what_changed_is_published():
         (target("b", "v1"), [("b", server, "lastTargetFwVer", "v1"),
                              ("b", server, "fwStateIsSynced", False)], [("b", False)]),
     ]
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         collector = Collector(daemon.subscribe())
         for i, (event, changed, synced) in enumerate(steps):
             seq = daemon.send_events(event)["first"]
@@ -635,7 +635,7 @@ def test_only_what_changed_is_published():
 
 @test
 def test_a_sync_result_has_exactly_the_fields_of_the_protocol():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         subscription = daemon.subscribe("sync/")
         seq = daemon.send_events(report("ESP32", "v1.1", deviceType="ESP32_OTA",
                                         metadata={"site": "Kyiv"}))["first"]
@@ -652,7 +652,7 @@ def test_a_sync_result_has_exactly_the_fields_of_the_protocol():
 
 @test
 def test_a_heartbeat_carries_the_latest_number_of_each_class():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         subscription = daemon.subscribe("heartbeat")
         seq = daemon.send_events([report("a", "v1"), report("a", "v2"), target("a", "v2")])["last"]
 
@@ -668,7 +668,7 @@ def test_a_heartbeat_carries_the_latest_number_of_each_class():
 
 @test
 def test_a_subscription_is_a_prefix_of_the_topic():
-    with Daemon() as daemon:
+    with Daemon(*SAMPLE_RULES) as daemon:
         one, sync = daemon.subscribe("sync/ESP32"), daemon.subscribe("sync/")
         mixed = daemon.subscribe("attributes/other", "deadletter/")
         daemon.send_events([report("ESP32", "v1"), report("other", "v1"), report("ESP32-2", "v1"),

@@ -238,6 +238,18 @@ static inline struct ruleset *rules_shipped(void)
     return ruleset;
 }
 
+/* ThingsBoard's sample, with its chain of four nodes. */
+static inline struct ruleset *rules_sample(void)
+{
+    struct problems problems;
+    problems_init(&problems);
+    struct ruleset *ruleset = ruleset_load_dir("tests/bench/rules", &problems);
+    problems_print(&problems);
+    problems_fini(&problems);
+    assert_non_null(ruleset);
+    return ruleset;
+}
+
 /* Applies one event with seq 7. Returns apply_event's answer; the lines are in model->happenings. */
 static inline bool model_apply_event(struct model *model, const struct ruleset *ruleset,
                                      const struct event *event, int64_t received_ms,

@@ -25,9 +25,9 @@ static void expect_life(const struct ruleset *ruleset, const struct step *steps)
     model_fini(&model);
 }
 
-static void expect_shipped(const struct step *steps)
+static void expect_sample(const struct step *steps)
 {
-    struct ruleset *ruleset = rules_shipped();
+    struct ruleset *ruleset = rules_sample();
     expect_life(ruleset, steps);
     ruleset_destroy(ruleset);
 }
@@ -44,7 +44,7 @@ static void expect_rules(const char *yaml, const struct step *steps)
 static void test_sample_report_then_target(void **state)
 {
     (void)state;
-    expect_shipped((const struct step[]){
+    expect_sample((const struct step[]){
         {REPORT("{\"currentFwVer\":\"v1\"}"),
          "client.currentFwVer=\"v1\"\nserver.fwStateIsSynced=false\n"
          "sync {\"currentFwVer\":\"v1\",\"fwStateIsSynced\":false}\n"},
@@ -58,7 +58,7 @@ static void test_sample_report_then_target(void **state)
 static void test_sample_target_then_report(void **state)
 {
     (void)state;
-    expect_shipped((const struct step[]){
+    expect_sample((const struct step[]){
         {TARGET("{\"lastTargetFwVer\":\"v1\",\"lastOtaStartedOn\":1732147200000}"),
          "server.lastTargetFwVer=\"v1\"\nserver.lastOtaStartedOn=1732147200000\n"
          "server.fwStateIsSynced=false\n"
@@ -73,7 +73,7 @@ static void test_sample_target_then_report(void **state)
 static void test_sample_out_of_sync_and_back(void **state)
 {
     (void)state;
-    expect_shipped((const struct step[]){
+    expect_sample((const struct step[]){
         {TARGET("{\"lastTargetFwVer\":\"v1\"}"),
          "server.lastTargetFwVer=\"v1\"\nserver.fwStateIsSynced=false\n"
          "sync {\"lastTargetFwVer\":\"v1\",\"fwStateIsSynced\":false}\n"},
@@ -96,7 +96,7 @@ static void test_sample_out_of_sync_and_back(void **state)
 static void test_sample_unchanged_reports_are_silent(void **state)
 {
     (void)state;
-    expect_shipped((const struct step[]){
+    expect_sample((const struct step[]){
         {TARGET("{\"lastTargetFwVer\":\"v1\"}"),
          "server.lastTargetFwVer=\"v1\"\nserver.fwStateIsSynced=false\n"
          "sync {\"lastTargetFwVer\":\"v1\",\"fwStateIsSynced\":false}\n"},
@@ -109,11 +109,11 @@ static void test_sample_unchanged_reports_are_silent(void **state)
     });
 }
 
-/* Report and target in both orders; the sync state afterwards. */
+/* Report and target in both orders; the sync state afterwards, by the sample's rules and by the shipped ones. */
 static void test_sample_equality_is_exact(void **state)
 {
     (void)state;
-    static const struct {
+    static const struct row {
         const char *current; /* JSON; NULL: never reported */
         const char *target;
         bool synced;
@@ -139,37 +139,39 @@ static void test_sample_equality_is_exact(void **state)
         {"\"${ss_lastTargetFwVer}\"", "\"v1\"", false}, /* a value is never taken for a pattern */
         {"\"\xC3\xA4\"", "\"\xC3\xA4\"", true},
     };
-    struct ruleset *ruleset = rules_shipped();
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    struct ruleset *rulesets[] = {rules_sample(), rules_shipped()};
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++)
         for (int target_first = 0; target_first <= 1; target_first++) {
+            const struct row *row = &rows[i / 2];
             struct model model;
             model_init(&model);
             for (int turn = 0; turn < 2; turn++) {
                 char event[256];
                 bool target = (turn == 0) == (target_first == 1);
-                const char *value = target ? rows[i].target : rows[i].current;
+                const char *value = target ? row->target : row->current;
                 if (value == NULL)
                     continue;
                 if (target)
                     snprintf(event, sizeof event, TARGET("{\"lastTargetFwVer\":%s}"), value);
                 else
                     snprintf(event, sizeof event, REPORT("{\"currentFwVer\":%s}"), value);
-                model_run(&model, ruleset, event);
+                model_run(&model, rulesets[i % 2], event);
             }
             size_t at = model_find(&model, SCOPE_SERVER, TEXT("fwStateIsSynced"));
             assert_true(at < model.count);
             assert_int_equal(model.attributes[at].value.kind, VALUE_BOOLEAN);
-            if (model.attributes[at].value.boolean != rows[i].synced)
-                fail_msg("row %d, target first %d", (int)i, target_first);
+            if (model.attributes[at].value.boolean != row->synced)
+                fail_msg("row %d, target first %d", (int)i / 2, target_first);
             model_fini(&model);
         }
-    ruleset_destroy(ruleset);
+    ruleset_destroy(rulesets[0]);
+    ruleset_destroy(rulesets[1]);
 }
 
 static void test_sample_saves_only_the_answer_in_server_scope(void **state)
 {
     (void)state;
-    struct ruleset *ruleset = rules_shipped();
+    struct ruleset *ruleset = rules_sample();
     struct model model;
     model_init(&model);
     model_run(&model, ruleset, REPORT("{\"currentFwVer\":\"v1\",\"other\":2}"));
@@ -184,7 +186,7 @@ static void test_sample_saves_only_the_answer_in_server_scope(void **state)
 static void test_sample_scope_is_not_hijacked_by_a_shared_write(void **state)
 {
     (void)state;
-    expect_shipped((const struct step[]){
+    expect_sample((const struct step[]){
         {WRITE_TO("SHARED_SCOPE", "{\"targetFwVer\":\"v1\",\"targetFwUrl\":\"http://x\"}"),
          "shared.targetFwVer=\"v1\"\nshared.targetFwUrl=\"http://x\"\nserver.fwStateIsSynced=false\n"
          "sync {\"targetFwVer\":\"v1\",\"targetFwUrl\":\"http://x\",\"fwStateIsSynced\":false}\n"},
@@ -195,7 +197,7 @@ static void test_sample_scope_is_not_hijacked_by_a_shared_write(void **state)
 static void test_sample_ignores_what_a_producer_puts_into_the_metadata(void **state)
 {
     (void)state;
-    expect_shipped((const struct step[]){
+    expect_sample((const struct step[]){
         {"{\"device\":\"E\",\"type\":\"POST_ATTRIBUTES_REQUEST\",\"metadata\":{\"scope\":\"SERVER_SCOPE\","
          "\"cs_currentFwVer\":\"v9\",\"ss_lastTargetFwVer\":\"v1\"},\"data\":{\"currentFwVer\":\"v1\"}}",
          "client.currentFwVer=\"v1\"\nserver.fwStateIsSynced=false\n"
@@ -207,7 +209,7 @@ static void test_sample_ignores_what_a_producer_puts_into_the_metadata(void **st
 static void test_sample_saves_telemetry_silently(void **state)
 {
     (void)state;
-    expect_shipped((const struct step[]){
+    expect_sample((const struct step[]){
         {"{\"device\":\"E\",\"type\":\"POST_TELEMETRY_REQUEST\",\"data\":{\"counter\":1}}", ""},
         {"{\"device\":\"E\",\"type\":\"POST_TELEMETRY_REQUEST\",\"data\":{}}",
          "dead root/save-telemetry: there is no telemetry in the message\n"},

@@ -392,6 +392,67 @@ static void test_reasons_are_short(void **unused)
     ruleset_destroy(ruleset);
 }
 
+/* --- the shipped chains ------------------------------------------------------------------------------ */
+
+/* Life with the shipped chains: what each message makes happen. */
+static void expect_shipped(const char *const *steps)
+{
+    struct ruleset *ruleset = rules_shipped();
+    struct model model;
+    model_init(&model);
+    for (; *steps != NULL; steps += 2)
+        assert_string_equal(run_at(&model, ruleset, steps[0], 1000), steps[1]);
+    model_fini(&model);
+    ruleset_destroy(ruleset);
+}
+
+#define VERDICT(synced, state, reason)                                                                 \
+    "\"fwStateIsSynced\":" synced ",\"fwSyncState\":\"" state "\",\"fwSyncReason\":\"" reason "\"}\n"
+
+static void test_shipped_chains_hear_of_updates_in_telemetry(void **unused)
+{
+    (void)unused;
+    expect_shipped((const char *const[]){
+        TARGET("\"v2\""), "server.lastTargetFwVer=\"v2\"\nserver.fwStateIsSynced=false\n"
+                          "server.fwSyncState=\"never-reported\"\nserver.fwSyncReason=\"" NEVER "\"\n"
+                          "sync {\"lastTargetFwVer\":\"v2\"," VERDICT("false", "never-reported", NEVER),
+        SAYS("{\"current_fw_version\":\"v1\",\"rssi\":-60}"),
+        "client.currentFwVer=\"v1\"\nserver.fwSyncState=\"pending\"\nserver.fwSyncReason=\"" PENDING "\"\n"
+        "sync {\"rssi\":-60,\"currentFwVer\":\"v1\"," VERDICT("false", "pending", PENDING),
+        SAYS("{\"fw_state\":\"DOWNLOADING\",\"progress\":1}"),
+        "server.fwSyncState=\"updating\"\nserver.fwSyncReason=\"" OLD "DOWNLOADING\"\n"
+        "sync {\"fw_state\":\"DOWNLOADING\",\"progress\":1," VERDICT("false", "updating", OLD "DOWNLOADING"),
+        SAYS("{\"fw_state\":\"DOWNLOADING\",\"progress\":2}"), "", /* readings are no results */
+        SAYS("{\"counter\":1}"), "",
+        LATE, "server.fwSyncState=\"stuck\"\nserver.fwSyncReason=\"" OLD "DOWNLOADING for more than 30 minutes\"\n"
+              "sync {" VERDICT("false", "stuck", OLD "DOWNLOADING for more than 30 minutes"),
+        SAYS("{\"current_fw_version\":\"v2\",\"fw_state\":\"UPDATED\"}"),
+        "client.currentFwVer=\"v2\"\nserver.fwStateIsSynced=true\nserver.fwSyncState=\"synced\"\n"
+        "server.fwSyncReason=\"" SYNCED "\"\n"
+        "sync {\"fw_state\":\"UPDATED\",\"currentFwVer\":\"v2\"," VERDICT("true", "synced", SYNCED),
+        SAYS("{\"current_fw_version\":\"v2\",\"fw_state\":\"UPDATED\"}"), "",
+        NULL,
+    });
+}
+
+static void test_shipped_chains_keep_readings_as_readings(void **unused)
+{
+    (void)unused;
+    struct ruleset *ruleset = rules_shipped();
+    struct model model;
+    model_init(&model);
+    model_run(&model, ruleset, SAYS("{\"fw_state\":\"UPDATING\",\"currentFwVer\":\"v9\"}"));
+    model_run(&model, ruleset, SAYS("{\"current_fw_version\":null}"));
+    assert_true(model_find(&model, SCOPE_CLIENT, TEXT("currentFwVer")) == model.count);
+    assert_true(model_find(&model, SCOPE_TELEMETRY, TEXT("currentFwVer")) < model.count);
+    assert_true(model_find(&model, SCOPE_TELEMETRY, TEXT("fw_state")) < model.count);
+    model_run(&model, ruleset, SAYS("{\"current_fw_version\":\"v1\"}"));
+    assert_true(model_find(&model, SCOPE_CLIENT, TEXT("currentFwVer")) < model.count);
+    assert_true(model_find(&model, SCOPE_TELEMETRY, TEXT("current_fw_version")) < model.count);
+    model_fini(&model);
+    ruleset_destroy(ruleset);
+}
+
 /* --- settings --------------------------------------------------------------------------------------- */
 
 static void test_wrong_settings_are_told_with_their_place(void **unused)
@@ -470,6 +531,8 @@ int main(void)
         cmocka_unit_test(test_only_changes_are_saved_and_told),
         cmocka_unit_test(test_a_verdict_that_was_overwritten_is_made_again),
         cmocka_unit_test(test_reasons_are_short),
+        cmocka_unit_test(test_shipped_chains_hear_of_updates_in_telemetry),
+        cmocka_unit_test(test_shipped_chains_keep_readings_as_readings),
         cmocka_unit_test(test_wrong_settings_are_told_with_their_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
