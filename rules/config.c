@@ -321,7 +321,8 @@ static bool read_duration(struct fwsync_config *config, const char *key, const s
     problem_add(config->problems, yaml->place,
                 "%s.%s: expected a time such as 500ms, 30s, 15m, 2h or 1d, at most 3650d, or 0 for none; "
                 "got %s%.*s",
-                key, words[found], is_text(yaml) ? "" : yaml->kind == YAML_SCALAR ? "nothing" : yaml_kind_name(yaml),
+                key, words[found],
+                is_text(yaml) ? "" : yaml->kind == YAML_SCALAR ? "nothing" : yaml_kind_name(yaml),
                 is_text(yaml) ? (int)yaml->scalar.len : 0, is_text(yaml) ? yaml->scalar.bytes : "");
     return false;
 }

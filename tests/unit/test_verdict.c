@@ -317,7 +317,8 @@ static void test_versions_without_an_order_are_different(void **unused)
     (void)unused;
 #define ODD "runs latest, should run v2; "
 #define WAITS "neither is the newer one, and the update has not begun"
-    LIFE("", {RUNS("\"latest\""), "no-target", NO_TARGET, 0}, {TARGET("\"v2\""), "different", ODD WAITS, 2 + 86400},
+    LIFE("", {RUNS("\"latest\""), "no-target", NO_TARGET, 0},
+         {TARGET("\"v2\""), "different", ODD WAITS, 2 + 86400},
          {LATE, "stuck", ODD WAITS " for more than 1 day", 0},
          {AT("UPDATING"), "updating", ODD "UPDATING", 4 + 1800}, {RUNS("\"v2\""), "synced", SYNCED, 0});
 }
