@@ -83,9 +83,12 @@ static void list_all(struct listing *listing)
 
 static int run(const struct setup *setup, struct options *options)
 {
+    enum { SEQ, WHEN, DEVICE, PLACE, ERROR };
     static const struct table_column columns[] = {
-        {"SEQ", true}, {"WHEN", false}, {"DEVICE", false}, {"CHAIN/NODE", false}, {"ERROR", false},
+        [SEQ] = {"SEQ", true},           [WHEN] = {"WHEN", false},   [DEVICE] = {"DEVICE", false},
+        [PLACE] = {"CHAIN/NODE", false}, [ERROR] = {"ERROR", false},
     };
+    static const unsigned char drop_order[] = {SEQ, PLACE, WHEN};
     struct listing listing = {.limit = LIST_COUNT_DEFAULT};
     for (int id; (id = options_next(options)) != OPTION_END;) {
         if (id == OPTION_WORD)
@@ -98,6 +101,7 @@ static int run(const struct setup *setup, struct options *options)
     }
     session_open(&listing.session, setup, "deadletters");
     listing.table = table_create(columns, sizeof columns / sizeof columns[0], &setup->screen);
+    table_may_drop(listing.table, drop_order, sizeof drop_order);
     list_all(&listing);
     table_destroy(listing.table);
     buf_fini(&listing.cursor);

@@ -66,11 +66,21 @@ static size_t character_bytes(struct text text)
     return 0;
 }
 
+/* Marks that turn the direction of writing, and so can show a name as another one: U+200E, U+200F, U+202A to
+ * U+202E, U+2066 to U+2069; and the line separators among them. */
+static bool turns_text(const unsigned char *bytes)
+{
+    return bytes[0] == 0xE2 && ((bytes[1] == 0x80 && (bytes[2] == 0x8E || bytes[2] == 0x8F ||
+                                                      (bytes[2] >= 0xA8 && bytes[2] <= 0xAE))) ||
+                                (bytes[1] == 0x81 && bytes[2] >= 0xA6 && bytes[2] <= 0xA9));
+}
+
 static bool is_control(struct text character)
 {
-    unsigned char first = (unsigned char)character.bytes[0];
-    return first < 0x20 || first == 0x7F ||
-           (first == 0xC2 && character.len == 2 && (unsigned char)character.bytes[1] < 0xA0);
+    const unsigned char *bytes = (const unsigned char *)character.bytes;
+    return bytes[0] < 0x20 || bytes[0] == 0x7F ||
+           (bytes[0] == 0xC2 && character.len == 2 && bytes[1] < 0xA0) ||
+           (character.len == 3 && turns_text(bytes));
 }
 
 static void append_visibly(struct buf *buf, struct text bytes)

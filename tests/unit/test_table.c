@@ -72,8 +72,12 @@ static void test_characters_count_not_bytes(void **state)
 static void test_control_characters_never_reach_the_screen(void **state)
 {
     (void)state;
-    const char *const rows[][3] = {{"a\tb\nc", "1", "\033[31m"}, {"\xC2\x9B", "2", "\xFF\x7F"}};
-    expect(&program, 2, rows, "a\\tb\\nc\t1\t\\x1b[31m\n\\xc2\\x9b\t2\t\\xff\\x7f\n");
+    const char *const rows[][3] = {{"a\tb\nc", "1", "\033[31m"},
+                                   {"\xC2\x9B", "2", "\xFF\x7F"},
+                                   {"\xE2\x80\xAE" "a\xE2\x81\xA6", "3", "\xE2\x80\xA6"}};
+    expect(&program, 3, rows,
+           "a\\tb\\nc\t1\t\\x1b[31m\n\\xc2\\x9b\t2\t\\xff\\x7f\n"
+           "\\xe2\\x80\\xaea\\xe2\\x81\\xa6\t3\t\xE2\x80\xA6\n");
 }
 
 static void test_the_widest_column_gives_way_to_a_narrow_terminal(void **state)
