@@ -4,108 +4,70 @@
  * progress, and has to answer that in time. */
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "engine/base/clock.h"
 #include "engine/client/command.h"
 #include "engine/client/interrupt.h"
 #include "engine/client/progress.h"
 #include "engine/client/session.h"
 
+enum { WAIT_MS_FIRST = 10 }; /* then longer and longer, up to PROGRESS_MS */
+
 struct backup {
-    struct session session;
+    struct session session; /* the backup's answer comes here */
+    struct session asking;  /* meanwhile, how far it is */
     struct progress progress;
-    uint64_t backup_id; /* of the request that is answered at the end */
-    uint64_t stats_id;  /* of the one that asks how far it is; 0: none is under way */
-    int64_t heard_ms;
-    int64_t asked_ms;
+    uint64_t id;
 };
 
-static int64_t now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
-static bool post(struct backup *backup, uint64_t *id)
+static bool post(struct backup *backup, const char *dir)
 {
     struct session *session = &backup->session;
     struct err err;
+    json_member_text(session_question(session, "backup"), "dir", text_of(dir));
     buf_byte(&session->question, '}');
-    return client_post(session->client, CLIENT_QUERY, buf_text(&session->question), id, &err) ||
+    return client_post(session->client, CLIENT_QUERY, buf_text(&session->question), &backup->id, &err) ||
            session_fail(session, &err);
 }
 
-static bool ask_progress(struct backup *backup)
+/* *done: the answer has come, and is the session's. */
+static bool take_answer(struct backup *backup, bool *done)
 {
-    if (backup->stats_id != 0 || now_ms() - backup->asked_ms < PROGRESS_MS)
-        return true;
-    backup->asked_ms = now_ms();
-    session_question(&backup->session, "stats");
-    return post(backup, &backup->stats_id);
+    struct session *session = &backup->session;
+    struct err err;
+    uint64_t id;
+    if (!client_take(session->client, CLIENT_QUERY, &id, &session->raw, done, &err))
+        return session_fail(session, &err);
+    *done = *done && id == backup->id;
+    return !*done || session_read(session, buf_text(&session->raw), &err) || session_fail(session, &err);
 }
 
-static void hear_progress(struct backup *backup)
+/* False after telling: nobody is there any more. */
+static bool ask_progress(struct backup *backup)
 {
-    struct fields stats = field_object(&backup->session, &backup->session.answer, "backup");
-    backup->stats_id = 0;
+    progress_clear(&backup->progress); /* an error may be told */
+    session_question(&backup->asking, "stats");
+    if (!session_ask(&backup->asking))
+        return false;
+    struct fields stats = field_object(&backup->asking, &backup->asking.answer, "backup");
     backup->progress.total = field_integer(&stats, "bytesTotal");
     if (field_boolean(&stats, "running"))
         progress_show(&backup->progress, field_integer(&stats, "bytesDone"));
-}
-
-/* What has come. *done: the answer to the backup is the session's. */
-static bool take_answers(struct backup *backup, bool *done)
-{
-    struct session *session = &backup->session;
-    bool found = true;
-    *done = false;
-    while (found && !*done) {
-        struct err err;
-        uint64_t id;
-        if (!client_take(session->client, CLIENT_QUERY, &id, &session->raw, &found, &err))
-            return session_fail(session, &err);
-        if (!found)
-            return true;
-        backup->heard_ms = now_ms();
-        if (!session_read(session, buf_text(&session->raw), &err))
-            return session_fail(session, &err);
-        *done = id == backup->backup_id;
-        if (!*done && id == backup->stats_id)
-            hear_progress(backup);
-    }
     return true;
-}
-
-static bool check_silence(struct backup *backup)
-{
-    const struct setup *setup = backup->session.setup;
-    struct err err;
-    if (interrupted()) {
-        progress_clear(&backup->progress);
-        fprintf(stderr, "fwsync backup: fwsyncd goes on with it; see `fwsync stats`\n");
-        return false;
-    }
-    if (now_ms() - backup->heard_ms < setup->timeout_ms)
-        return true;
-    err_set(&err, ERR_TIMEOUT, "no answer from %s within %g s: is fwsyncd running?", setup->query,
-            (double)setup->timeout_ms / 1000);
-    progress_clear(&backup->progress);
-    return session_fail(&backup->session, &err);
 }
 
 static bool wait_for_end(struct backup *backup)
 {
-    for (;;) {
-        struct err err;
-        bool done, fd_ready;
-        if (!take_answers(backup, &done) || done)
+    for (int wait_ms = WAIT_MS_FIRST;; wait_ms = wait_ms * 2 < PROGRESS_MS ? wait_ms * 2 : PROGRESS_MS) {
+        struct pollfd item = {.fd = interrupt_fd(), .events = POLLIN};
+        bool done;
+        if (!take_answer(backup, &done) || done)
             return done;
-        if (!check_silence(backup) || !ask_progress(backup))
+        if (!ask_progress(backup))
             return false;
-        if (!client_wait(backup->session.client, CLIENT_QUERY, -1, PROGRESS_MS, &fd_ready, &err))
-            return session_fail(&backup->session, &err);
+        poll(&item, 1, wait_ms);
     }
 }
 
@@ -140,16 +102,19 @@ static int run(const struct setup *setup, struct options *options)
     char path[PATH_MAX];
     if (!options_only_words(options, "DIR", 1, 1, words))
         return EXIT_USAGE;
-    struct backup backup = {.heard_ms = now_ms()};
+    struct backup backup;
     session_open(&backup.session, setup, "backup");
+    session_open(&backup.asking, setup, "backup");
     progress_start(&backup.progress, "copied", 0);
     backup.progress.bytes = true;
-    json_member_text(session_question(&backup.session, "backup"), "dir", text_of(absolute(words[0], path)));
-    bool done = post(&backup, &backup.backup_id) && wait_for_end(&backup);
+    bool done = post(&backup, absolute(words[0], path)) && wait_for_end(&backup);
     progress_clear(&backup.progress);
     if (done)
         print_answer(&backup.session);
-    return session_close(&backup.session);
+    else if (interrupted())
+        fprintf(stderr, "fwsync backup: fwsyncd goes on with it; see `fwsync stats`\n");
+    int asking_code = session_close(&backup.asking), exit_code = session_close(&backup.session);
+    return asking_code != EXIT_DONE ? asking_code : exit_code;
 }
 
 const struct command command_backup = {

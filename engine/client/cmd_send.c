@@ -167,7 +167,13 @@ static int run(const struct setup *setup, struct options *options)
     if (strcmp(draft.device, "-") == 0) {
         if (draft.device_type[0] != '\0')
             return options_wrong(options, "--type goes with a DEVICE; in lines, write \"deviceType\"");
-        return send_stream(setup, draft.source);
+        const struct send_job job = {
+            .command = "send",
+            .fd = STDIN_FILENO,
+            .line_bytes_max = REQUEST_BYTES_MAX,
+            .source = draft.source,
+        };
+        return send_stream(setup, &job);
     }
     options->at = first_word;
     options->only_words = false;

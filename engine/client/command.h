@@ -35,6 +35,7 @@ extern const struct command command_explain;
 extern const struct command command_history;
 extern const struct command command_metrics;
 extern const struct command command_export;
+extern const struct command command_import;
 extern const struct command command_backup;
 extern const struct command command_completion;
 

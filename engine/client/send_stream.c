@@ -11,28 +11,26 @@
 #include "engine/client/fwsync.h"
 #include "engine/client/interrupt.h"
 #include "engine/client/line_reader.h"
+#include "engine/client/progress.h"
 #include "engine/client/session.h"
 
-enum {
-    PATIENCE_MS = 60000, /* without any progress, once the daemon has answered */
-    PROGRESS_MS = 250,
-};
+enum { PATIENCE_MS = 60000 }; /* without any progress, once the daemon has answered */
 
 struct stream {
     struct session session; /* for what is told */
+    const struct send_job *job;
     struct fwsync_client *client;
     struct line_reader reader;
-    struct text line;  /* the one that found no room yet; borrowed from the reader */
-    bool held;         /* there is such a line */
-    bool hungry;       /* all that was read is sent */
+    struct buf events_of_line; /* as the job made them, when it does */
+    struct text pending;       /* of the line, or of these: what isn't sent yet; borrowed */
+    bool hungry;               /* all that was read is sent */
     uint64_t events;   /* lines that aren't empty */
-    uint64_t too_long; /* those among them that weren't sent */
+    uint64_t unsent; /* those among them that were too long, or that no event could be made of */
     uint64_t told;     /* those that fwsyncd rejected, and said which */
     uint64_t settled, resends; /* at the last look */
     int64_t progress_ms;       /* when something was settled last, or there was nothing to settle */
     bool busy_told;
-    bool show_progress;
-    int64_t shown_ms;
+    struct progress progress;
     int64_t started_ms;
 };
 
@@ -45,7 +43,7 @@ static struct fwsync_counts counts_of(const struct stream *stream)
 {
     struct fwsync_counts counts;
     fwsync_counts(stream->client, &counts);
-    counts.rejected += stream->too_long;
+    counts.rejected += stream->unsent;
     return counts;
 }
 
@@ -56,60 +54,52 @@ static uint64_t settled_count(const struct fwsync_counts *counts)
 
 /* --- what the person sees --------------------------------------------------------------------------- */
 
-static void clear_progress(struct stream *stream)
-{
-    if (stream->show_progress && stream->shown_ms > 0)
-        fputs("\r\033[K", stderr);
-}
-
-static void show_progress(struct stream *stream)
-{
-    int64_t now = now_ms();
-    if (!stream->show_progress || now - stream->shown_ms < PROGRESS_MS)
-        return;
-    stream->shown_ms = now;
-    struct fwsync_counts counts = counts_of(stream);
-    uint64_t elapsed_ms = (uint64_t)(now - stream->started_ms), done = settled_count(&counts);
-    fprintf(stderr, "\r\033[K%" PRIu64 " events acknowledged, %" PRIu64 "/s", done,
-            elapsed_ms > 0 ? done * 1000 / elapsed_ms : 0);
-    if (counts.rejected > 0)
-        fprintf(stderr, ", %" PRIu64 " rejected", counts.rejected);
-    fflush(stderr);
-}
-
 static void tell(struct stream *stream, const char *text)
 {
-    clear_progress(stream);
+    progress_clear(&stream->progress);
     arena_reset(&stream->session.arena);
     struct text clean = screen_clean(text_of(text), &stream->session.arena);
-    fprintf(stderr, "fwsync send: " TEXT_FMT "\n", TEXT_ARG(clean));
+    fprintf(stderr, "fwsync %s: " TEXT_FMT "\n", stream->job->command, TEXT_ARG(clean));
 }
 
 static void tell_line(struct stream *stream, uint64_t line, const char *why)
 {
-    clear_progress(stream);
+    progress_clear(&stream->progress);
     arena_reset(&stream->session.arena);
     struct text clean = screen_clean(text_of(why), &stream->session.arena);
-    fprintf(stderr, "fwsync send: line %" PRIu64 " is rejected: " TEXT_FMT "\n", line, TEXT_ARG(clean));
+    fprintf(stderr, "fwsync %s: line %" PRIu64 " is rejected: " TEXT_FMT "\n", stream->job->command, line,
+            TEXT_ARG(clean));
+}
+
+/* The event's device says more of one that was made here than its number. */
+static void tell_event(struct stream *stream, struct text event, const char *why)
+{
+    char text[ERR_TEXT_BYTES];
+    session_read(&stream->session, event, NULL);
+    struct text device = field_text(&stream->session.answer, "device");
+    snprintf(text, sizeof text, "device '%.*s': an event is rejected: %.300s", TEXT_CUT(device, 100), why);
+    tell(stream, text);
 }
 
 static void on_rejected(void *context, uint64_t n, const char *event, size_t len, const char *code,
                         const char *error)
 {
     struct stream *stream = context;
-    (void)event;
-    (void)len;
+    const char *why = error[0] != '\0' ? error : code;
     stream->told++;
-    tell_line(stream, n, error[0] != '\0' ? error : code);
+    if (stream->job->expand != NULL)
+        tell_event(stream, (struct text){event, len}, why);
+    else
+        tell_line(stream, n, why);
 }
 
 static void print_summary(const struct stream *stream, const struct fwsync_counts *counts, uint64_t unknown)
 {
     double seconds = (double)(now_ms() - stream->started_ms) / 1000;
-    uint64_t untold = counts->rejected - stream->too_long - stream->told;
+    uint64_t untold = counts->rejected - stream->unsent - stream->told;
     if (untold > 0)
-        fprintf(stderr, "fwsync send: %" PRIu64 " more lines are rejected; fwsyncd doesn't list them all\n",
-                untold);
+        fprintf(stderr, "fwsync %s: %" PRIu64 " more are rejected; fwsyncd doesn't list them all\n",
+                stream->job->command, untold);
     if (stream->session.setup->json) {
         printf("{\"ok\":%s,\"lines\":%" PRIu64 ",\"events\":%" PRIu64 ",\"accepted\":%" PRIu64
                ",\"duplicates\":%" PRIu64 ",\"rejected\":%" PRIu64 ",\"unanswered\":%" PRIu64
@@ -132,45 +122,74 @@ static bool fail(struct stream *stream, enum err_code code, const char *why)
 {
     struct err err;
     err_set(&err, code, "%s", why);
-    clear_progress(stream);
+    progress_clear(&stream->progress);
     return session_fail(&stream->session, &err);
 }
 
-static void reject_long_line(struct stream *stream)
+static void reject_line(struct stream *stream, const char *why)
 {
     stream->events++;
-    stream->too_long++;
-    tell_line(stream, stream->reader.line, "longer than 1 MiB");
+    stream->unsent++;
+    tell_line(stream, stream->reader.line, why);
 }
 
-/* Hand the line to the library. False: there is no room for it, or an error, told. */
-static bool send_line(struct stream *stream)
+/* False: there is no room for it, or an error, told. */
+static bool send_event(struct stream *stream, struct text event)
 {
-    enum fwsync_code code = fwsync_send_numbered(stream->client, stream->reader.line, stream->line.bytes,
-                                                 stream->line.len, 0);
-    stream->held = code == FWSYNC_E_FULL;
+    enum fwsync_code code =
+        stream->job->expand != NULL
+            ? fwsync_send(stream->client, event.bytes, event.len, 0)
+            : fwsync_send_numbered(stream->client, stream->reader.line, event.bytes, event.len, 0);
     if (code == FWSYNC_OK)
         stream->events++;
     else if (code == FWSYNC_E_TOO_LARGE)
-        reject_long_line(stream);
+        reject_line(stream, "longer than 1 MiB");
     else if (code != FWSYNC_E_FULL && code != FWSYNC_E_INVALID) /* that is a line without an event */
         fail(stream, ERR_IO, fwsync_last_error(stream->client));
-    return !stream->held && stream->session.exit_code == EXIT_DONE;
+    return code != FWSYNC_E_FULL && stream->session.exit_code == EXIT_DONE;
+}
+
+/* Hand what is pending to the library. False as above; the rest stays pending. */
+static bool send_pending(struct stream *stream)
+{
+    struct text *pending = &stream->pending;
+    while (pending->len > 0) {
+        const char *end = memchr(pending->bytes, '\n', pending->len);
+        size_t len = end == NULL ? pending->len : (size_t)(end - pending->bytes);
+        if (!send_event(stream, (struct text){pending->bytes, len}))
+            return false;
+        len += end != NULL;
+        *pending = (struct text){pending->bytes + len, pending->len - len};
+    }
+    return true;
+}
+
+static void take_line(struct stream *stream, struct text line)
+{
+    const struct send_job *job = stream->job;
+    struct err err;
+    stream->pending = line;
+    if (job->expand == NULL || line.len == 0)
+        return;
+    buf_clear(&stream->events_of_line);
+    bool made = job->expand(job->context, line, &stream->events_of_line, &err);
+    stream->pending = made ? buf_text(&stream->events_of_line) : TEXT("");
+    if (!made)
+        reject_line(stream, err.text);
 }
 
 static void send_lines(struct stream *stream)
 {
-    if (stream->held && !send_line(stream))
-        return;
-    for (;;) {
-        enum line_kind kind = line_reader_next(&stream->reader, &stream->line);
+    while (send_pending(stream)) {
+        struct text line;
+        enum line_kind kind = line_reader_next(&stream->reader, &line);
         stream->hungry = kind == LINE_NONE;
         if (stream->hungry)
             return;
         if (kind == LINE_TOO_LONG)
-            reject_long_line(stream);
-        else if (!send_line(stream))
-            return;
+            reject_line(stream, "too long");
+        else
+            take_line(stream, line);
     }
 }
 
@@ -225,7 +244,7 @@ static bool check_progress(struct stream *stream)
         stream->busy_told = false;
     }
     int64_t stuck_ms = now_ms() - stream->progress_ms;
-    bool heard = settled_count(&counts) > stream->too_long || counts.busy > 0;
+    bool heard = settled_count(&counts) > stream->unsent || counts.busy > 0;
     int64_t patience_ms = heard && setup->timeout_ms < PATIENCE_MS ? PATIENCE_MS : setup->timeout_ms;
     if (stuck_ms >= patience_ms)
         return give_up(stream, counts.resends > stream->resends || !heard, patience_ms);
@@ -245,27 +264,30 @@ static bool turn(struct stream *stream)
     wait_for_something(stream);
     if (fwsync_process(stream->client, 0) != FWSYNC_OK)
         return fail(stream, ERR_IO, fwsync_last_error(stream->client));
-    show_progress(stream);
+    struct fwsync_counts counts = counts_of(stream);
+    progress_show(&stream->progress, (int64_t)settled_count(&counts));
     return check_progress(stream) && !interrupted();
 }
 
-static bool stream_open(struct stream *stream, const struct setup *setup, const char *source)
+static bool stream_open(struct stream *stream, const struct setup *setup, const struct send_job *job)
 {
+    const char *source = job->source != NULL || job->expand != NULL ? job->source : "";
     const struct fwsync_options options = {
         .events = setup->events,
         .timeout_ms = (int)setup->timeout_ms,
-        .source = source == NULL ? "" : source,
+        .source = source,
         .first_n = source == NULL || source[0] == '\0' ? 0 : 1,
         .on_rejected = on_rejected,
         .context = stream,
     };
     *stream = (struct stream){
-        .show_progress = isatty(STDERR_FILENO),
+        .job = job,
         .started_ms = now_ms(),
         .progress_ms = now_ms(),
     };
-    session_open(&stream->session, setup, "send");
-    line_reader_init(&stream->reader, STDIN_FILENO, REQUEST_BYTES_MAX);
+    session_open(&stream->session, setup, job->command);
+    progress_start(&stream->progress, "events acknowledged", 0);
+    line_reader_init(&stream->reader, job->fd, job->line_bytes_max);
     enum fwsync_code code = fwsync_open(&options, &stream->client);
     return code == FWSYNC_OK ||
            fail(stream, code == FWSYNC_E_CONFIG ? ERR_CONFIG : ERR_IO, fwsync_last_error(NULL));
@@ -275,20 +297,21 @@ static int stream_close(struct stream *stream)
 {
     fwsync_close(stream->client);
     line_reader_fini(&stream->reader);
+    buf_fini(&stream->events_of_line);
     return session_close(&stream->session);
 }
 
-int send_stream(const struct setup *setup, const char *source)
+int send_stream(const struct setup *setup, const struct send_job *job)
 {
     struct stream stream;
-    if (!stream_open(&stream, setup, source))
+    if (!stream_open(&stream, setup, job))
         return stream_close(&stream);
     while (turn(&stream))
         ;
-    clear_progress(&stream);
+    progress_clear(&stream.progress);
     if (stream.reader.error != 0) {
         struct err err;
-        err_set(&err, ERR_IO, "cannot read standard input: %s", strerror(stream.reader.error));
+        err_set(&err, ERR_IO, "cannot read the input: %s", strerror(stream.reader.error));
         session_fail(&stream.session, &err);
     }
     struct fwsync_counts counts = counts_of(&stream);

@@ -15,7 +15,7 @@ from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test
 from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
 COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters", "rules",
-            "ping", "export", "backup"]
+            "ping", "export", "import", "backup"]
 
 
 def report(device, version, **more):

@@ -1,5 +1,4 @@
 """The command line tool moves whole fleets: backup, export and import."""
-import contextlib
 import json
 import os
 import re
@@ -9,7 +8,7 @@ import tempfile
 import zmq
 
 from harness import DEADLINE_S, Daemon, fwsync, main, test
-from tool import Terminal, done, doors
+from tool import Terminal, done
 
 
 class SlowDaemon:
@@ -57,34 +56,85 @@ def backup_makes_a_folder_that_a_daemon_starts_from():
                 "currentFwVer": "v1"}
 
 
+def serve_backup(daemon, directory, steps):
+    """Tells of `steps` steps of a backup of 10 MiB, and then that it is done."""
+    backup, step = None, 0
+    while step < steps or not backup:
+        envelope, question = daemon.next()
+        if question["op"] == "backup":
+            assert question == {"op": "backup", "dir": directory} and not backup, question
+            backup = envelope
+            continue
+        assert question == {"op": "stats"}, question
+        step += 1
+        daemon.answer(envelope, ok=True, backup={"running": True, "bytesDone": step << 20, "bytesTotal": 10 << 20})
+    daemon.answer(backup, ok=True, dir="/d", bytes=1 << 20, seq=5)
+
+
 @test
 def backup_names_the_folder_from_where_one_is():
     with SlowDaemon() as daemon, Terminal("backup", "some/dir", daemon=daemon) as terminal:
-        envelope, question = daemon.next()
-        assert question == {"op": "backup", "dir": os.path.join(os.getcwd(), "some/dir")}
-        daemon.answer(envelope, ok=True, dir="/x", bytes=1 << 20, seq=5)
-        assert terminal.finish() == (0, "1.0 MiB in /x, with all events up to seq 5\r\n")
+        serve_backup(daemon, os.path.join(os.getcwd(), "some/dir"), steps=1)
+        assert terminal.finish() == (0, "1.0 MiB in /d, with all events up to seq 5\r\n")
 
 
 @test
-def backup_shows_how_far_it_is_and_waits_as_long_as_that_moves():
-    with SlowDaemon() as daemon, Terminal("--timeout", "1.5", "backup", "/d", daemon=daemon) as terminal:
-        envelope, question = daemon.next()
-        for step in range(1, 9):  # together longer than the timeout
-            asker, question = daemon.next()
-            assert question == {"op": "stats"}, question
-            daemon.answer(asker, ok=True, backup={"running": True, "bytesDone": step << 20, "bytesTotal": 10 << 20})
-        terminal.until(lambda text: re.search(r"\r\x1b\[K\d\.0 of 10\.0 MiB copied, \d0 %, \d+\.\d MiB/s", text))
-        daemon.answer(envelope, ok=True, dir="/d", bytes=1 << 20, seq=5)
+def backup_shows_how_far_it_is_and_waits_as_long_as_that_is_answered():
+    with SlowDaemon() as daemon, Terminal("--timeout", "1", "backup", "/d", daemon=daemon) as terminal:
+        serve_backup(daemon, "/d", steps=9)  # together longer than the timeout
         code, text = terminal.finish()
         assert code == 0 and text.endswith("\r\x1b[K1.0 MiB in /d, with all events up to seq 5\r\n"), text
+        assert re.search(r"\r\x1b\[K\d\.0 of 10\.0 MiB copied, \d0 %, \d+\.\d MiB/s", text), text
     with SlowDaemon() as daemon, Terminal("--timeout", "0.5", "backup", "/d", daemon=daemon) as terminal:
         code, text = terminal.finish()
         assert code == 1 and "is fwsyncd running?" in text, text
     with SlowDaemon() as daemon, Terminal("backup", "/d", daemon=daemon) as terminal:
-        daemon.next()
+        assert {daemon.next()[1]["op"], daemon.next()[1]["op"]} == {"backup", "stats"}
         code, text = terminal.finish(signal.SIGINT)
         assert code == 130 and "fwsyncd goes on with it" in text, text
+
+
+# --- export and import
+
+def exported(device, kind="default", **scopes):
+    return json.dumps({"device": device, "deviceType": kind, "created": 1, "client": {}, "shared": {}, "server": {},
+                       **scopes}, ensure_ascii=False)
+
+
+@test
+def import_writes_every_scope_with_the_type():
+    wide = {f"k{number}": "x" * 500 for number in range(2500)}  # more than an event may hold
+    lines = [exported("a", "T", client={"currentFwVer": "v1"}, shared={"u": "é\u0001"}, server={"n": 1, "m": 1.0}),
+             "", exported("bare", "U"), exported("wide", shared={key: wide[key] for key in list(wide)[:1700]})]
+    with Daemon() as daemon, tempfile.NamedTemporaryFile("w", suffix=".ndjson", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+        file.flush()
+        out = done(fwsync("import", file.name, daemon=daemon))
+        assert re.fullmatch(r"\d+ events: \d+ accepted, 0 duplicates, 0 rejected in \d+\.\d s\n", out), out
+        device = json.loads(done(fwsync("get", "a", "--json", daemon=daemon)))
+        assert (device["deviceType"], device["client"]) == ("T", {"currentFwVer": "v1"}), device
+        assert device["shared"] == {"u": "é\u0001"} and repr(device["server"]["m"]) == "1.0", device
+        assert device["lastSeen"] == 0, "an operator's write is nothing that the device said"
+        device = json.loads(done(fwsync("get", "bare", "--json", daemon=daemon)))
+        assert device["deviceType"] == "U", device
+        device = json.loads(done(fwsync("get", "wide", "--json", daemon=daemon)))
+        assert device["shared"] == {key: wide[key] for key in list(wide)[:1700]}
+        again = json.loads(done(fwsync("import", "-", "--json", input="\n".join(lines), daemon=daemon)))
+        assert again["ok"] and again["accepted"] == again["events"] and again["lines"] == 4, again
+
+
+@test
+def import_tells_which_lines_are_none_of_an_export():
+    lines = ["nonsense", '{"deviceType":"T"}', '{"device":"a","client":[]}', exported("good", server={"k": 1}),
+             exported("d" * 300, server={"k": 1}), '{"device":"b","client":{"k":1}}']
+    with Daemon() as daemon:
+        code, out, err = fwsync("import", "-", input="\n".join(lines), daemon=daemon)
+        assert code == 1 and out.startswith("6 events: 2 accepted, 0 duplicates, 4 rejected"), (out, err)
+        assert [int(line) for line in re.findall(r"line (\d+) is rejected", err)] == [1, 2, 3], err
+        assert 'expected an object, found an array' in err and re.search(r"device 'd{100}': .*255", err), err
+        assert json.loads(done(fwsync("get", "b", "--json", daemon=daemon)))["client"] == {"k": 1}
+        code, out, err = fwsync("import", "/nowhere/at-all", daemon=daemon)
+        assert (code, out) == (2, "") and "cannot read '/nowhere/at-all'" in err, err
 
 
 main()
