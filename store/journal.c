@@ -5,122 +5,236 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#include "engine/base/crc32c.h"
 #include "engine/base/limits.h"
-#include "store/lmdb_env.h"
 #include "store/raised.h"
+#include "store/seglog.h"
+#include "store/sources.h"
 
-/* A stored record: this head, then the body. The checksum covers the seq, the rest of the head and
- * the body, so a record that moved to another seq is noticed too. Byte order is the machine's, as
- * the integer keys of LMDB are. */
-struct record_head {
-    uint32_t crc;
-    uint32_t kind;
-    int64_t received_ms;
+enum {
+    COMMIT = 0, /* a record's kind beside those of enum journal_kind: the last of a transaction */
+    READ_BYTES_MAX = 1 << 20,
+    SOURCES_UNSAVED_MAX = 4096, /* producers */
+    SEGMENTS_OF_KEEP = 8,       /* a segment is this part of what is to be kept, */
+    SEGMENT_BYTES_LEAST = 256 << 10,
+    SEGMENT_BYTES_MOST = 32 << 20, /* within these */
+    ROLLS_OF_KEEP = 4,             /* and takes records of this part of the time, */
+    ROLL_MS_LEAST = 60 * 1000,     /* or of this one */
+    PATH_BYTES = 4200,
 };
-_Static_assert(sizeof(struct record_head) == 16, "no padding on disk");
 
-enum { READ_BYTES_MAX = 1 << 20 };
+/* What every record begins with. The body follows; of a commit, the numbers it raised, each a number_head and a
+ * name. Byte order is the machine's. */
+struct head {
+    uint64_t seq; /* of a commit: the last event's so far */
+    int64_t received_ms;
+    uint32_t kind;
+    uint32_t number_count; /* of a commit */
+};
+_Static_assert(sizeof(struct head) == 24, "no padding on disk");
+
+struct number_head {
+    uint64_t n;
+    uint8_t name_bytes;
+};
+enum { NUMBER_HEAD_BYTES = 9 };
+_Static_assert(SOURCE_BYTES_MAX <= UINT8_MAX, "a name's length fits");
 
 struct bounds {
-    uint64_t first_seq;
     uint64_t last_seq;
     int64_t last_received_ms;
 };
 
 struct journal {
-    struct lmdb_env env;
-    MDB_dbi records;
-    MDB_dbi sources;
+    struct seglog *log;
+    struct sources *sources;
+    uint64_t torn_bytes;
+    uint64_t segment_bytes;
+    uint64_t saved; /* the sources are, up to this position */
     struct bounds committed;
-    _Atomic uint64_t bytes; /* pages of the records, as of the last commit */
+    _Atomic uint64_t first_seq;
+    _Atomic uint64_t last_seq; /* the committed one, for the reader */
+    _Atomic uint64_t committed_end; /* its commit's, for a backup */
 
-    MDB_txn *txn;       /* NULL outside a transaction */
-    MDB_cursor *tail;   /* lives in txn */
-    struct bounds open; /* as txn has it */
+    /* the writer's */
+    struct seglog_reader *own_reader;
+    int64_t segment_ms; /* time of the newest segment's first records */
+    uint64_t second;    /* where the second segment begins, once it was looked at; else 0 */
+    struct head second_head;
+    bool in_transaction;
+    struct bounds open; /* as the transaction has it */
     struct raised raised;
+    char *numbers; /* a commit's */
+    size_t numbers_bytes, numbers_capacity;
+
+    /* the reader's */
+    struct seglog_reader *reader;
+    uint64_t next_seq, next_position; /* where it would go on */
 };
 
-static const struct lmdb_env_kind journal_kind = {
+static const struct seglog_kind journal_kind = {
     .name = "journal",
-    .format = 1,
+    .format = 2,
     .advice = "restore a backup of the journal folder",
 };
 
-static uint32_t record_crc(uint64_t seq, const struct record_head *head, struct text body)
+uint64_t journal_segment_bytes(uint64_t keep_bytes)
 {
-    uint32_t crc = crc32c(0, &seq, sizeof seq);
-    crc = crc32c(crc, &head->kind, sizeof *head - sizeof head->crc);
-    return crc32c(crc, body.bytes, body.len);
+    uint64_t bytes = keep_bytes / SEGMENTS_OF_KEEP;
+    return bytes < SEGMENT_BYTES_LEAST  ? SEGMENT_BYTES_LEAST
+           : bytes > SEGMENT_BYTES_MOST ? SEGMENT_BYTES_MOST
+                                        : bytes;
 }
 
-/* --- opening --- */
+/* --- records ----------------------------------------------------------------------------------------------- */
 
-/* First and last seq and the last time, from the records themselves. */
-static bool read_bounds(struct journal *journal, MDB_txn *txn, struct bounds *bounds,
-                        struct err *err)
+/* The record there, borrowed until the reader's next. */
+static bool read_record(struct journal *journal, struct seglog_reader *reader, uint64_t position, struct head *head,
+                        struct text *body, uint64_t *next, struct err *err)
 {
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    struct bounds found = {.first_seq = 1};
-    int rc = mdb_cursor_open(txn, journal->records, &cursor);
-    if (rc != 0)
-        return lmdb_env_error(&journal->env, rc, "reading", err);
-    rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-    if (rc == 0) {
-        struct record_head head = {0};
-        memcpy(&found.first_seq, key.mv_data, sizeof found.first_seq);
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
-        memcpy(&found.last_seq, key.mv_data, sizeof found.last_seq);
-        if (value.mv_size >= sizeof head)
-            memcpy(&head, value.mv_data, sizeof head);
-        found.last_received_ms = head.received_ms;
-    }
-    mdb_cursor_close(cursor);
-    if (rc != 0 && rc != MDB_NOTFOUND)
-        return lmdb_env_error(&journal->env, rc, "reading", err);
-    *bounds = found;
+    struct text record;
+    if (!seglog_reader_next(reader, position, &record, next, err))
+        return false;
+    if (record.len < sizeof *head)
+        return seglog_damaged(journal->log, position, err, "the record at %" PRIu64 " is cut short", position);
+    memcpy(head, record.bytes, sizeof *head);
+    *body = (struct text){record.bytes + sizeof *head, record.len - sizeof *head};
     return true;
 }
 
-static uint64_t records_bytes(struct journal *journal, MDB_txn *txn)
+/* The event that a segment begins with, whatever its first record is. */
+static uint64_t first_event(const struct head *head)
 {
-    MDB_stat stat;
-    if (mdb_stat(txn, journal->records, &stat) != 0)
-        return 0;
-    return (uint64_t)(stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) *
-           stat.ms_psize;
+    return head->kind == COMMIT ? head->seq + 1 : head->seq;
 }
 
-static bool open_databases(struct journal *journal, struct err *err)
+/* The first record from `position` on; a commit like that of an empty transaction where there is none. */
+static bool head_at(struct journal *journal, struct seglog_reader *reader, uint64_t position, struct head *head, struct err *err)
 {
-    MDB_txn *txn;
-    if (!lmdb_env_begin(&journal->env, &txn, err))
-        return false;
-    int rc = mdb_dbi_open(txn, "records", MDB_CREATE | MDB_INTEGERKEY, &journal->records);
-    if (rc == 0)
-        rc = mdb_dbi_open(txn, "sources", MDB_CREATE, &journal->sources);
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return lmdb_env_error(&journal->env, rc, "opening it", err);
-    }
-    if (!read_bounds(journal, txn, &journal->committed, err)) {
-        mdb_txn_abort(txn);
-        return false;
-    }
-    atomic_store(&journal->bytes, records_bytes(journal, txn));
-    return lmdb_env_commit(&journal->env, txn, err);
+    struct text body;
+    uint64_t next;
+    if (position < seglog_flushed_end(journal->log))
+        return read_record(journal, reader, position, head, &body, &next, err);
+    *head = (struct head){journal->committed.last_seq, journal->committed.last_received_ms, COMMIT, 0};
+    return true;
 }
 
-bool journal_open(const char *dir, uint64_t map_bytes, struct journal **out, struct err *err)
+/* --- opening ----------------------------------------------------------------------------------------------- */
+
+static bool refuse_old_format(const char *dir, struct err *err)
+{
+    char path[PATH_BYTES];
+    if (snprintf(path, sizeof path, "%s/data.mdb", dir) >= (int)sizeof path || access(path, F_OK) != 0)
+        return true;
+    return err_set(err, ERR_DAMAGED, "%s: this is the journal of an older fwsyncd, which this one can't read: run that "
+                                     "one, or begin with another data folder", path);
+}
+
+static bool take_numbers(struct journal *journal, uint64_t position, const struct head *head, struct text body,
+                         struct err *err)
+{
+    for (uint32_t i = 0; i < head->number_count; i++) {
+        struct number_head number;
+        if (body.len >= NUMBER_HEAD_BYTES) {
+            memcpy(&number.n, body.bytes, sizeof number.n);
+            number.name_bytes = (uint8_t)body.bytes[sizeof number.n];
+        }
+        if (body.len < NUMBER_HEAD_BYTES || number.name_bytes == 0 || body.len < NUMBER_HEAD_BYTES + (size_t)number.name_bytes)
+            return seglog_damaged(journal->log, position, err, "the producers' numbers at %" PRIu64 " are cut short",
+                                  position);
+        sources_raise(journal->sources, (struct text){body.bytes + NUMBER_HEAD_BYTES, number.name_bytes}, number.n);
+        body.bytes += NUMBER_HEAD_BYTES + number.name_bytes;
+        body.len -= NUMBER_HEAD_BYTES + number.name_bytes;
+    }
+    return true;
+}
+
+static bool save_sources(struct journal *journal, uint64_t position, struct err *err)
+{
+    struct sources_place place = {position, journal->committed.last_seq, journal->committed.last_received_ms};
+    if (!sources_save(journal->sources, &place, err))
+        return false;
+    journal->saved = position;
+    return true;
+}
+
+/* Reads what was committed since the sources were saved; what no commit closes is dropped. */
+static bool read_commits(struct journal *journal, struct err *err)
+{
+    uint64_t position = journal->saved, closed = position, last_seq = journal->committed.last_seq;
+    while (position < seglog_end(journal->log)) {
+        struct head head;
+        struct text body;
+        uint64_t at = position;
+        if (!read_record(journal, journal->own_reader, at, &head, &body, &position, err))
+            return false;
+        if (head.seq != last_seq + (head.kind != COMMIT))
+            return seglog_damaged(journal->log, at, err, "event %" PRIu64 " is missing", last_seq + 1);
+        last_seq = head.seq;
+        if (head.kind != COMMIT)
+            continue;
+        if (!take_numbers(journal, at, &head, body, err))
+            return false;
+        closed = position;
+        journal->committed = (struct bounds){head.seq, head.received_ms};
+        if (sources_unsaved(journal->sources) >= SOURCES_UNSAVED_MAX && !save_sources(journal, closed, err))
+            return false;
+    }
+    journal->torn_bytes += position - closed;
+    return position == closed || seglog_truncate(journal->log, closed, err);
+}
+
+static bool check_place(struct journal *journal, const struct sources_place *place, struct err *err)
+{
+    if (place->position < seglog_first(journal->log))
+        return seglog_damaged(journal->log, seglog_first(journal->log), err,
+                              "the producers' numbers in sources/ aren't those that belong to it");
+    if (place->position > seglog_end(journal->log))
+        return seglog_damaged(journal->log, seglog_end(journal->log), err,
+                              "the file was cut: event %" PRIu64 " was in the journal", place->last_seq);
+    journal->saved = place->position;
+    journal->committed = (struct bounds){place->last_seq, place->last_received_ms};
+    return true;
+}
+
+static bool find_bounds(struct journal *journal, struct err *err)
+{
+    struct head head;
+    if (!head_at(journal, journal->own_reader, seglog_first(journal->log), &head, err))
+        return false;
+    atomic_store(&journal->first_seq, first_event(&head));
+    atomic_store(&journal->last_seq, journal->committed.last_seq);
+    atomic_store(&journal->committed_end, seglog_flushed_end(journal->log));
+    if (!head_at(journal, journal->own_reader, seglog_segment_first(journal->log, SIZE_MAX), &head, err))
+        return false;
+    journal->segment_ms = head.received_ms;
+    return true;
+}
+
+static bool open_parts(struct journal *journal, const char *dir, struct err *err)
+{
+    char path[PATH_BYTES];
+    struct seglog_options options = {.segment_bytes = journal->segment_bytes, .ahead = true};
+    struct sources_place place;
+    if (!refuse_old_format(dir, err) || !seglog_open(dir, &journal_kind, &options, &journal->log, err))
+        return false;
+    journal->torn_bytes = seglog_torn_bytes(journal->log);
+    journal->own_reader = seglog_reader_create(journal->log);
+    journal->reader = seglog_reader_create(journal->log);
+    snprintf(path, sizeof path, "%s/sources", dir);
+    return sources_open(path, &journal->sources, &place, err) && check_place(journal, &place, err) &&
+           read_commits(journal, err) && find_bounds(journal, err);
+}
+
+bool journal_open(const char *dir, uint64_t segment_bytes, struct journal **out, struct err *err)
 {
     struct journal *journal = calloc(1, sizeof *journal);
     if (journal == NULL)
         abort();
+    journal->segment_bytes = segment_bytes;
     raised_init(&journal->raised);
-    if (!lmdb_env_open(&journal->env, &journal_kind, dir, map_bytes, err) ||
-        !open_databases(journal, err)) {
+    if (!open_parts(journal, dir, err)) {
         journal_close(journal);
         return false;
     }
@@ -132,16 +246,18 @@ void journal_close(struct journal *journal)
 {
     if (journal == NULL)
         return;
-    if (journal->txn != NULL)
-        journal_abort(journal);
-    lmdb_env_close(&journal->env);
+    seglog_reader_destroy(journal->own_reader);
+    seglog_reader_destroy(journal->reader);
+    sources_close(journal->sources);
+    seglog_close(journal->log);
     raised_fini(&journal->raised);
+    free(journal->numbers);
     free(journal);
 }
 
 uint64_t journal_first_seq(const struct journal *journal)
 {
-    return journal->committed.first_seq;
+    return atomic_load(&journal->first_seq);
 }
 
 uint64_t journal_last_seq(const struct journal *journal)
@@ -156,114 +272,42 @@ int64_t journal_last_received_ms(const struct journal *journal)
 
 uint64_t journal_bytes(const struct journal *journal)
 {
-    return atomic_load(&journal->bytes);
+    return seglog_bytes(journal->log);
 }
 
-/* --- writing --- */
-
-bool journal_begin(struct journal *journal, struct err *err)
+uint64_t journal_torn_bytes(const struct journal *journal)
 {
-    assert(journal->txn == NULL);
-    MDB_txn *txn;
-    if (!lmdb_env_begin(&journal->env, &txn, err))
-        return false;
-    int rc = mdb_cursor_open(txn, journal->records, &journal->tail);
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return lmdb_env_error(&journal->env, rc, "starting a transaction", err);
-    }
-    journal->txn = txn;
+    return journal->torn_bytes;
+}
+
+/* --- writing ----------------------------------------------------------------------------------------------- */
+
+void journal_begin(struct journal *journal)
+{
+    assert(!journal->in_transaction);
+    journal->in_transaction = true;
     journal->open = journal->committed;
-    return true;
 }
 
-bool journal_append(struct journal *journal, enum journal_kind kind, int64_t received_ms,
-                    struct text body, uint64_t *seq_out, struct err *err)
+uint64_t journal_append(struct journal *journal, enum journal_kind kind, int64_t received_ms, struct text body)
 {
-    assert(journal->txn != NULL && body.len < UINT32_MAX);
+    assert(journal->in_transaction && body.len < UINT32_MAX);
     struct bounds *open = &journal->open;
-    if (received_ms < open->last_received_ms)
-        received_ms = open->last_received_ms;
-    uint64_t seq = open->last_seq + 1;
-    struct record_head head = {.kind = (uint32_t)kind, .received_ms = received_ms};
-    head.crc = record_crc(seq, &head, body);
-
-    MDB_val key = lmdb_val(&seq, sizeof seq), value = lmdb_val(NULL, sizeof head + body.len);
-    int rc = mdb_cursor_put(journal->tail, &key, &value, MDB_APPEND | MDB_RESERVE);
-    if (rc != 0)
-        return lmdb_env_error(&journal->env, rc, "adding an event", err);
-    memcpy(value.mv_data, &head, sizeof head);
-    if (body.len > 0)
-        memcpy((char *)value.mv_data + sizeof head, body.bytes, body.len);
-
-    open->last_seq = seq;
-    open->last_received_ms = received_ms;
-    *seq_out = seq;
-    return true;
+    if (received_ms > open->last_received_ms)
+        open->last_received_ms = received_ms;
+    struct head head = {++open->last_seq, open->last_received_ms, (uint32_t)kind, 0};
+    const struct text parts[] = {{(const char *)&head, sizeof head}, body};
+    seglog_append(journal->log, parts, 2);
+    return open->last_seq;
 }
 
-/* A producer's number on disk. */
-struct source_record {
-    uint64_t n;
-    uint32_t crc;
-    uint32_t zero;
-};
-
-static uint32_t source_crc(struct text source, uint64_t n)
+bool journal_source(struct journal *journal, struct text name, uint64_t n, bool *duplicate, struct err *err)
 {
-    return crc32c(crc32c(0, source.bytes, source.len), &n, sizeof n);
-}
-
-/* The producer's number as stored; 0 if it is new. */
-static bool load_source(struct journal *journal, struct text source, uint64_t *n, struct err *err)
-{
-    struct source_record record = {0};
-    MDB_val key = lmdb_val(source.bytes, source.len), value;
-    int rc = mdb_get(journal->txn, journal->sources, &key, &value);
-    if (rc == MDB_NOTFOUND) {
-        *n = 0;
-        return true;
-    }
-    if (rc != 0)
-        return lmdb_env_error(&journal->env, rc, "reading a producer's number", err);
-    if (value.mv_size == sizeof record)
-        memcpy(&record, value.mv_data, sizeof record);
-    if (value.mv_size != sizeof record || record.crc != source_crc(source, record.n))
-        return lmdb_env_damaged(&journal->env, err,
-                                "the number of producer '" TEXT_FMT "' is damaged",
-                                TEXT_ARG(source));
-    *n = record.n;
-    return true;
-}
-
-/* Write the raised numbers into the transaction and forget them. */
-static bool flush_sources(struct journal *journal, struct err *err)
-{
-    for (size_t i = 0; i < journal->raised.count; i++) {
-        const struct raised_source *source = journal->raised.items[i];
-        if (!source->changed)
-            continue;
-        struct source_record record = {source->n, source_crc(source->name, source->n), 0};
-        MDB_val key = lmdb_val(source->name.bytes, source->name.len);
-        MDB_val value = lmdb_val(&record, sizeof record);
-        int rc = mdb_put(journal->txn, journal->sources, &key, &value, 0);
-        if (rc != 0)
-            return lmdb_env_error(&journal->env, rc, "writing a producer's number", err);
-    }
-    raised_clear(&journal->raised);
-    return true;
-}
-
-bool journal_source(struct journal *journal, struct text name, uint64_t n, bool *duplicate,
-                    struct err *err)
-{
-    assert(journal->txn != NULL && name.len >= 1 && name.len <= SOURCE_BYTES_MAX);
+    assert(journal->in_transaction && name.len >= 1 && name.len <= SOURCE_BYTES_MAX);
     struct raised_source *source = raised_find(&journal->raised, name);
     if (source == NULL) {
-        uint64_t stored = 0;
-        if (journal->raised.count == RAISED_COUNT_MAX && !flush_sources(journal, err))
-            return false;
-        if (!load_source(journal, name, &stored, err))
+        uint64_t stored;
+        if (!sources_find(journal->sources, name, &stored, err))
             return false;
         source = raised_add(&journal->raised, name, stored);
     }
@@ -277,176 +321,218 @@ bool journal_source(struct journal *journal, struct text name, uint64_t n, bool 
 
 bool journal_source_highest(struct journal *journal, struct text name, uint64_t *n, struct err *err)
 {
-    assert(journal->txn != NULL && name.len >= 1 && name.len <= SOURCE_BYTES_MAX);
+    assert(journal->in_transaction && name.len >= 1 && name.len <= SOURCE_BYTES_MAX);
     const struct raised_source *source = raised_find(&journal->raised, name);
     if (source == NULL)
-        return load_source(journal, name, n, err);
+        return sources_find(journal->sources, name, n, err);
     *n = source->n;
     return true;
 }
 
 static void end_transaction(struct journal *journal)
 {
-    journal->txn = NULL;
-    journal->tail = NULL;
+    journal->in_transaction = false;
     raised_clear(&journal->raised);
+}
+
+static void add_number(struct journal *journal, const struct raised_source *source)
+{
+    size_t need = journal->numbers_bytes + NUMBER_HEAD_BYTES + SOURCE_BYTES_MAX;
+    if (need > journal->numbers_capacity) {
+        journal->numbers_capacity = 2 * need;
+        journal->numbers = realloc(journal->numbers, journal->numbers_capacity);
+        if (journal->numbers == NULL)
+            abort();
+    }
+    char *at = journal->numbers + journal->numbers_bytes;
+    memcpy(at, &source->n, sizeof source->n);
+    at[sizeof source->n] = (char)source->name.len;
+    memcpy(at + NUMBER_HEAD_BYTES, source->name.bytes, source->name.len);
+    journal->numbers_bytes += NUMBER_HEAD_BYTES + source->name.len;
+}
+
+/* Appends the record that closes the transaction, unless there is nothing in it. */
+static void close_transaction(struct journal *journal)
+{
+    const struct raised_source *source;
+    struct head head = {journal->open.last_seq, journal->open.last_received_ms, COMMIT, 0};
+    journal->numbers_bytes = 0;
+    for (size_t at = 0; (source = raised_next(&journal->raised, &at)) != NULL;)
+        if (source->changed) {
+            add_number(journal, source);
+            head.number_count++;
+        }
+    const struct text parts[] = {{(const char *)&head, sizeof head}, {journal->numbers, journal->numbers_bytes}};
+    if (head.number_count > 0 || journal->open.last_seq > journal->committed.last_seq)
+        seglog_append(journal->log, parts, 2);
+}
+
+static bool sources_are_due(const struct journal *journal)
+{
+    return sources_unsaved(journal->sources) >= SOURCES_UNSAVED_MAX ||
+           seglog_flushed_end(journal->log) - journal->saved >= journal->segment_bytes;
+}
+
+/* Before anything of the transaction is written, so that a full disk is found in time. */
+static bool write_transaction(struct journal *journal, struct err *err)
+{
+    if (sources_are_due(journal) && !save_sources(journal, seglog_flushed_end(journal->log), err))
+        return false;
+    close_transaction(journal);
+    return seglog_flush(journal->log, err) && seglog_sync(journal->log, err);
 }
 
 bool journal_commit(struct journal *journal, struct err *err)
 {
-    assert(journal->txn != NULL);
-    if (!flush_sources(journal, err)) {
+    assert(journal->in_transaction);
+    uint64_t position = seglog_flushed_end(journal->log);
+    if (!write_transaction(journal, err)) {
         journal_abort(journal);
         return false;
     }
-    uint64_t bytes = records_bytes(journal, journal->txn);
-    bool done = lmdb_env_commit(&journal->env, journal->txn, err);
+    const struct raised_source *source;
+    for (size_t at = 0; (source = raised_next(&journal->raised, &at)) != NULL;)
+        if (source->changed)
+            sources_raise(journal->sources, source->name, source->n);
+    if (seglog_segment_first(journal->log, SIZE_MAX) >= position)
+        journal->segment_ms = journal->open.last_received_ms;
     end_transaction(journal);
-    if (!done)
-        return false;
     journal->committed = journal->open;
-    atomic_store(&journal->bytes, bytes);
+    atomic_store(&journal->last_seq, journal->committed.last_seq);
+    atomic_store(&journal->committed_end, seglog_flushed_end(journal->log));
     return true;
 }
 
 void journal_abort(struct journal *journal)
 {
-    assert(journal->txn != NULL);
-    mdb_txn_abort(journal->txn);
+    assert(journal->in_transaction);
+    seglog_forget(journal->log);
     end_transaction(journal);
 }
 
-/* --- trimming --- */
+/* --- trimming ---------------------------------------------------------------------------------------------- */
 
-struct trim_rule {
-    uint64_t seq_max;
-    int64_t older_than_ms;
-    uint64_t keep_bytes;
-};
-
-/* The checksum isn't asked here: a damaged record that is old enough may go. */
-static bool may_go(struct journal *journal, const struct trim_rule *rule, const MDB_val *value)
+/* May the oldest segment go? It ends before the second, which is looked at once. */
+static bool oldest_may_go(struct journal *journal, uint64_t applied_seq, int64_t older_than_ms, uint64_t keep_bytes,
+                          bool *may, struct err *err)
 {
-    struct record_head head = {0};
-    if (value->mv_size >= sizeof head)
-        memcpy(&head, value->mv_data, sizeof head);
-    return head.received_ms < rule->older_than_ms ||
-           records_bytes(journal, journal->txn) > rule->keep_bytes;
+    *may = false;
+    if (seglog_segment_count(journal->log) == 1)
+        return true;
+    uint64_t second = seglog_segment_first(journal->log, 1);
+    if (journal->second != second &&
+        !head_at(journal, journal->own_reader, second, &journal->second_head, err))
+        return false;
+    journal->second = second;
+    const struct head *head = &journal->second_head;
+    *may = first_event(head) - 1 <= applied_seq &&
+           (head->received_ms < older_than_ms || seglog_bytes(journal->log) > keep_bytes);
+    return true;
 }
 
-bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms, int64_t keep_ms,
-                  uint64_t keep_bytes, size_t record_count_max, size_t *trimmed, struct err *err)
+bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms, int64_t keep_ms, uint64_t keep_bytes,
+                  uint64_t *trimmed, struct err *err)
 {
-    assert(journal->txn != NULL && keep_ms >= 0);
-    struct bounds *open = &journal->open;
-    size_t count = 0;
-    struct trim_rule rule = {applied_seq, now_ms - keep_ms, keep_bytes};
-    if (open->last_seq > 0 && rule.seq_max > open->last_seq - 1)
-        rule.seq_max = open->last_seq - 1;
-    while (count < record_count_max && open->first_seq <= rule.seq_max) {
-        MDB_val key, value;
-        int rc = mdb_cursor_get(journal->tail, &key, &value, MDB_FIRST);
-        if (rc != 0)
-            return lmdb_env_error(&journal->env, rc, "trimming", err);
-        if (!may_go(journal, &rule, &value))
-            break;
-        rc = mdb_cursor_del(journal->tail, 0);
-        if (rc != 0)
-            return lmdb_env_error(&journal->env, rc, "trimming", err);
-        open->first_seq++;
-        count++;
+    assert(!journal->in_transaction && keep_ms >= 0);
+    bool may;
+    struct err full;
+    int64_t roll_ms = keep_ms / ROLLS_OF_KEEP > ROLL_MS_LEAST ? keep_ms / ROLLS_OF_KEEP : ROLL_MS_LEAST;
+    *trimmed = 0;
+    if (journal->segment_ms < now_ms - roll_ms)
+        seglog_roll(journal->log);
+    if (!oldest_may_go(journal, applied_seq, now_ms - keep_ms, keep_bytes, &may, err))
+        return false;
+    if (!may)
+        return true;
+    if (journal->second > journal->saved && !save_sources(journal, seglog_flushed_end(journal->log), &full)) {
+        if (full.code == ERR_FULL)
+            return true; /* another time */
+        *err = full;
+        return false;
     }
-    *trimmed = count;
+    uint64_t first_seq = atomic_load(&journal->first_seq), next_seq = first_event(&journal->second_head);
+    atomic_store(&journal->first_seq, next_seq);
+    if (!seglog_trim(journal->log, journal->second, NULL, err))
+        return false;
+    *trimmed = next_seq - first_seq;
     return true;
 }
 
-/* --- reading --- */
+/* --- reading ----------------------------------------------------------------------------------------------- */
 
-static bool copy_record(struct journal *journal, uint64_t seq, const MDB_val *key,
-                        const MDB_val *value, struct arena *arena, struct journal_record *record,
-                        struct err *err)
+/* The position of a segment that begins with `seq` or an earlier event, and not much earlier. */
+static bool find_segment(struct journal *journal, uint64_t seq, uint64_t *position, struct err *err)
 {
-    struct record_head head;
-    uint64_t found = 0;
-    memcpy(&found, key->mv_data, sizeof found);
-    if (found != seq)
-        return lmdb_env_damaged(&journal->env, err, "event %" PRIu64 " is missing", seq);
-    if (value->mv_size < sizeof head)
-        return lmdb_env_damaged(&journal->env, err, "event %" PRIu64 " is cut short", seq);
-    memcpy(&head, value->mv_data, sizeof head);
-    struct text body = {(const char *)value->mv_data + sizeof head, value->mv_size - sizeof head};
-    if (head.crc != record_crc(seq, &head, body))
-        return lmdb_env_damaged(&journal->env, err, "event %" PRIu64 " fails its checksum", seq);
-    *record = (struct journal_record){.seq = seq,
-                                      .kind = (enum journal_kind)head.kind,
-                                      .received_ms = head.received_ms,
-                                      .body = arena_copy(arena, body)};
+    struct head head;
+    size_t from = 0, until = seglog_segment_count(journal->log);
+    while (until - from > 1) {
+        size_t middle = from + (until - from) / 2;
+        if (!head_at(journal, journal->reader, seglog_segment_first(journal->log, middle), &head, err))
+            return false;
+        if (first_event(&head) <= seq)
+            from = middle;
+        else
+            until = middle;
+    }
+    do { /* what was trimmed meanwhile has moved them */
+        *position = seglog_segment_first(journal->log, from);
+        if (!head_at(journal, journal->reader, *position, &head, err))
+            return false;
+    } while (first_event(&head) > seq && from-- > 0);
     return true;
 }
 
-static bool read_on(struct journal *journal, MDB_cursor *cursor, const struct bounds *bounds,
-                    uint64_t from_seq, size_t record_count_max, struct arena *arena,
-                    struct journal_record **records, size_t *record_count, struct err *err)
+static bool read_on(struct journal *journal, uint64_t seq, size_t count_max, struct arena *arena,
+                    struct journal_record *items, size_t *count, struct err *err)
 {
-    uint64_t kept = bounds->last_seq - from_seq + 1;
+    uint64_t position = journal->next_position;
+    size_t bytes = 0;
+    journal->next_seq = 0; /* unless all goes well */
+    for (*count = 0; *count < count_max && bytes < READ_BYTES_MAX;) {
+        struct head head;
+        struct text body;
+        uint64_t at = position;
+        if (!read_record(journal, journal->reader, at, &head, &body, &position, err))
+            return err_context(err, "event %" PRIu64 ": ", seq);
+        if (head.kind == COMMIT || head.seq < seq)
+            continue;
+        if (head.seq != seq)
+            return seglog_damaged(journal->log, at, err, "event %" PRIu64 " is missing", seq);
+        items[(*count)++] = (struct journal_record){seq++, (enum journal_kind)head.kind, head.received_ms,
+                                                    arena_copy(arena, body)};
+        bytes += body.len;
+    }
+    journal->next_seq = seq;
+    journal->next_position = position;
+    return true;
+}
+
+bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_count_max, struct arena *arena,
+                  struct journal_record **records, size_t *record_count, struct err *err)
+{
+    uint64_t first_seq = atomic_load(&journal->first_seq), last_seq = atomic_load(&journal->last_seq);
+    if (from_seq < first_seq)
+        return err_set(err, ERR_NOT_FOUND,
+                       "event %" PRIu64 " is no longer in the journal, the first is %" PRIu64, from_seq, first_seq);
+    uint64_t kept = from_seq <= last_seq ? last_seq - from_seq + 1 : 0;
     size_t count_max = kept < record_count_max ? (size_t)kept : record_count_max;
     struct journal_record *items = arena_alloc(arena, count_max * sizeof *items);
-    MDB_val key = lmdb_val(&from_seq, sizeof from_seq), value;
-    size_t count = 0, bytes = 0;
-    for (; count < count_max && bytes < READ_BYTES_MAX; count++) {
-        int rc = mdb_cursor_get(cursor, &key, &value, count == 0 ? MDB_SET_RANGE : MDB_NEXT);
-        if (rc != 0)
-            return lmdb_env_error(&journal->env, rc, "reading events", err);
-        if (!copy_record(journal, from_seq + count, &key, &value, arena, &items[count], err))
-            return false;
-        bytes += items[count].body.len;
-    }
+    size_t count = 0;
+    if (count_max > 0 && from_seq != journal->next_seq &&
+        !find_segment(journal, from_seq, &journal->next_position, err))
+        return false;
+    if (count_max > 0 && !read_on(journal, from_seq, count_max, arena, items, &count, err))
+        return false;
     *records = items;
     *record_count = count;
     return true;
 }
 
-static bool read_in(struct journal *journal, MDB_txn *txn, uint64_t from_seq,
-                    size_t record_count_max, struct arena *arena, struct journal_record **records,
-                    size_t *record_count, struct err *err)
+bool journal_backup(struct journal *journal, const char *dir, struct err *err)
 {
-    struct bounds bounds;
-    MDB_cursor *cursor;
-    if (!read_bounds(journal, txn, &bounds, err))
-        return false;
-    if (from_seq < bounds.first_seq)
-        return err_set(err, ERR_NOT_FOUND,
-                       "event %" PRIu64 " is no longer in the journal, the first is %" PRIu64,
-                       from_seq, bounds.first_seq);
-    if (from_seq > bounds.last_seq) {
-        *records = NULL;
-        *record_count = 0;
-        return true;
-    }
-    int rc = mdb_cursor_open(txn, journal->records, &cursor);
-    if (rc != 0)
-        return lmdb_env_error(&journal->env, rc, "reading events", err);
-    bool done = read_on(journal, cursor, &bounds, from_seq, record_count_max, arena, records,
-                        record_count, err);
-    mdb_cursor_close(cursor);
-    return done;
-}
-
-bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_count_max,
-                  struct arena *arena, struct journal_record **records, size_t *record_count,
-                  struct err *err)
-{
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(journal->env.env, NULL, MDB_RDONLY, &txn);
-    if (rc != 0)
-        return lmdb_env_error(&journal->env, rc, "reading events", err);
-    bool done =
-        read_in(journal, txn, from_seq, record_count_max, arena, records, record_count, err);
-    mdb_txn_abort(txn);
-    return done;
-}
-
-bool journal_backup(const struct journal *journal, const char *dir, struct err *err)
-{
-    return lmdb_env_backup(&journal->env, dir, err);
+    char path[PATH_BYTES];
+    if (snprintf(path, sizeof path, "%s/sources", dir) >= (int)sizeof path)
+        return err_set(err, ERR_IO, "the path '%.100s' is too long", dir);
+    return sources_backup(journal->sources, path, err) &&
+           seglog_backup(journal->log, dir, atomic_load(&journal->committed_end), err);
 }

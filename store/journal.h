@@ -1,14 +1,15 @@
 /* journal.h - the truth: every acknowledged event, in order, on disk.
  *
- * One LMDB environment in its own directory. A record is seq -> {crc32c, kind, received_ms, body}; seq
- * is dense from 1. The highest number seen of each producer lives in the same transaction, so a
- * duplicate is recognised exactly, also after a crash. Nothing is acknowledged before journal_commit
- * returned true, which means fdatasync.
+ * A log of segment files (seglog.h) in its own directory, and the producers' numbers beside it (sources.h). A
+ * record is a head of seq, kind and received_ms, and the body; seq is dense from 1. The last record of each
+ * transaction closes it and holds the producers' numbers that it raised, so a duplicate is recognised exactly,
+ * also after a crash. Nothing is acknowledged before journal_commit returned true, which means fdatasync.
+ * Why files: docs/decisions/0007-plain-segments.md.
  *
- * One thread writes (begin, append, commit); any one other thread may read at the same time.
- * The disk can be full: then append or commit fail with ERR_FULL, nothing of the transaction is there,
- * and it can be tried again. Any other failure of a commit leaves its outcome unknown: ERR_STORE, and
- * the process must stop without answering. */
+ * One thread writes (begin, append, commit, trim); any one other thread may read at the same time.
+ * The disk can be full: then a commit fails with ERR_FULL, nothing of the transaction is there, and it can be
+ * tried again. Any other failure of a commit leaves its outcome unknown: ERR_STORE, and the process must stop
+ * without answering. */
 #ifndef STORE_JOURNAL_H
 #define STORE_JOURNAL_H
 
@@ -27,30 +28,35 @@ struct journal_record {
 struct journal;
 
 /* journal_open - open or create the journal in directory `dir` (created with its parents if missing).
- * map_bytes  address space to reserve: the most the file can grow to
- * Errors     ERR_IO no permission or no such place; ERR_DAMAGED truncated, foreign or newer file;
- *            ERR_STORE. The text names the path and what to do. */
-bool journal_open(const char *dir, uint64_t map_bytes, struct journal **journal, struct err *err);
+ * segment_bytes  of a file, from which the next begins: old events go a whole file at a time
+ * Errors         ERR_IO no permission or no such place; ERR_DAMAGED cut, foreign, older or newer files;
+ *                ERR_FULL; ERR_STORE. The text names the path and what to do. */
+bool journal_open(const char *dir, uint64_t segment_bytes, struct journal **journal, struct err *err);
 void journal_close(struct journal *journal);
+/* journal_segment_bytes - what fits a journal that is to keep `keep_bytes`. */
+uint64_t journal_segment_bytes(uint64_t keep_bytes);
+/* journal_torn_bytes - what a crash had left of a transaction that wasn't committed, and journal_open dropped. */
+uint64_t journal_torn_bytes(const struct journal *journal);
 
 /* Bounds of what is kept: first is last + 1 when empty. Writer's thread, outside a transaction. */
 uint64_t journal_first_seq(const struct journal *journal);
 uint64_t journal_last_seq(const struct journal *journal);
 int64_t journal_last_received_ms(const struct journal *journal);
-/* Bytes in use by records (pages), for retention and stats. Any thread; as of the last commit. */
+/* Bytes in use by records, for retention and stats. Any thread; as of the last commit. */
 uint64_t journal_bytes(const struct journal *journal);
 
 /* --- writing: one thread --- */
 
-bool journal_begin(struct journal *journal, struct err *err);
+void journal_begin(struct journal *journal);
 
-/* journal_append - give the record the next seq. received_ms is raised to the record's before.
- * Body is copied. Errors: ERR_FULL, ERR_STORE; then only journal_abort may follow. */
-bool journal_append(struct journal *journal, enum journal_kind kind, int64_t received_ms,
-                    struct text body, uint64_t *seq, struct err *err);
+/* journal_append - give the record the next seq, which is returned. received_ms is raised to the record's
+ * before. Body is copied, in memory. */
+uint64_t journal_append(struct journal *journal, enum journal_kind kind, int64_t received_ms,
+                        struct text body);
 
 /* journal_source - has this producer's number been seen? *duplicate = n is not above the highest; else
- * n becomes the highest. source 1..SOURCE_BYTES_MAX bytes. Errors as journal_append. */
+ * n becomes the highest. source 1..SOURCE_BYTES_MAX bytes. Errors ERR_DAMAGED, ERR_STORE; then only
+ * journal_abort may follow. */
 bool journal_source(struct journal *journal, struct text source, uint64_t n, bool *duplicate,
                     struct err *err);
 
@@ -62,13 +68,14 @@ bool journal_source_highest(struct journal *journal, struct text source, uint64_
 bool journal_commit(struct journal *journal, struct err *err);
 void journal_abort(struct journal *journal);
 
-/* journal_trim - inside a transaction: delete at most `record_count_max` of the oldest records that are
- * older than `keep_ms` (against now_ms) or exceed `keep_bytes`, never one above `applied_seq`, and never
- * the newest. *trimmed = how many went. */
+/* journal_trim - outside a transaction: remove the oldest file, if all its records are older than `keep_ms`
+ * (against now_ms) or the journal exceeds `keep_bytes`; never one with a record above `applied_seq`, and never
+ * the newest file. A file takes records of a quarter of keep_ms at the most (of a minute at the least), so up to so
+ * much longer is kept. *trimmed = how many records went. Errors ERR_STORE. */
 bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms, int64_t keep_ms,
-                  uint64_t keep_bytes, size_t record_count_max, size_t *trimmed, struct err *err);
+                  uint64_t keep_bytes, uint64_t *trimmed, struct err *err);
 
-/* --- reading: one other thread, no transaction stays open between calls --- */
+/* --- reading: one other thread --- */
 
 /* journal_read - up to `record_count_max` records from `from_seq` on, at most about 1 MiB of bodies,
  * into `arena`. *record_count 0 means there are none (yet). from_seq below first_seq is an error:
@@ -77,9 +84,9 @@ bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_coun
                   struct arena *arena, struct journal_record **records, size_t *record_count,
                   struct err *err);
 
-/* journal_backup - a compact copy of the last commit into the new or empty folder `dir`. Any thread.
+/* journal_backup - a copy of the last commit into the new or empty folder `dir`. Any thread.
  * Take the state's copy first, and don't trim in between: the journal's then holds everything that the
  * state's is missing. */
-bool journal_backup(const struct journal *journal, const char *dir, struct err *err);
+bool journal_backup(struct journal *journal, const char *dir, struct err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* lmdb_env.h - what journal and state share about their LMDB environment: opening it safely,
+/* lmdb_env.h - what the state and the journal's numbers (sources.h) share about their LMDB environments: opening it safely,
  * committing, and turning LMDB's numbers into sentences.
  *
  * LMDB trusts its file: cut short, it opens and dies of SIGBUS later; a foreign file may be half
@@ -7,7 +7,7 @@
  * once, so an empty or unmarked one is damage and never "new".
  *
  * A commit fails in three ways: there is no space and nothing was written (ERR_FULL), or the
- * outcome is unknown (ERR_STORE); only this unit decides which. Used by journal.c and the state_*.c
+ * outcome is unknown (ERR_STORE); only this unit decides which. Used by sources.c and the state_*.c
  * files. */
 #ifndef STORE_LMDB_ENV_H
 #define STORE_LMDB_ENV_H
@@ -26,7 +26,7 @@ struct lmdb_env {
 };
 
 struct lmdb_env_kind {
-    const char *name;   /* "journal": what the mark in the file says */
+    const char *name;   /* "state": what the mark in the file says */
     int format;         /* likewise: its version */
     const char *advice; /* a sentence: what to do when it is damaged */
 };

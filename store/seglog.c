@@ -377,6 +377,7 @@ static bool remove_file(struct seglog *log, struct segment *segment, struct err 
 
 bool seglog_cut(struct seglog *log, uint64_t position, struct err *err)
 {
+    atomic_fetch_add(&log->cuts, 1);
     for (; last_segment(log)->first > position; log->segment_count--)
         if (!remove_file(log, last_segment(log), err))
             return false;
@@ -403,7 +404,6 @@ bool seglog_truncate(struct seglog *log, uint64_t position, struct err *err)
         return true;
     }
     seglog_forget(log);
-    reader_forget(log->reader);
     return seglog_cut(log, position, err);
 }
 bool seglog_trim(struct seglog *log, uint64_t position, size_t *removed, struct err *err)
@@ -448,15 +448,22 @@ bool seglog_read(struct seglog *log, uint64_t position, struct arena *arena, str
     return true;
 }
 
-size_t seglog_segment_count(const struct seglog *log)
+size_t seglog_segment_count(struct seglog *log)
 {
-    return log->segment_count;
+    pthread_mutex_lock(&log->mutex);
+    size_t count = log->segment_count;
+    pthread_mutex_unlock(&log->mutex);
+    return count;
 }
 
-uint64_t seglog_segment_first(const struct seglog *log, size_t index)
+uint64_t seglog_segment_first(struct seglog *log, size_t index)
 {
-    assert(index < log->segment_count);
-    return log->segments[index].first;
+    pthread_mutex_lock(&log->mutex);
+    if (index >= log->segment_count)
+        index = log->segment_count - 1;
+    uint64_t first = log->segments[index].first;
+    pthread_mutex_unlock(&log->mutex);
+    return first;
 }
 
 /* --- backup ------------------------------------------------------------------------------------------------ */

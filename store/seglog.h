@@ -97,9 +97,10 @@ bool seglog_reader_next(struct seglog_reader *reader, uint64_t position, struct 
                         struct err *err);
 
 /* Segments, oldest first, for look-ups by something that rises with the position (a number, a time). At
- * least one; the newest may be without records: its first is the end then. Writer's thread. */
-size_t seglog_segment_count(const struct seglog *log);
-uint64_t seglog_segment_first(const struct seglog *log, size_t index);
+ * least one; the newest may be without records: its first is the end then. Any thread, but what is trimmed
+ * meanwhile moves the others down; an index behind the newest means the newest. */
+size_t seglog_segment_count(struct seglog *log);
+uint64_t seglog_segment_first(struct seglog *log, size_t index);
 
 /* seglog_damaged - ERR_DAMAGED with the file that `position` is in, what is wrong there, and the advice, for
  * users that find a record's content wrong. Returns false. */

@@ -52,6 +52,7 @@ struct seglog {
     _Atomic uint64_t first;
     _Atomic uint64_t flushed;
     _Atomic uint64_t synced;
+    atomic_uint cuts; /* how often records were dropped: readers may hold some of them */
     atomic_bool folder_changed; /* and isn't synced */
     uint64_t torn_bytes;
 

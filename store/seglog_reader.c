@@ -15,6 +15,7 @@ struct seglog_reader {
     struct seglog *log;
     int fd;         /* of the segment that is being read; -1: of none */
     bool own_fd;    /* else it is borrowed */
+    unsigned cuts;  /* the log's, when it was opened */
     uint64_t first; /* of that segment */
     uint64_t limit; /* position up to which may be read from it */
     char *buffer;
@@ -46,6 +47,7 @@ void reader_forget(struct seglog_reader *reader)
         close(reader->fd);
     reader->fd = -1;
     reader->own_fd = false;
+    reader->cuts = atomic_load(&reader->log->cuts);
     reader->first = reader->limit = reader->from = reader->until = 0;
 }
 
@@ -166,6 +168,8 @@ bool seglog_reader_next(struct seglog_reader *reader, uint64_t position, struct 
     const char *bytes;
     if (position < atomic_load(&log->first))
         return not_kept(log, position, err);
+    if (reader->cuts != atomic_load(&log->cuts))
+        reader_forget(reader);
     if (position >= atomic_load(&log->flushed))
         return seglog_damaged(log, position, err, "it ends before %" PRIu64, position);
     if ((position < reader->first || position >= reader->limit) && !go_to(reader, position, err))

@@ -23,8 +23,8 @@ static const char mark_name[] = "unfinished-backup";
 static const char mark_text[] = "fwsyncd is copying its data here, or had to give up: this is no backup.\n";
 
 /* The folders of a backup: what is in one of them comes before it. */
-static const char *const parts[] = {"state/history", "state", "journal"};
-enum { PART_HISTORY, PART_STATE, PART_JOURNAL, PART_COUNT };
+static const char *const parts[] = {"state/history", "state", "journal/sources", "journal"};
+enum { PART_HISTORY, PART_STATE, PART_SOURCES, PART_JOURNAL, PART_COUNT };
 _Static_assert(sizeof parts / sizeof parts[0] == PART_COUNT, "name every part");
 
 struct backup {

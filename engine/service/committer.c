@@ -10,8 +10,7 @@
 #include "engine/service/refusals.h"
 
 enum {
-    GROUP_EVENTS_MAX = 20000, /* in one commit: bounds its length and LMDB's dirty pages */
-    TRIM_LEAST = 16,          /* records that a commit trims at the least, where there are any to trim */
+    GROUP_EVENTS_MAX = 20000, /* in one commit: bounds its length and memory */
     RETRY_MS = 1000,          /* for new rules that found the disk full */
 };
 
@@ -99,8 +98,7 @@ static bool append_event(struct journal *journal, struct batch *batch, struct ba
             return true;
         }
     }
-    if (!journal_append(journal, JOURNAL_EVENT, batch->received_ms, event->line, &event->seq, err))
-        return false;
+    event->seq = journal_append(journal, JOURNAL_EVENT, batch->received_ms, event->line);
     if (request->first_seq == 0)
         request->first_seq = event->seq;
     request->last_seq = event->seq;
@@ -135,33 +133,17 @@ static bool append_batch(struct committer *committer, struct batch *batch, struc
     return true;
 }
 
-static bool append_rules(struct committer *committer, struct rules_change *change, struct err *err)
+static void append_rules(struct committer *committer, struct rules_change *change)
 {
     change->received_ms = journal_time(committer, clock_wall_ms());
-    return journal_append(committer->partition->journal, JOURNAL_RULES, change->received_ms,
-                          ruleset_bundle(change->ruleset), &change->seq, err);
+    change->seq = journal_append(committer->partition->journal, JOURNAL_RULES, change->received_ms,
+                                 ruleset_bundle(change->ruleset));
 }
 
-static bool append_tick(struct committer *committer, struct tick *tick, struct err *err)
+static void append_tick(struct committer *committer, struct tick *tick)
 {
     tick->received_ms = journal_time(committer, clock_wall_ms());
-    return journal_append(committer->partition->journal, JOURNAL_TICK, tick->received_ms, TEXT("{}"),
-                          &tick->seq, err);
-}
-
-static bool trim(struct committer *committer, size_t *trimmed, struct err *err)
-{
-    struct partition *partition = committer->partition;
-    const struct settings *settings = partition->settings;
-    *trimmed = 0;
-    if (sem_trywait(&partition->may_trim) != 0)
-        return true; /* a backup needs what is there */
-    bool done = journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
-                      settings->journal_keep_hours * 3600 * 1000,
-                      (uint64_t)settings->journal_keep_mib << 20,
-                      committer->group_events * 2 + TRIM_LEAST, trimmed, err);
-    sem_post(&partition->may_trim);
-    return done;
+    tick->seq = journal_append(committer->partition->journal, JOURNAL_TICK, tick->received_ms, TEXT("{}"));
 }
 
 static bool append_work(struct committer *committer, struct work *work, struct err *err)
@@ -170,9 +152,11 @@ static bool append_work(struct committer *committer, struct work *work, struct e
     case WORK_BATCH:
         return append_batch(committer, (struct batch *)work, err);
     case WORK_RULES:
-        return append_rules(committer, (struct rules_change *)work, err);
+        append_rules(committer, (struct rules_change *)work);
+        return true;
     case WORK_TICK:
-        return append_tick(committer, (struct tick *)work, err);
+        append_tick(committer, (struct tick *)work);
+        return true;
     case WORK_STOP:
         return true;
     case WORK_ACKS:
@@ -189,21 +173,14 @@ static bool group_commit(struct committer *committer, struct err *err)
     struct journal *journal = committer->partition->journal;
     struct stats *stats = committer->partition->stats;
     int64_t start_ns = clock_monotonic_ns();
-    if (!journal_begin(journal, err))
-        return false;
+    journal_begin(journal);
     for (struct work *work = committer->group; work != NULL; work = work->next)
         if (!append_work(committer, work, err)) {
             journal_abort(journal);
             return false;
         }
-    size_t trimmed;
-    if (!trim(committer, &trimmed, err)) {
-        journal_abort(journal);
-        return false;
-    }
     if (!journal_commit(journal, err))
         return false;
-    stats_add(&stats->trimmed, trimmed);
     stats_add(&stats->commits, 1);
     histogram_add(&stats->commit, clock_monotonic_ns() - start_ns, 1);
     return true;
@@ -224,10 +201,9 @@ static void batch_undo(struct committer *committer, struct batch *batch, const c
 }
 
 /* Nothing of the group was written: every request is answered with busy. */
-static bool group_undo(struct committer *committer, const char *why, struct err *err)
+static void group_undo(struct committer *committer, const char *why)
 {
-    if (!journal_begin(committer->partition->journal, err)) /* to ask it what it has */
-        return false;
+    journal_begin(committer->partition->journal); /* to ask it what it has */
     for (struct work *work = committer->group; work != NULL; work = work->next) {
         if (work->kind == WORK_BATCH)
             batch_undo(committer, (struct batch *)work, why);
@@ -237,7 +213,6 @@ static bool group_undo(struct committer *committer, const char *why, struct err 
             ((struct tick *)work)->seq = 0;
     }
     journal_abort(committer->partition->journal);
-    return true;
 }
 
 static void count_answers(struct stats *stats, const struct acks *acks)
@@ -297,14 +272,14 @@ static void hold_rules(struct committer *committer)
 }
 
 /* After a commit that failed for want of space. */
-static bool group_full(struct committer *committer, bool stop, struct err *err)
+static void group_full(struct committer *committer, bool stop, const struct err *err)
 {
     if (!committer->full)
         log_line(LOG_ERROR, "journal-full", "error=%s", log_quote(err->text));
     committer->full = true;
     if (!stop)
         hold_rules(committer);
-    return group_undo(committer, journal_full, err);
+    group_undo(committer, journal_full);
 }
 
 /* Moves work from `taken` to the group until it is large enough; returns what is left. */
@@ -329,19 +304,36 @@ static struct work *group_fill(struct committer *committer, struct work *taken, 
     return taken;
 }
 
+/* After the answers, which needn't wait for it; also after a failure, since it may be what gives space. */
+static bool trim(struct committer *committer, struct err *err)
+{
+    struct partition *partition = committer->partition;
+    const struct settings *settings = partition->settings;
+    uint64_t trimmed = 0;
+    if (sem_trywait(&partition->may_trim) != 0)
+        return true; /* a backup needs what is there */
+    bool done = journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
+                             settings->journal_keep_hours * 3600 * 1000,
+                             (uint64_t)settings->journal_keep_mib << 20, &trimmed, err);
+    sem_post(&partition->may_trim);
+    stats_add(&partition->stats->trimmed, trimmed);
+    return done;
+}
+
 static bool group_process(struct committer *committer, bool stop, struct err *err)
 {
     struct partition *partition = committer->partition;
     if (!group_commit(committer, err)) {
-        if (err->code != ERR_FULL || !group_full(committer, stop, err))
+        if (err->code != ERR_FULL)
             return false;
+        group_full(committer, stop, err);
     } else if (committer->full) {
         committer->full = false;
         log_line(LOG_INFO, "journal-has-space", "seq=%" PRIu64, journal_last_seq(partition->journal));
     }
     atomic_store(&partition->journal_seq, journal_last_seq(partition->journal));
     pass_on(committer);
-    return true;
+    return trim(committer, err);
 }
 
 void *committer_run(void *argument)

@@ -1,8 +1,10 @@
 #include "engine/service/partition.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/base/log.h"
 #include "engine/service/applier.h"
 #include "engine/service/committer.h"
 #include "engine/service/publisher.h"
@@ -39,12 +41,15 @@ bool partition_open(struct partition *partition, struct err *err)
     partition->apply_queue = queue_create();
     partition->results_home = queue_create();
     sem_init(&partition->may_trim, 0, 1);
-    if (!journal_open(journal_dir, (uint64_t)settings->journal_map_gib << 30, &partition->journal,
-                      err) ||
+    uint64_t segment_bytes = journal_segment_bytes((uint64_t)settings->journal_keep_mib << 20);
+    if (!journal_open(journal_dir, segment_bytes, &partition->journal, err) ||
         !applier_start(partition, state_dir, &partition->applier, err)) {
         close_stores(partition);
         return false;
     }
+    if (journal_torn_bytes(partition->journal) > 0)
+        log_line(LOG_WARN, "journal-end-dropped", "bytes=%" PRIu64 " seq=%" PRIu64,
+                 journal_torn_bytes(partition->journal), journal_last_seq(partition->journal));
     atomic_store(&partition->journal_seq, journal_last_seq(partition->journal));
     pthread_create(&partition->committer_thread, NULL, committer_run, partition);
     pthread_setname_np(partition->committer_thread, "committer");

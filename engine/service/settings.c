@@ -56,8 +56,6 @@ static const struct setting table[] = {
      "hours that the history of changes goes back"},
     {"history-keep-mib", FORM_INTEGER, AT(history_keep_mib), "1024", 1, 67108864,
      "MiB of history; the oldest changes go first"},
-    {"journal-map-gib", FORM_INTEGER, AT(journal_map_gib), "64", 1, 65536,
-     "GiB of address space for the journal: the most its file can grow to"},
     {"state-map-gib", FORM_INTEGER, AT(state_map_gib), "64", 1, 65536,
      "GiB of address space for the state: the most its file can grow to"},
     {"dead-letters", FORM_INTEGER, AT(dead_letters), "100000", 1, 100000000,

@@ -28,7 +28,6 @@ struct settings {
     int64_t journal_keep_mib;
     int64_t history_keep_hours;
     int64_t history_keep_mib;
-    int64_t journal_map_gib;
     int64_t state_map_gib;
     int64_t dead_letters;
     int64_t results_queue;

@@ -16,6 +16,7 @@
 #include "engine/base/clock.h"
 #include "store/journal.h"
 #include "store/state.h"
+#include "tests/unit/temp_dir.h"
 
 enum { BATCH_COUNT = 100, BODY_BYTES = 131, NANOSECONDS = 1000000000 };
 
@@ -158,17 +159,15 @@ static void bench_journal(const char *dir, uint64_t events)
     struct journal *journal;
     char path[4096], body[BODY_BYTES];
     bool duplicate;
-    uint64_t seq;
     memset(body, 'x', sizeof body);
     snprintf(path, sizeof path, "%s/journal", dir);
-    need(journal_open(path, UINT64_C(64) << 30, &journal, &err));
+    need(journal_open(path, 32 << 20, &journal, &err));
     int64_t start = clock_monotonic_ns();
     for (uint64_t i = 0; i < events; i++) {
         if (i % BATCH_COUNT == 0)
-            need(journal_begin(journal, &err));
+            journal_begin(journal);
         need(journal_source(journal, TEXT("line-1"), i + 1, &duplicate, &err));
-        need(journal_append(journal, JOURNAL_EVENT, (int64_t)i, (struct text){body, sizeof body},
-                            &seq, &err));
+        journal_append(journal, JOURNAL_EVENT, (int64_t)i, (struct text){body, sizeof body});
         if (i % BATCH_COUNT == BATCH_COUNT - 1 || i == events - 1)
             need(journal_commit(journal, &err));
     }
@@ -180,12 +179,9 @@ static void bench_journal(const char *dir, uint64_t events)
 
 static void remove_store(const char *dir, const char *store)
 {
-    static const char *const files[] = {"/data.mdb", "/lock.mdb", ""};
-    char path[4200];
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/%s%s", dir, store, files[i]);
-        remove(path);
-    }
+    char *path;
+    if (asprintf(&path, "%s/%s", dir, store) > 0)
+        temp_dir_remove(path);
 }
 
 int main(int argc, char **argv)

@@ -196,7 +196,7 @@ static void open_stores(struct path *path, const char *folder)
         .indexes = settings->indexes,
         .index_count = settings->index_count,
     };
-    need(journal_open(below(dir, folder, "journal"), options.map_bytes, &path->partition.journal, &failure));
+    need(journal_open(below(dir, folder, "journal"), 32 << 20, &path->partition.journal, &failure));
     need(state_open(below(dir, folder, "state"), &options, &path->step.state, &failure));
 }
 

@@ -491,6 +491,9 @@ def test_no_permission_is_said():
 
 # --- damaged files
 
+FILES = [("journal", "0000000000000000.log"), ("state", "data.mdb")]
+
+
 def filled(data_folder, *args):
     """A data folder after a SIGKILL: 300 events, all still to be replayed."""
     with Daemon("--checkpoint-ms", 60000, *args, data=data_folder) as daemon:
@@ -516,15 +519,18 @@ def test_a_truncated_database_is_refused():
         filled(f"{top}/good")
         with Daemon(data=f"{top}/good") as daemon:
             daemon.stop()
-        for part in ("journal", "state"):
-            path = f"{top}/bad/{part}/data.mdb"
-            with open(f"{top}/good/{part}/data.mdb", "rb") as file:
+        for part, name in FILES:
+            path = f"{top}/bad/{part}/{name}"
+            with open(f"{top}/good/{part}/{name}", "rb") as file:
                 content = file.read()
             used = len(content.rstrip(b"\0"))
-            for size in (1, 100, 4095, 4096, 8191, 8192, 8193, 12288, used // 2, used - 4096):
+            for size in (1, 63, 64, 100, 4095, 4096, 8191, 8192, 8193, 12288, used // 2, used - 4096, used - 1):
+                if part == "state" and size == used - 1:
+                    continue  # what is behind the last byte of a page may be zeros that were cut off
                 shutil.copytree(f"{top}/good", f"{top}/bad")
                 os.truncate(path, size)
-                refuses(f"{top}/bad", path)
+                # cut behind the head the journal looks like one whose last events were never written
+                refuses(f"{top}/bad", path if part == "state" or size < 64 else "the state knows event 301")
                 shutil.rmtree(f"{top}/bad")
 
 
@@ -538,14 +544,15 @@ def test_a_foreign_or_empty_file_is_refused():
         contents = {"zero length": b"", "random bytes": os.urandom(64 * 1024), "zeros": bytes(64 * 1024),
                     "text": b"this is not a database\n" * 5000,
                     "an LMDB file of others": open(f"{foreign}/data.mdb", "rb").read()}
-        for part, other in (("journal", "state"), ("state", "journal")):
-            contents["the other part"] = open(f"{top}/good/{other}/data.mdb", "rb").read()
+        for (part, name), other in zip(FILES, reversed(FILES)):
+            path = f"{top}/bad/{part}/{name}"
+            contents["the other part"] = open(f"{top}/good/{'/'.join(other)}", "rb").read()
             for what, content in contents.items():
                 shutil.copytree(f"{top}/good", f"{top}/bad")
-                with open(f"{top}/bad/{part}/data.mdb", "wb") as file:
+                with open(path, "wb") as file:
                     file.write(content)
-                refuses(f"{top}/bad", f"{top}/bad/{part}/data.mdb")
-                with open(f"{top}/bad/{part}/data.mdb", "rb") as file:
+                refuses(f"{top}/bad", path)
+                with open(path, "rb") as file:
                     assert file.read() == content, (what, "a file that isn't ours was changed")
                 shutil.rmtree(f"{top}/bad")
 
@@ -586,9 +593,34 @@ def flip_bit(path, marker):
 def test_a_flipped_bit_in_the_journal_is_noticed_at_replay():
     with folder() as top:
         filled(f"{top}/data")
-        flip_bit(f"{top}/data/journal/data.mdb", b"marker-1-50")
-        # rules are event 1, so this is the 151st of 300 behind it
-        refuses(f"{top}/data", f"{top}/data/journal/data.mdb", "checksum", "152")
+        flip_bit(f"{top}/data/journal/0000000000000000.log", b"marker-1-50")
+        refuses(f"{top}/data", f"{top}/data/journal/0000000000000000.log", "checksum", "backup")
+
+
+@test
+def test_a_journal_of_an_older_build_is_refused():
+    with folder() as top:
+        os.makedirs(f"{top}/old/journal")
+        make_lmdb(f"{top}/old/journal")
+        refuses(f"{top}/old", f"{top}/old/journal/data.mdb", "older")
+
+
+@test
+def test_events_that_a_crash_tore_off_are_said_and_gone():
+    """What was never on disk was never acknowledged; here it is cut off behind the daemon's back."""
+    with folder() as top:
+        filled(f"{top}/data")
+        path = f"{top}/data/journal/0000000000000000.log"
+        with open(path, "rb") as file:
+            used = len(file.read().rstrip(b"\0"))
+        os.truncate(path, used - 10)
+        with Daemon(data=f"{top}/data") as daemon:
+            assert daemon.query({"op": "ping"})["seq"] == 201
+            assert "journal-end-dropped" in daemon.stderr and "seq=201" in daemon.stderr
+            assert daemon.send_events(report("d1", "v"))["first"] == 202
+            daemon.stop()
+            daemon.restart()
+            assert daemon.query({"op": "ping"})["seq"] == 202
 
 
 @test

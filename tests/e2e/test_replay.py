@@ -63,12 +63,12 @@ def test_a_clock_that_is_set_back_makes_no_difference():
 
 @test
 def old_events_leave_the_journal_but_never_before_a_checkpoint_has_them():
-    batch = [{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST", "data": {"a": i}} for i in range(100)]
-    with Daemon("--journal-keep-hours", 0, "--checkpoint-ms", 60000, "--checkpoint-mib", 1024) as daemon:
+    batch = [{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST", "data": {"a": "v" * 500 + str(i)}} for i in range(100)]
+    with Daemon("--journal-keep-mib", 1, "--checkpoint-ms", 60000, "--checkpoint-mib", 1024) as daemon:
         for _ in range(20):
             daemon.send_events(batch)
         assert daemon.query({"op": "stats"})["journal"]["trimmed"] == 0, "nothing is in a checkpoint yet"
-        daemon.args = ["--journal-keep-hours", "0", "--checkpoint-ms", "10"]
+        daemon.args = ["--journal-keep-mib", "1", "--checkpoint-ms", "10"]
         daemon.kill()
         daemon.restart()
         assert daemon.query({"op": "stats"})["events"]["replayed"] == 2000

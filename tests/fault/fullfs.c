@@ -2,7 +2,7 @@
  *
  *     LD_PRELOAD=build/tests/fault/fullfs.so FWSYNC_FULL_FLAG=/tmp/x/full fwsyncd ...
  *
- * While the file named by FWSYNC_FULL_FLAG exists, writes to files whose name ends in data.mdb fail
+ * While the file named by FWSYNC_FULL_FLAG exists, writes to the files of the state and the journal fail
  * with ENOSPC, as does making them longer. When that file is not empty, statvfs says that no bytes
  * are left, so that fwsync's own look at the free space is tested too. */
 #include <dlfcn.h>
@@ -33,20 +33,34 @@ static bool flag(struct stat *st)
     return path != NULL && stat(path, st) == 0;
 }
 
-static bool is_full(int fd)
+static bool ends_in(const char *path, size_t len, const char *ending)
 {
-    static const char ending[] = "data.mdb";
+    size_t ending_len = strlen(ending);
+    return len >= ending_len && memcmp(path + len - ending_len, ending, ending_len) == 0;
+}
+
+static bool is_full_at(int fd, off_t offset)
+{
     char link[64], path[4096];
     struct stat st;
     if (!flag(&st))
         return false;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path);
-    if (len < (ssize_t)strlen(ending) ||
-        memcmp(path + len - strlen(ending), ending, strlen(ending)) != 0)
+    if (len < 0)
+        return false;
+    bool of_lmdb = ends_in(path, (size_t)len, "/data.mdb");
+    if (!of_lmdb && !ends_in(path, (size_t)len, ".log") && !ends_in(path, (size_t)len, "/creating"))
+        return false;
+    if (of_lmdb && offset < META_BYTES)
         return false;
     errno = ENOSPC;
     return true;
+}
+
+static bool is_full(int fd)
+{
+    return is_full_at(fd, META_BYTES);
 }
 
 ssize_t write(int fd, const void *bytes, size_t len)
@@ -61,7 +75,7 @@ ssize_t writev(int fd, const struct iovec *parts, int part_count)
 
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
-    return offset >= META_BYTES && is_full(fd) ? -1 : syscall(SYS_pwrite64, fd, bytes, len, offset);
+    return is_full_at(fd, offset) ? -1 : syscall(SYS_pwrite64, fd, bytes, len, offset);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t offset)

@@ -1,5 +1,5 @@
 /* full_disk.h - for tests: a disk that fails on demand. Include it in one file of the program: it
- * takes the place of the C library's functions with which LMDB writes (see tests/fault/fullfs.c for
+ * takes the place of the C library's functions with which the store writes (see tests/fault/fullfs.c for
  * the daemon). */
 #ifndef TEST_FULL_DISK_H
 #define TEST_FULL_DISK_H
@@ -16,6 +16,7 @@
 
 static struct {
     int error;            /* what each write fails with; 0: it works */
+    int sync_error;       /* what each fdatasync fails with */
     bool short_writes;    /* writes take half of what they are given, and at least a byte */
     bool only_meta;       /* only writes to LMDB's first two pages fail */
     bool no_bytes_left;   /* statvfs says so */
@@ -26,6 +27,7 @@ static struct {
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset);
 ssize_t writev(int fd, const struct iovec *parts, int part_count);
 ssize_t write(int fd, const void *bytes, size_t len);
+int fdatasync(int fd);
 int statvfs(const char *restrict path, struct statvfs *restrict fs);
 
 /* Does this write end a commit of LMDB's? */
@@ -79,6 +81,12 @@ ssize_t write(int fd, const void *bytes, size_t len)
     if (!full_disk.only_meta && full_disk_fails(fd, 0))
         return -1;
     return syscall(SYS_write, fd, bytes, len);
+}
+
+int fdatasync(int fd)
+{
+    errno = full_disk.sync_error;
+    return errno != 0 ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 
 int statvfs(const char *restrict path, struct statvfs *restrict fs)
