@@ -31,12 +31,15 @@ static _Noreturn void usage(void)
 {
     fputs("usage: bench DAEMON FOLDER [KEY=VALUE...]\n"
           "  work=changing|unchanged|campaign|telemetry\n"
-          "  devices=N events=N      events=0 only prepares\n"
+          "  devices=N events=N      events=0 only prepares, and asks\n"
           "  batch=N                 events in a request\n"
           "  window=N                requests under way\n"
           "  clients=N               connections to spread them over\n"
           "  rate=N                  events each second; 0: as fast as the window lets\n"
           "  subscribe=CLASS         a subscriber to these results\n"
+          "  ask=device|page|count   questions at the same time\n"
+          "  ask-rate=N              questions each second; 0: one after the other\n"
+          "  asks=N                  at least so many\n"
           "  prepare=yes|no          make the fleet first\n"
           "  seed=N                  of the random devices and versions\n"
           "  rules=FOLDER            tests/bench/rules if not given; empty: the shipped ones\n"
@@ -96,7 +99,14 @@ static void read_option(struct options *options, const char *option)
         if (!workload_named(value, &demand->work))
             usage();
         options->work_name = value;
-    } else if (is(option, key_len, "devices"))
+    } else if (is(option, key_len, "ask")) {
+        if (!asker_kind_named(value, &demand->ask))
+            usage();
+    } else if (is(option, key_len, "ask-rate"))
+        demand->ask_rate = (double)number(value, 0, 1000000);
+    else if (is(option, key_len, "asks"))
+        demand->ask_count = number(value, 0, 100000000);
+    else if (is(option, key_len, "devices"))
         demand->device_count = number(value, 1, 100000000);
     else if (is(option, key_len, "events"))
         demand->event_count = number(value, 0, 1000000000);
@@ -146,9 +156,11 @@ static void print_json(const struct options *options, double rest_mib,
            outcome->p999_ms, outcome->max_ms);
     printf("\"rest_anon_mib\":%.1f,\"anon_mib\":%.1f,\"file_mib\":%.1f,\"busy\":%" PRIu64
            ",\"results\":%" PRIu64 ",\"daemon_cpu_us_per_event\":%.3f,"
-           "\"own_cpu_us_per_event\":%.3f}\n",
+           "\"own_cpu_us_per_event\":%.3f,",
            rest_mib, outcome->anonymous_mib, outcome->file_mib, outcome->busy, outcome->results,
            per_event_us(demand, outcome->daemon_cpu_s), per_event_us(demand, outcome->own_cpu_s));
+    printf("\"asked\":%" PRIu64 ",\"ask_p50_ms\":%.4f,\"ask_p99_ms\":%.4f,\"ask_max_ms\":%.4f}\n",
+           outcome->asked, outcome->ask_p50_ms, outcome->ask_p99_ms, outcome->ask_max_ms);
 }
 
 static void print_row(const struct options *options, double rest_mib,
@@ -169,6 +181,9 @@ static void print_row(const struct options *options, double rest_mib,
            outcome->anonymous_mib, rest_mib, outcome->file_mib,
            per_event_us(demand, outcome->daemon_cpu_s), per_event_us(demand, outcome->own_cpu_s),
            outcome->busy, outcome->results);
+    if (outcome->asked > 0)
+        printf("  questions %" PRIu64 "  p50 %.2f ms  p99 %.2f ms  most %.2f ms\n", outcome->asked,
+               outcome->ask_p50_ms, outcome->ask_p99_ms, outcome->ask_max_ms);
 }
 
 /* --- the run ------------------------------------------------------------------------------------- */
@@ -197,12 +212,13 @@ static void measure(const struct options *options, const struct daemon *daemon)
     struct load *load = load_create(daemon, options->clients, options->subscribe);
     if (load_device_count(load) != demand->device_count)
         fail("the folder does not hold a fleet of %" PRIu64 " devices", demand->device_count);
-    if (demand->event_count > 0)
+    bool runs = demand->event_count > 0 || demand->ask_count > 0;
+    if (runs)
         load_run(load, demand, &outcome);
     if (load_device_count(load) != demand->device_count)
         fail("the number of devices is wrong");
     load_destroy(load);
-    if (demand->event_count == 0)
+    if (!runs)
         return;
     if (options->json)
         print_json(options, rest_mib, &outcome);

@@ -19,7 +19,6 @@ enum {
     SAMPLE_NS = 100 * 1000 * 1000, /* between two looks at the daemon's memory */
     FRAMES_MAX = 4,
     READY_MAX = 256,
-    TENTHS_OF_US = 100, /* nanoseconds; the unit of the kept latencies */
 };
 
 /* A request from when it is first sent until it is accepted. */
@@ -39,6 +38,7 @@ struct load {
     struct wire query;
     bool answered; /* the question door's answer is in `answer` */
     struct buf answer;
+    struct asker asker;
     struct wire subscriber; /* its `in` is NULL when there is none */
     uint64_t results;
     uint64_t heartbeats;
@@ -58,8 +58,7 @@ struct load {
     uint32_t refused[WINDOW_MAX]; /* slots, a ring */
     uint32_t refused_at;
     uint32_t refused_count;
-    uint32_t *latencies; /* of the answered requests */
-    size_t latency_count;
+    struct latencies latencies; /* of the answered requests */
 };
 
 /* --- sending ------------------------------------------------------------------------------------- */
@@ -171,8 +170,7 @@ static void take_ack(struct load *load, const struct text *frames, size_t frame_
     if (accepted != slot->event_count)
         fail("%u events sent: " TEXT_FMT, slot->event_count, TEXT_ARG(frames[2]));
     load->acked += accepted;
-    load->latencies[load->latency_count++] =
-        (uint32_t)((clock_monotonic_ns() - slot->since_ns) / TENTHS_OF_US);
+    latencies_add(&load->latencies, clock_monotonic_ns() - slot->since_ns);
     load->free_slots[load->free_count++] = index;
     if (load->refused_count > 0)
         send_refused(load);
@@ -217,7 +215,7 @@ static void take_results(struct load *load)
 
 /* --- the loop ------------------------------------------------------------------------------------ */
 
-/* What a wire is for is its number: the clients, then these two. */
+/* What a wire is for is its number: the clients, then these three. */
 static void watch(struct load *load, const struct wire *wire, uint32_t number)
 {
     /* Edge triggered, so that room to write is told only after there was none. */
@@ -233,6 +231,8 @@ static void serve(struct load *load, const struct epoll_event *event)
         take_acks(load, &load->clients[number]);
     else if (number == load->client_count)
         take_answer(load);
+    else if (number == load->client_count + 1)
+        asker_take(&load->asker);
     else
         take_results(load);
 }
@@ -263,12 +263,20 @@ static void sleep_until(struct load *load, int64_t wake_ns)
         serve(load, &events[i]);
 }
 
+/* Questions are asked as long as events flow, and until there were enough. */
+static bool may_ask(const struct load *load)
+{
+    return load->acked < load->demand->event_count || load->asker.sent < load->demand->ask_count;
+}
+
 /* When there is something to do though nothing arrives. */
 static int64_t next_wake_ns(const struct load *load)
 {
+    int64_t ask_ns = may_ask(load) ? asker_due_ns(&load->asker) : INT64_MAX;
     int64_t retry_ns = retry_due_ns(load);
     int64_t next_ns = load->demand->rate > 0 && may_send(load) ? next_due_ns(load) : INT64_MAX;
-    return retry_ns < next_ns ? retry_ns : next_ns;
+    int64_t send_ns = retry_ns < next_ns ? retry_ns : next_ns;
+    return ask_ns < send_ns ? ask_ns : send_ns;
 }
 
 /* --- questions ----------------------------------------------------------------------------------- */
@@ -325,26 +333,9 @@ static void begin(struct load *load, const struct demand *demand)
     load->free_count = load->refused_at = load->refused_count = 0;
     for (uint32_t i = demand->window; i > 0; i--)
         load->free_slots[load->free_count++] = i - 1;
-    free(load->latencies);
-    load->latency_count = 0;
-    load->latencies = calloc(demand->event_count / demand->batch + 1, sizeof *load->latencies);
-    if (load->latencies == NULL)
-        fail("out of memory");
+    latencies_reset(&load->latencies, demand->event_count / demand->batch + 1);
+    asker_begin(&load->asker, demand->ask, demand->ask_rate, demand->device_count);
     load->sample_at_ns = load->start_ns = clock_monotonic_ns();
-}
-
-static int compare_latencies(const void *left, const void *right)
-{
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-    return (a > b) - (a < b);
-}
-
-static double percentile_ms(const struct load *load, double part)
-{
-    if (load->latency_count == 0)
-        return 0;
-    size_t index = (size_t)((double)(load->latency_count - 1) * part);
-    return (double)load->latencies[index] * TENTHS_OF_US / 1e6;
 }
 
 static double seconds_since(int64_t start_ns)
@@ -362,19 +353,27 @@ static double own_cpu_s(void)
 
 static void report_latencies(struct load *load, struct outcome *outcome)
 {
-    qsort(load->latencies, load->latency_count, sizeof *load->latencies, compare_latencies);
-    outcome->p50_ms = percentile_ms(load, 0.5);
-    outcome->p99_ms = percentile_ms(load, 0.99);
-    outcome->p999_ms = percentile_ms(load, 0.999);
-    outcome->max_ms = percentile_ms(load, 1);
+    struct latencies *acks = &load->latencies, *answers = &load->asker.latencies;
+    latencies_sort(acks);
+    outcome->p50_ms = latencies_ms(acks, 0.5);
+    outcome->p99_ms = latencies_ms(acks, 0.99);
+    outcome->p999_ms = latencies_ms(acks, 0.999);
+    outcome->max_ms = latencies_ms(acks, 1);
+    latencies_sort(answers);
+    outcome->asked = answers->count;
+    outcome->ask_p50_ms = latencies_ms(answers, 0.5);
+    outcome->ask_p99_ms = latencies_ms(answers, 0.99);
+    outcome->ask_max_ms = latencies_ms(answers, 1);
 }
 
 void load_run(struct load *load, const struct demand *demand, struct outcome *outcome)
 {
     begin(load, demand);
     double daemon_before_s = daemon_cpu_s(load->daemon), own_before_s = own_cpu_s();
-    while (load->acked < demand->event_count) {
+    while (may_ask(load) || load->asker.answered < load->asker.sent) {
         send_due(load);
+        if (may_ask(load))
+            asker_send_due(&load->asker);
         sleep_until(load, next_wake_ns(load));
     }
     outcome->acked_s = seconds_since(load->start_ns);
@@ -406,7 +405,7 @@ static void subscribe_to(struct load *load, const char *class_name)
     wire_frame(&load->subscriber, TEXT("\1heartbeat"), false);
     if (!wire_flush(&load->subscriber))
         fail("the subscription did not fit");
-    watch(load, &load->subscriber, load->client_count + 1);
+    watch(load, &load->subscriber, load->client_count + 2);
     await_results(load); /* from the first heartbeat on, the daemon knows of it */
 }
 
@@ -427,6 +426,8 @@ struct load *load_create(const struct daemon *daemon, uint32_t client_count, con
     }
     wire_open(&load->query, daemon->query, "DEALER");
     watch(load, &load->query, client_count);
+    asker_open(&load->asker, daemon->query);
+    watch(load, &load->asker.wire, client_count + 1);
     if (subscribe != NULL)
         subscribe_to(load, subscribe);
     return load;
@@ -437,13 +438,14 @@ void load_destroy(struct load *load)
     for (uint32_t i = 0; i < load->client_count; i++)
         wire_close(&load->clients[i]);
     wire_close(&load->query);
+    asker_close(&load->asker);
     if (load->subscriber.in != NULL)
         wire_close(&load->subscriber);
     close(load->epoll_fd);
     for (uint32_t i = 0; i < WINDOW_MAX; i++)
         buf_fini(&load->slots[i].body);
     buf_fini(&load->answer);
-    free(load->latencies);
+    latencies_fini(&load->latencies);
     free(load->clients);
     free(load);
 }

@@ -1,4 +1,5 @@
-/* load.h - the load generator: requests with events to the daemon's door, and what became of them.
+/* load.h - the load generator: requests with events to the daemon's door, and what became of them; and
+ * questions at the same time.
  *
  * One thread and one epoll serve all clients, the question door and a subscriber, so that it takes
  * little from the daemon beside it. Two ways to offer events:
@@ -13,6 +14,7 @@
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
+#include "tests/bench/asker.h"
 #include "tests/bench/daemon.h"
 #include "tests/bench/workload.h"
 
@@ -26,6 +28,9 @@ struct demand {
     uint32_t batch;        /* events in a request */
     uint32_t window;       /* requests under way, at most WINDOW_MAX */
     double rate;           /* events each second; 0: the closed way */
+    enum ask_kind ask;     /* beside them */
+    double ask_rate;       /* questions each second, as long as events flow; 0: one after the other */
+    uint64_t ask_count;    /* and at least so many */
 };
 
 struct outcome {
@@ -38,6 +43,8 @@ struct outcome {
     double file_mib;       /* at the end */
     uint64_t busy;         /* answers */
     uint64_t results;      /* that the subscriber received */
+    uint64_t asked;        /* questions */
+    double ask_p50_ms, ask_p99_ms, ask_max_ms; /* from a question to its answer */
 };
 
 struct load;

@@ -28,6 +28,7 @@ BENCH = os.path.join(BUILD, "tests", "bench", "bench")
 RULES = os.path.join(ROOT, "tests", "bench", "rules")  # the sample's chain: what all figures are about
 
 OFFERED_PER_S = 50_000  # of the latency rows
+ASKED_PER_S = 500  # questions beside them
 SYNC_COUNT, SYNC_BYTES = 300, 4096
 
 # A fleet goes through these in this order: the first two need devices that still report what they
@@ -36,13 +37,24 @@ RUNS = {
     "unchanged": dict(work="unchanged", events=1_500_000, batch=100, window=64),
     "campaign": dict(work="campaign", events=1_000_000, batch=100, window=64),
     "changing": dict(work="changing", events=1_500_000, batch=100, window=64),
+    "followed by attributes": dict(work="changing", events=1_500_000, batch=100, window=64, subscribe="attributes"),
+    "followed by sync": dict(work="changing", events=1_500_000, batch=100, window=64, subscribe="sync"),
     "one by one": dict(work="changing", events=400_000, batch=1, window=1000),
     "offered": dict(work="changing", events=3 * OFFERED_PER_S, batch=1, window=10_000, clients=100,
                     rate=OFFERED_PER_S),
+    "asked, 100 clients": dict(work="changing", events=5 * OFFERED_PER_S, batch=1, window=10_000, clients=100,
+                               rate=OFFERED_PER_S, ask="device", ask_rate=ASKED_PER_S),
+    "asked, batches": dict(work="changing", events=5 * OFFERED_PER_S, batch=100, window=64, rate=OFFERED_PER_S,
+                           ask="device", ask_rate=ASKED_PER_S),
     "single": dict(work="changing", events=2_000, batch=1, window=1),
+    "device": dict(events=0, ask="device", asks=20_000),  # the daemon at rest, one question after the other
+    "page": dict(events=0, ask="page", asks=1_000),
+    "count": dict(events=0, ask="count", asks=20_000),
     "telemetry": dict(work="telemetry", events=1_000_000, batch=100, window=64),
     "shipped": dict(work="changing", events=1_000_000, batch=100, window=64, rules=""),
 }
+BESIDE_EVENTS = ["asked, 100 clients", "asked, batches"]
+FOLLOWED = ["followed by attributes", "followed by sync"]
 
 
 class Scale:
@@ -100,7 +112,7 @@ class Daemon:
 
 def load(folder, **options):
     """One run of the program `bench`; what it measured, as a dict, or None when there were no events."""
-    words = [f"{key}={value}" for key, value in {"rules": RULES, **options}.items()]
+    words = [f"{key.replace('_', '-')}={value}" for key, value in {"rules": RULES, **options}.items()]
     done = subprocess.run([BENCH, DAEMON, folder, "format=json", *words], stdout=subprocess.PIPE,
                           check=False)
     if done.returncode != 0:
@@ -153,7 +165,8 @@ def measure_fleet(folder, devices, names, scale, seed, figures):
         options = dict(RUNS[name], devices=devices, events=scale.events(name), prepare="no", seed=seed)
         sync = sync_ms(folder) if name == "single" else None
         row = load(data, **options)
-        row["wall_us_per_event"] = 1e6 / row["applied_per_s"]
+        if row["events"]:
+            row["wall_us_per_event"] = 1e6 / row["applied_per_s"]
         if sync:
             row.update(sync_ms=sync, against_sync=row["p50_ms"] / sync)
         figures.add(devices, name, row)
@@ -203,9 +216,12 @@ def sections(scale, big):
     small, large = scale.small, scale.large
     fleets = [small, scale.middle, large] + ([scale.huge] if big else [])
     work = ["changing", "unchanged", "campaign", "telemetry", "shipped"]
+    questions = BESIDE_EVENTS + ["device", "page", "count"]
     return {
         "throughput": {small: ["changing", "one by one"], large: ["changing", "one by one"]},
         "work": {small: work, large: work},
+        "questions": {small: questions, large: questions},
+        "following": {small: ["changing"] + FOLLOWED, large: ["changing"] + FOLLOWED},
         "latency": {small: ["offered"], large: ["offered"]},
         "single": {small: ["single"]},
         "recovery": {},
@@ -288,7 +304,7 @@ def print_runs(figures):
     fleets = sorted({devices for devices, _ in figures.rows})
     rows = [[f"{devices:,}", name] + [format(figures.median(devices, name, key), form)
                                       for _, key, form in COLUMNS]
-            for devices in fleets for name in RUNS if figures.has(devices, name)]
+            for devices in fleets for name in RUNS if figures.has(devices, name) and RUNS[name]["events"]]
     if rows:
         print("\nruns: latencies are from a request to its answer, MiB are anonymous memory of the daemon")
         table(["devices", "run"] + [title for title, _, _ in COLUMNS], rows, left=2)
@@ -296,6 +312,19 @@ def print_runs(figures):
               "  shipped: changing, with the shipped rules instead of the sample's: a verdict with its reason\n"
               "  one by one: 1 event a request, 1,000 under way;  single: 1 under way\n"
               f"  offered: {OFFERED_PER_S:,} events/s by the clock, 1 a request, from 100 clients")
+
+
+def print_questions(figures):
+    fleets = sorted({devices for devices, _ in figures.rows})
+    rows = [[f"{devices:,}", name, RUNS[name]["ask"]] +
+            [format(figures.median(devices, name, key), form)
+             for key, form in (("asked", ",.0f"), ("ask_p50_ms", ".3f"), ("ask_p99_ms", ".3f"), ("ask_max_ms", ".2f"))]
+            for devices in fleets for name in RUNS if figures.has(devices, name) and "ask" in RUNS[name]]
+    if rows:
+        print("\nquestions")
+        table(["devices", "run", "question", "asked", "p50 ms", "p99 ms", "most ms"], rows, left=3)
+        print(f"  asked: {ASKED_PER_S} questions/s by the clock, while {OFFERED_PER_S:,} events/s flow in,\n"
+              "  from 100 clients with 1 a request, or from one with 100 a request; else one after the other, at rest")
 
 
 def growth(figures, scale):
@@ -318,6 +347,22 @@ def targets(wanted, figures, scale):
                   figures.median(devices, "unchanged", "applied_per_s") /
                   figures.median(devices, "changing", "applied_per_s"), ">= ", 1.5, 3, "{:.2f} x")
                  for devices in (small, large)]
+    if "questions" in wanted:
+        rows += [(f"questions: p99 of a device, {name}, {devices:,} devices",
+                  figures.median(devices, name, "ask_p99_ms"), "<= ", 5, None, "{:.2f} ms")
+                 for devices in (small, large) for name in BESIDE_EVENTS]
+        rows += [(f"questions: p99 of a page of 1,000, {devices:,} devices",
+                  figures.median(devices, "page", "ask_p99_ms"), "<= ", 20, None, "{:.2f} ms")
+                 for devices in (small, large)]
+        rows.append((f"questions: p50 of counts, {large:,} against {small:,} devices",
+                     figures.median(large, "count", "ask_p50_ms") /
+                     figures.median(small, "count", "ask_p50_ms"), "<= ", 1.2, None, "{:.2f} x"))
+    if "following" in wanted:
+        rows += [(f"following: processor time of an event more, {name}, {devices:,} devices",
+                  100 * (figures.median(devices, name, "daemon_cpu_us_per_event") /
+                         figures.median(devices, "changing", "daemon_cpu_us_per_event") - 1),
+                  "<= ", 10, None, "{:.1f} %")
+                 for devices in (small, large) for name in FOLLOWED]
     if "latency" in wanted:
         rows += [(f"latency: p99 at {OFFERED_PER_S:,} offered, {devices:,} devices",
                   figures.median(devices, "offered", "p99_ms"), "<= ", 5, 2, "{:.2f} ms")
@@ -381,6 +426,7 @@ def main():
         sys.exit("stopped")
     note("")
     print_runs(figures)
+    print_questions(figures)
     print_targets(targets(wanted, figures, scale))
 
 

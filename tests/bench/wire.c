@@ -13,7 +13,8 @@
 
 #include "tests/bench/fail.h"
 
-enum { IN_BYTES = 256 * 1024, GREETING_BYTES = 64, SHORT_BODY_MAX = 255 };
+enum { IN_BYTES = 2 << 20, /* an answer of 1,000 devices */
+       GREETING_BYTES = 64, SHORT_BODY_MAX = 255 };
 enum { FLAG_MORE = 1, FLAG_LONG = 2, FLAG_COMMAND = 4 };
 
 /* --- the handshake ------------------------------------------------------------------------------- */
