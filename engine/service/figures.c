@@ -54,7 +54,7 @@ static const struct row {
     {"journal", "applyLagMs", "apply_lag_seconds", MILLISECONDS, AT(apply_lag_ms),
      "From an event's receipt until it was applied, in the last batch."},
     {"journal", "ticks", "ticks_total", COUNTER, AT(ticks),
-     "Records of passing time, applied: the deadlines of up to 1,000 devices each."},
+     "Records of passing time, applied: the deadlines of up to 500 devices each."},
     {"journal", "bytes", "journal_bytes", GAUGE, AT(journal_bytes), "Size of the journal."},
     {"journal", "commits", "journal_commits_total", COUNTER, AT(commits), "Commits of the journal."},
     {"journal", "trimmed", "journal_trimmed_total", COUNTER, AT(trimmed), "Old records deleted."},

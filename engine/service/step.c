@@ -109,7 +109,7 @@ static bool deadline_passed(struct step *step, struct text name, uint64_t seq, i
 
 bool step_tick(struct step *step, uint64_t seq, int64_t received_ms, struct err *err)
 {
-    enum { DEVICES_MAX = 1000 }; /* never change it: a replay has to take the same */
+    enum { DEVICES_MAX = 500 }; /* never change it: a replay has to take the same */
     struct text *names;
     size_t count;
     bool done = state_timers_due(step->state, received_ms, DEVICES_MAX, &step->names, &names, &count, err);

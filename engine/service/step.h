@@ -27,7 +27,7 @@ void step_fini(struct step *step);
 bool step_event(struct step *step, const struct event *event, struct text line, uint64_t seq,
                 int64_t received_ms, unsigned *dead_letters, struct err *err);
 
-/* step_tick - time has passed: of the devices whose timers are due by received_ms, take the first 1,000, and
+/* step_tick - time has passed: of the devices whose timers are due by received_ms, take the first 500, and
  * send each a DEADLINE_PASSED through the rules. All of it is of the tick's seq. Errors as step_event. */
 bool step_tick(struct step *step, uint64_t seq, int64_t received_ms, struct err *err);
 

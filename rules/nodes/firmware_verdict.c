@@ -119,10 +119,12 @@ static void show(struct line *line, struct fwsync_text text, size_t bytes_max)
     size_t len = text.len < bytes_max ? text.len : bytes_max;
     while (len > 0 && len < text.len && ((unsigned char)text.bytes[len] & 0xC0) == 0x80)
         len--;
-    for (size_t i = 0; i < len; i++)
-        line->bytes[line->len++] = (unsigned char)text.bytes[i] < ' ' || text.bytes[i] == 127
-                                       ? ' '
-                                       : text.bytes[i];
+    char *out = line->bytes + line->len;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char byte = (unsigned char)text.bytes[i];
+        out[i] = byte < ' ' || byte == 127 ? ' ' : text.bytes[i];
+    }
+    line->len += len;
     if (len < text.len)
         say(line, "...");
 }
@@ -264,21 +266,24 @@ static const char more_than[] = " for more than ", update_failed[] = "the update
 
 static bool recall_stage(const struct facts *facts, enum state base, struct verdict *last)
 {
-    struct fwsync_text reason = facts->old_reason;
     bool is_stuck = is_word(facts->old_state, state_words[STUCK]);
-    for (enum stage stage = TOLD; stage < STAGE_COUNT; stage++) {
-        enum state state = is_stuck ? STUCK : stage == TOLD ? base : UPDATING;
-        struct line line;
-        say_versions(&line, facts);
+    bool is_updating = is_word(facts->old_state, state_words[UPDATING]);
+    if (!is_stuck && !is_updating && !is_word(facts->old_state, state_words[base]))
+        return false;
+    last->state = is_stuck ? STUCK : is_updating ? UPDATING : base;
+    enum stage first = is_updating ? QUEUED : TOLD, end = is_stuck || is_updating ? STAGE_COUNT : QUEUED;
+    struct line line;
+    say_versions(&line, facts);
+    size_t versions_len = line.len;
+    for (enum stage stage = first; stage < end; stage++) {
+        line.len = versions_len;
+        last->stage = stage;
         say_stage(&line, base, stage);
         if (is_stuck)
             say(&line, more_than);
-        if (!is_word(facts->old_state, state_words[state]) ||
-            !(is_stuck ? starts(reason, line_text(&line)) : equal(reason, line_text(&line))))
-            continue;
-        last->state = state;
-        last->stage = stage;
-        return true;
+        if (is_stuck ? starts(facts->old_reason, line_text(&line))
+                     : equal(facts->old_reason, line_text(&line)))
+            return true;
     }
     return false;
 }
