@@ -355,8 +355,10 @@ static void fail(struct verdict *verdict, const struct facts *facts)
 
 static void pass_deadline(struct verdict *verdict, const struct facts *facts, enum state base)
 {
+    if (verdict->state != base && verdict->state != UPDATING)
+        return; /* there is nothing that could take too long */
     int64_t deadline_ms = facts->self->deadlines_ms[verdict->stage];
-    if ((verdict->state != base && verdict->state != UPDATING) || deadline_ms == 0)
+    if (deadline_ms == 0)
         return;
     verdict->state = STUCK;
     verdict->timer = CLEAR;
@@ -416,6 +418,7 @@ static void judge_unsynced(struct verdict *verdict, const struct facts *facts)
 
 static void judge(struct verdict *verdict, const struct facts *facts)
 {
+    verdict->stage = TOLD;
     verdict->timer = CLEAR;
     verdict->reason.len = 0;
     if (facts->target.len == 0) {
