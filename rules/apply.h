@@ -44,6 +44,13 @@ struct sink {
     void (*log)(void *context, struct text chain, struct text node, struct text line);
 };
 
+/* Who watches the message's way. */
+struct tracer {
+    void *context;
+    /* the message left a node by a relation, "" where nothing can follow */
+    void (*passed)(void *context, struct text chain, struct text node, const char *type, const char *relation);
+};
+
 struct apply_input {
     const struct event *event;
     uint64_t seq;
@@ -52,6 +59,7 @@ struct apply_input {
     void *device;
     const struct device_access *access;
     const struct sink *sink;
+    const struct tracer *tracer; /* NULL: nobody */
     struct arena *arena; /* the message's memory; reset by the caller afterwards */
 };
 

@@ -1,5 +1,6 @@
 #include "rules/event.h"
 
+#include "engine/base/buf.h"
 #include "engine/base/limits.h"
 #include "plugins/fwsync_plugin.h"
 #include "rules/words.h"
@@ -224,8 +225,19 @@ bool event_parse(struct text text, struct arena *scratch, struct arena *arena, s
     return true;
 }
 
-void event_deadline_passed(struct text device, struct event *event)
+struct text event_deadline_passed(struct text device, struct arena *arena, struct event *event)
 {
     struct text type = text_of(deadline_passed);
     *event = (struct event){.device = device, .type = type, .type_index = type_position(type)};
+    struct buf line = {.arena = arena};
+    buf_byte(&line, '{');
+    json_member_text(&line, "device", event->device);
+    json_member_text(&line, "type", event->type);
+    buf_byte(&line, '}');
+    return buf_text(&line);
+}
+
+const char *event_type_name(unsigned type_index)
+{
+    return type_index < TYPE_COUNT ? type_names[type_index] : NULL;
 }

@@ -33,7 +33,11 @@ struct event {
 bool event_parse(struct text text, struct arena *scratch, struct arena *arena, struct event *event,
                  struct err *err);
 
-/* event_deadline_passed - the engine's own event for a device whose timer is due. `device` is borrowed. */
-void event_deadline_passed(struct text device, struct event *event);
+/* event_deadline_passed - the engine's own event for a device whose timer is due, and its line, in `arena`.
+ * `device` is borrowed. */
+struct text event_deadline_passed(struct text device, struct arena *arena, struct event *event);
+
+/* event_type_name - of a type_index, or NULL for the one that stands for all types of one's own. */
+const char *event_type_name(unsigned type_index);
 
 #endif

@@ -78,6 +78,18 @@ struct ruleset *ruleset_load_bundle(struct text bundle, struct problems *problem
     return finish(ruleset, &sources, complete, before, problems);
 }
 
+struct ruleset *ruleset_load_kept(struct text bundle, struct err *err)
+{
+    struct problems problems;
+    problems_init(&problems);
+    struct ruleset *ruleset = ruleset_load_bundle(bundle, &problems);
+    if (ruleset == NULL)
+        err_set(err, ERR_RULE, "the rules kept in the data folder aren't understood by this version: %s",
+                problems.first->line);
+    problems_fini(&problems);
+    return ruleset;
+}
+
 struct ruleset *ruleset_load_shipped(struct problems *problems)
 {
     struct ruleset *ruleset = ruleset_create();

@@ -19,6 +19,9 @@ struct ruleset;
 struct ruleset *ruleset_load_dir(const char *dir, struct problems *problems);
 /* ruleset_load_bundle - from a bundle as journaled. */
 struct ruleset *ruleset_load_bundle(struct text bundle, struct problems *problems);
+/* ruleset_load_kept - the same for one that was taken before, so it has no problems but a newer program's.
+ * Errors  ERR_RULE. */
+struct ruleset *ruleset_load_kept(struct text bundle, struct err *err);
 /* ruleset_load_shipped - the chains that come with fwsync, compiled into the program. */
 struct ruleset *ruleset_load_shipped(struct problems *problems);
 void ruleset_destroy(struct ruleset *ruleset);

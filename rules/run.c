@@ -52,6 +52,15 @@ static const struct targets *run_failure(struct run *run, struct fwsync_message 
     return &nowhere;
 }
 
+static void run_passed(const struct run *run, const struct node *node, int relation)
+{
+    const struct tracer *tracer = run->input->tracer;
+    const char *name = relation == FWSYNC_FAILURE         ? "Failure"
+                       : node->type->relations[0] == NULL ? ""
+                                                          : node->type->relations[relation];
+    tracer->passed(tracer->context, node->chain->name, node->name, node->type->name, name);
+}
+
 static const struct targets *run_node(struct run *run, struct fwsync_message *message,
                                       const struct node *node)
 {
@@ -61,6 +70,8 @@ static const struct targets *run_node(struct run *run, struct fwsync_message *me
     int relation = node->type->run(node->memory, message);
     if (run->store_failed)
         return &nowhere;
+    if (run->input->tracer != NULL)
+        run_passed(run, node, relation);
     if (relation == FWSYNC_FAILURE)
         return run_failure(run, message, node);
     assert(relation >= 0 && (relation < node->relation_count || node->relation_count == 0));

@@ -82,10 +82,10 @@ static size_t put_head(unsigned char *start, const struct words *words, const st
     out = coding_put_varint(out, device);
     out = coding_put_varint(out, back);
     *out++ = (unsigned char)((notes->created ? FLAG_CREATED : 0) | (notes->old_type.len > 0 ? FLAG_TYPE : 0));
-    if (notes->old_type.len > 0) {
+    if (notes->old_type.len > 0)
         out = coding_put_word(out, words, notes->old_type);
+    if (notes->old_type.len > 0 || notes->created)
         out = coding_put_word(out, words, type);
-    }
     out = coding_put_varint(out, notes->change_count);
     return (size_t)(out - start);
 }
@@ -169,10 +169,10 @@ static bool read_head(struct coding_reader *reader, const struct words *words, s
         return false;
     row->created = flags.bytes[0] & FLAG_CREATED;
     row->old_type = row->new_type = TEXT("");
-    if (flags.bytes[0] & FLAG_TYPE) {
+    if (flags.bytes[0] & FLAG_TYPE)
         row->old_type = coding_read_word(reader, words);
+    if (flags.bytes[0] & (FLAG_TYPE | FLAG_CREATED))
         row->new_type = coding_read_word(reader, words);
-    }
     return reader->at != NULL;
 }
 

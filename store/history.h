@@ -6,7 +6,7 @@
  * each has the position of the one before it, the device's record that of the newest.
  *
  *     seq, received_ms, cause, device, how far back the row before is (0: there is none), flags
- *     if the type changed: the old one, the new one
+ *     if the device is new: its type; if the type changed: the old one, the new one
  *     the number of changes; for each: scope and new kind, old kind, key, the new ts and value, the old
  *       ts, seq and value; a kind of GONE: there was, or is, none
  *     the number of classes with results; for each: class, first n, how many

@@ -267,7 +267,7 @@ struct history_row {
     unsigned cause; /* as state_step() was told */
     uint32_t device; /* its number: state_device_at() */
     bool created;    /* the device was new */
-    struct text old_type, new_type; /* len 0: the type didn't change */
+    struct text old_type, new_type; /* len 0 both: the type didn't change; the old one: the device was new */
     struct history_change *changes; /* in the order in which they happened */
     size_t change_count;
     struct history_result *results;
@@ -293,10 +293,18 @@ struct moment {
  * Errors ERR_GONE: rows after the moment are no longer kept; the text says from when on they are. */
 bool state_history_seek(struct state *state, struct moment moment, uint64_t *position, struct err *err);
 
+/* state_history_mark - the caller knows that the first row after the moment is at `position`: the next seek for
+ * it is quick. A few of them are remembered. */
+void state_history_mark(struct state *state, struct moment moment, uint64_t position);
+
 /* device_rewind - take the working copy back to what it was at the moment; telemetry stays as it is. It can
  * be changed then, for a trial, and never be saved. *existed is false when the device wasn't there yet.
  * Errors  as state_history_seek; then the working copy is of no use. */
 bool device_rewind(struct device *device, struct moment moment, bool *existed, struct err *err);
+
+/* device_trial_open - make of a rewound device what state_device_open would have made of it: a new one if it
+ * wasn't there, of this type if one is given. */
+void device_trial_open(struct device *device, bool existed, struct text type);
 
 /* device_history - position of the newest row that changed the device, or HISTORY_NONE. */
 uint64_t device_history(const struct device *device);
@@ -334,14 +342,14 @@ bool state_ruleset_active(struct state *state, struct arena *arena, struct text 
                           struct text *bundle, uint64_t *seq, int64_t *since_ms, struct err *err);
 
 /* One activation of a rule set. */
-struct ruleset {
+struct ruleset_activation {
     struct text version; /* in the caller's arena */
     uint64_t seq;        /* of the event that activated it */
     int64_t since_ms;
 };
 /* state_rulesets - the activations, newest first: [0] is the active one, [1] what a rollback goes to. */
 bool state_rulesets(struct state *state, size_t limit, struct arena *arena,
-                    struct ruleset **rulesets, size_t *ruleset_count, struct err *err);
+                    struct ruleset_activation **activations, size_t *activation_count, struct err *err);
 /* state_ruleset_bundle - the bundle kept under a version, in `arena`. */
 bool state_ruleset_bundle(struct state *state, struct text version, struct arena *arena,
                           struct text *bundle, bool *found, struct err *err);

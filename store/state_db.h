@@ -124,6 +124,11 @@ struct state {
     struct seglog *history;
     struct history_notes notes; /* of the step under way */
     size_t flush_bytes;         /* of history in memory: then it is written */
+    struct history_mark {
+        struct moment moment;
+        uint64_t position;
+    } marks[8]; /* where followers go on */
+    size_t mark_next;
     uint64_t checkpoint_history; /* its end in the last checkpoint */
 
     struct totals totals;

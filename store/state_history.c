@@ -9,6 +9,7 @@ enum {
     SEGMENT_BYTES = 4 << 20, /* a look-up reads through half of one */
     FLUSH_BYTES = 1 << 20,
     ROWS_ARENA_BYTES = 16384,
+    MARK_COUNT = sizeof ((struct state *)NULL)->marks / sizeof(struct history_mark),
 };
 
 static const struct seglog_kind history_kind = {
@@ -171,9 +172,30 @@ static bool seek(struct state *state, struct moment moment, struct arena *arena,
     return true;
 }
 
+/* Positions before the first one were trimmed since. */
+static bool find_mark(const struct state *state, struct moment moment, uint64_t *position)
+{
+    for (size_t i = 0; i < MARK_COUNT; i++) {
+        const struct history_mark *mark = &state->marks[i];
+        if (mark->moment.seq == moment.seq && mark->moment.ms == moment.ms && moment.seq > 0 &&
+            mark->position >= state_history_first(state)) {
+            *position = mark->position;
+            return true;
+        }
+    }
+    return false;
+}
+
+void state_history_mark(struct state *state, struct moment moment, uint64_t position)
+{
+    state->marks[state->mark_next++ % MARK_COUNT] = (struct history_mark){moment, position};
+}
+
 bool state_history_seek(struct state *state, struct moment moment, uint64_t *position, struct err *err)
 {
     struct arena arena;
+    if (find_mark(state, moment, position))
+        return true;
     arena_init(&arena, ROWS_ARENA_BYTES);
     bool done = seek(state, moment, &arena, position, err);
     arena_fini(&arena);
@@ -236,6 +258,13 @@ bool device_rewind(struct device *device, struct moment moment, bool *existed, s
     bool done = rewind_rows(device, moment, &arena, existed, err);
     arena_fini(&arena);
     return done;
+}
+
+void device_trial_open(struct device *device, bool existed, struct text type)
+{
+    assert(device->is_trial);
+    if (type.len > 0 || !existed)
+        device->head.type = arena_copy(&device->arena, type.len > 0 ? type : TEXT("default"));
 }
 
 uint64_t device_history(const struct device *device)

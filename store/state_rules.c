@@ -50,27 +50,27 @@ void state_ruleset_activate(struct state *state, struct text version, struct tex
 /* --- reading --- */
 
 static bool read_activation(const struct state *state, struct text key, struct text value,
-                            struct arena *arena, struct ruleset *ruleset, struct err *err)
+                            struct arena *arena, struct ruleset_activation *ruleset, struct err *err)
 {
     int64_t since_ms;
     if (key.len != ACTIVATION_KEY_BYTES || value.len <= sizeof since_ms)
         return state_db_damaged(state, DB_RULESETS, err);
     memcpy(&since_ms, value.bytes, sizeof since_ms);
     struct text version = {value.bytes + sizeof since_ms, value.len - sizeof since_ms};
-    *ruleset = (struct ruleset){arena_copy(arena, version), activation_seq(key.bytes), since_ms};
+    *ruleset = (struct ruleset_activation){arena_copy(arena, version), activation_seq(key.bytes), since_ms};
     return true;
 }
 
 /* All activations pass by, oldest first; the last `limit` of them stay, newest first. There is one for
  * each change of rules in the folder's life. */
-static bool walk(struct scan *scan, size_t limit, struct arena *arena, struct ruleset *rulesets,
+static bool walk(struct scan *scan, size_t limit, struct arena *arena, struct ruleset_activation *rulesets,
                  size_t *count, struct err *err)
 {
     struct text key, value;
     bool found = true;
     *count = 0;
     while (state_scan_next(scan, &key, &value, &found, err)) {
-        struct ruleset ruleset;
+        struct ruleset_activation ruleset;
         if (!found)
             return true;
         if (!read_activation(scan->state, key, value, arena, &ruleset, err))
@@ -83,12 +83,12 @@ static bool walk(struct scan *scan, size_t limit, struct arena *arena, struct ru
 }
 
 bool state_rulesets(struct state *state, size_t limit, struct arena *arena,
-                    struct ruleset **rulesets, size_t *ruleset_count, struct err *err)
+                    struct ruleset_activation **rulesets, size_t *ruleset_count, struct err *err)
 {
     assert(limit >= 1 && limit <= LIST_COUNT_MAX);
     struct scan scan;
     size_t count;
-    struct ruleset *items = arena_alloc(arena, limit * sizeof *items);
+    struct ruleset_activation *items = arena_alloc(arena, limit * sizeof *items);
     bool done = state_scan_open(state, DB_RULESETS, TEXT("a"), TEXT(""), &scan, err) &&
                 walk(&scan, limit, arena, items, &count, err);
     state_scan_close(&scan);
@@ -118,14 +118,14 @@ bool state_ruleset_bundle(struct state *state, struct text version, struct arena
 bool state_ruleset_active(struct state *state, struct arena *arena, struct text *version,
                           struct text *bundle, uint64_t *seq, int64_t *since_ms, struct err *err)
 {
-    struct ruleset *active;
+    struct ruleset_activation *active;
     struct text bytes = {"", 0};
     size_t count;
     bool found = false;
     if (!state_rulesets(state, 1, arena, &active, &count, err))
         return false;
     if (count == 0)
-        active[0] = (struct ruleset){{"", 0}, 0, 0};
+        active[0] = (struct ruleset_activation){{"", 0}, 0, 0};
     else if (!state_ruleset_bundle(state, active[0].version, arena, &bytes, &found, err))
         return false;
     else if (!found)

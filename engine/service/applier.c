@@ -91,18 +91,6 @@ static void activate(struct applier *applier, struct ruleset *ruleset, uint64_t 
              TEXT_ARG(ruleset_version(ruleset)), ruleset_chain_count(ruleset), seq);
 }
 
-static struct ruleset *compile_bundle(struct text bundle, struct err *err)
-{
-    struct problems problems;
-    problems_init(&problems);
-    struct ruleset *ruleset = ruleset_load_bundle(bundle, &problems);
-    if (ruleset == NULL)
-        err_set(err, ERR_RULE, "the rules kept in the data folder aren't understood by this version: %s",
-                problems.first->line);
-    problems_fini(&problems);
-    return ruleset;
-}
-
 /* The rule set that was active at the last checkpoint. */
 static bool load_active_rules(struct applier *applier, struct err *err)
 {
@@ -114,7 +102,7 @@ static bool load_active_rules(struct applier *applier, struct err *err)
     bool done = state_ruleset_active(applier->step.state, &arena, &version, &bundle, &seq, &since_ms, err);
     struct ruleset *ruleset = NULL;
     if (done && version.len > 0)
-        done = (ruleset = compile_bundle(bundle, err)) != NULL &&
+        done = (ruleset = ruleset_load_kept(bundle, err)) != NULL &&
                publisher_rules(applier->step.publisher, ruleset, err);
     arena_fini(&arena);
     if (!done) {
@@ -228,7 +216,7 @@ static bool replay_record(struct applier *applier, const struct journal_record *
         return done;
     }
     case JOURNAL_RULES: {
-        struct ruleset *ruleset = compile_bundle(record->body, err);
+        struct ruleset *ruleset = ruleset_load_kept(record->body, err);
         if (ruleset == NULL)
             return false;
         activate(applier, ruleset, record->seq, record->received_ms);

@@ -1,5 +1,8 @@
 #include "engine/service/ask.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 static bool wrong_type(struct ask *ask, const char *name, const char *expected,
                        const struct value *found)
 {
@@ -31,16 +34,49 @@ bool ask_limit(struct ask *ask, size_t *limit)
     return true;
 }
 
-bool ask_time(struct ask *ask, const char *name, int64_t *ms, bool *given)
+static bool ask_whole(struct ask *ask, const char *name, const char *expected, int64_t *number, bool *given)
 {
     const struct value *value = fields_get(&ask->fields, text_of(name));
     *given = value != NULL;
     if (value == NULL)
         return true;
     if (value->kind != VALUE_INTEGER || value->integer < 0)
-        return wrong_type(ask, name, "milliseconds since 1970", value);
-    *ms = value->integer;
+        return wrong_type(ask, name, expected, value);
+    *number = value->integer;
     return true;
+}
+
+bool ask_time(struct ask *ask, const char *name, int64_t *ms, bool *given)
+{
+    return ask_whole(ask, name, "milliseconds since 1970", ms, given);
+}
+
+bool ask_seq(struct ask *ask, const char *name, uint64_t *seq, bool *given)
+{
+    int64_t number = 0;
+    if (!ask_whole(ask, name, "the number of an event", &number, given))
+        return false;
+    *seq = (uint64_t)number;
+    return true;
+}
+
+bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second)
+{
+    struct text cursor;
+    int end = 0;
+    *first = *second = 0;
+    if (!ask_text(ask, "cursor", &cursor))
+        return false;
+    return cursor.len == 0 ||
+           (sscanf(cursor.bytes, "%" SCNu64 ":%" SCNu64 "%n", first, second, &end) == 2 &&
+            (size_t)end == cursor.len) ||
+           err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
+}
+
+void ask_write_cursor(struct ask *ask, uint64_t first, uint64_t second)
+{
+    json_key(ask->out, "cursor");
+    buf_printf(ask->out, "\"%" PRIu64 ":%" PRIu64 "\"", first, second);
 }
 
 bool ask_device(struct ask *ask, struct device **device)

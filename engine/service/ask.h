@@ -28,6 +28,8 @@ struct op {
 extern const struct op op_backup, op_ping;               /* query_daemon.c */
 extern const struct op op_metrics, op_stats;             /* query_stats.c */
 extern const struct op op_device, op_devices, op_count;  /* query_devices.c */
+extern const struct op op_changes, op_history, op_snapshot; /* query_history.c */
+extern const struct op op_explain;                        /* query_explain.c */
 extern const struct op op_deadletters, op_rules;         /* query_rules.c */
 
 /* Each fills its output, or says in ask->err which member is wrong, and how. */
@@ -36,6 +38,12 @@ extern const struct op op_deadletters, op_rules;         /* query_rules.c */
 bool ask_text(struct ask *ask, const char *name, struct text *text);
 /* ask_limit - `limit`: 1..LIST_COUNT_MAX, else LIST_COUNT_DEFAULT. */
 bool ask_limit(struct ask *ask, size_t *limit);
+/* ask_seq - `name`: number of an event, 0 or more; *given tells whether it is there. */
+bool ask_seq(struct ask *ask, const char *name, uint64_t *seq, bool *given);
+/* ask_cursor - `cursor`: two numbers with a colon between, as ask_write_cursor wrote them, or both 0 when it
+ * isn't there. */
+bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second);
+void ask_write_cursor(struct ask *ask, uint64_t first, uint64_t second);
 /* ask_time - `name`: milliseconds since 1970, 0 or more; *given tells whether it is there. */
 bool ask_time(struct ask *ask, const char *name, int64_t *ms, bool *given);
 /* ask_device - the device named in `device`, opened for reading; ERR_NOT_FOUND if there is none. */

@@ -14,12 +14,13 @@ enum { OWN_ATTRIBUTES, OWN_DEADLETTER, OWN_COUNT }; /* classes that fwsync itsel
 
 struct class {
     struct text name; /* static, or the rule set's: until the next publisher_rules */
-    uint64_t *n;      /* the last one given; in the state */
+    uint64_t *n;      /* the last one given; in the state, of a trial in the next field */
+    uint64_t trial_n;
     unsigned slot;    /* in the subscriptions */
 };
 
 struct publisher {
-    struct state *state;
+    struct state *state; /* NULL: a trial, see publisher.h */
     struct subscriptions *subscriptions;
     uint64_t dead_letter_keep;
     struct class own[OWN_COUNT];
@@ -110,9 +111,11 @@ static char *begin(struct publisher *publisher, const struct class *class, size_
 {
     enum { COMMON_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
     ++*class->n;
-    state_note_result(publisher->state, class->n);
-    if (!subscriptions_wanted(publisher->subscriptions, class->slot))
-        return NULL;
+    if (publisher->state != NULL) {
+        state_note_result(publisher->state, class->n);
+        if (!subscriptions_wanted(publisher->subscriptions, class->slot))
+            return NULL;
+    }
     char *at = begin_record(publisher, class->name, publisher->device,
                             COMMON_ROOM + json_string_room(publisher->device) + room);
     at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
@@ -207,7 +210,8 @@ static void sink_dead_letter(void *context, struct text chain, struct text node,
     json_member_text(letter, "device", publisher->device);
     size_t common_bytes = letter->len;
     write_letter(publisher, letter, chain, node, error);
-    state_dead_letter_add(publisher->state, buf_text(letter), publisher->dead_letter_keep);
+    if (publisher->state != NULL)
+        state_dead_letter_add(publisher->state, buf_text(letter), publisher->dead_letter_keep);
 
     struct text rest = {letter->bytes + common_bytes, letter->len - common_bytes};
     char *at = begin(publisher, &publisher->own[OWN_DEADLETTER], rest.len);
@@ -219,6 +223,8 @@ static void sink_log(void *context, struct text chain, struct text node, struct 
 {
     const struct publisher *publisher = context;
     char cut[400];
+    if (publisher->state == NULL)
+        return;
     size_t len = line.len < sizeof cut - 1 ? line.len : sizeof cut - 1;
     memcpy(cut, line.bytes, len);
     cut[len] = '\0';
@@ -232,9 +238,12 @@ static bool class_init(struct publisher *publisher, struct class *class, struct 
                        struct err *err)
 {
     char counter[64]; /* the most a counter's name can be */
+    class->name = name;
+    class->n = &class->trial_n;
+    if (publisher->state == NULL)
+        return true;
     int len = snprintf(counter, sizeof counter, "n/" TEXT_FMT, TEXT_ARG(name));
     assert(len > 0 && (size_t)len < sizeof counter);
-    class->name = name;
     class->n = state_counter(publisher->state, (struct text){counter, (size_t)len});
     if (class->n == NULL)
         return err_set(err, ERR_LIMIT, "no room for the result class \"" TEXT_FMT
@@ -257,8 +266,25 @@ struct publisher *publisher_create(struct state *state, struct subscriptions *su
     bool room = class_init(publisher, &publisher->own[OWN_ATTRIBUTES], TEXT("attributes"), NULL) &&
                 class_init(publisher, &publisher->own[OWN_DEADLETTER], TEXT("deadletter"), NULL);
     assert(room);
-    publisher->heartbeat_slot = subscriptions_class(subscriptions, TEXT("heartbeat"));
+    if (state != NULL)
+        publisher->heartbeat_slot = subscriptions_class(subscriptions, TEXT("heartbeat"));
     return publisher;
+}
+
+struct publisher *publisher_create_trial(void)
+{
+    return publisher_create(NULL, NULL, 0);
+}
+
+void publisher_number(struct publisher *publisher, struct text class_name, uint64_t n)
+{
+    assert(publisher->state == NULL);
+    for (size_t i = 0; i < OWN_COUNT; i++)
+        if (text_equal(publisher->own[i].name, class_name))
+            publisher->own[i].trial_n = n - 1;
+    for (size_t i = 0; i < publisher->class_count; i++)
+        if (text_equal(publisher->classes[i].name, class_name))
+            publisher->classes[i].trial_n = n - 1;
 }
 
 void publisher_destroy(struct publisher *publisher)

@@ -25,6 +25,11 @@ struct publisher *publisher_create(struct state *state, struct subscriptions *su
                                    uint64_t dead_letter_keep);
 void publisher_destroy(struct publisher *publisher);
 
+/* publisher_create_trial - one that writes every result and touches no state, to see again what was published
+ * long ago. publisher_number - the next result of the class gets this n. */
+struct publisher *publisher_create_trial(void);
+void publisher_number(struct publisher *publisher, struct text class_name, uint64_t n);
+
 /* publisher_home - what was sent comes back to this queue, and its memory is used again. The queue lives longer
  * than the publisher. */
 void publisher_home(struct publisher *publisher, struct queue *home);

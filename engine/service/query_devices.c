@@ -3,23 +3,8 @@
 
 #include <assert.h>
 
-static void write_attribute(void *context, const struct attribute *attribute)
-{
-    struct buf *out = context;
-    json_key_text(out, attribute->key);
-    json_value(out, &attribute->value);
-}
-
-static bool write_scopes(struct device *device, enum scope last, struct buf *out, struct err *err)
-{
-    for (enum scope scope = SCOPE_CLIENT; scope <= last; scope++) {
-        json_open(out, scope_short(scope), '{');
-        if (!device_each(device, scope, write_attribute, out, err))
-            return false;
-        buf_byte(out, '}');
-    }
-    return true;
-}
+#include "engine/service/count_at.h"
+#include "engine/service/reply.h"
 
 static bool write_device(struct device *device, enum scope last, struct buf *out, struct err *err)
 {
@@ -27,16 +12,37 @@ static bool write_device(struct device *device, enum scope last, struct buf *out
     json_member_text(out, "deviceType", device_type(device));
     json_member_integer(out, "created", device_created_ms(device));
     json_member_integer(out, "lastSeen", device_seen_ms(device));
-    return write_scopes(device, last, out, err);
+    return reply_scopes(out, device, last, err);
+}
+
+/* The device as it was. When it was last seen isn't known then, nor its telemetry. */
+static bool write_device_at(struct ask *ask, struct device *device, int64_t at_ms)
+{
+    bool existed;
+    if (!device_rewind(device, (struct moment){UINT64_MAX, at_ms}, &existed, ask->err))
+        return false;
+    if (!existed)
+        return err_set(ask->err, ERR_NOT_FOUND, "there was no device \"" TEXT_FMT "\" then",
+                       TEXT_ARG(device_name(device)));
+    json_member_integer(ask->out, "at", at_ms);
+    json_member_text(ask->out, "device", device_name(device));
+    json_member_text(ask->out, "deviceType", device_type(device));
+    json_member_integer(ask->out, "created", device_created_ms(device));
+    return reply_scopes(ask->out, device, SCOPE_SERVER, ask->err);
 }
 
 static bool answer_device(struct ask *ask)
 {
     struct device *device;
-    return ask_device(ask, &device) && write_device(device, SCOPE_TELEMETRY, ask->out, ask->err);
+    int64_t at_ms;
+    bool then;
+    if (!ask_time(ask, "at", &at_ms, &then) || !ask_device(ask, &device))
+        return false;
+    return then ? write_device_at(ask, device, at_ms)
+                : write_device(device, SCOPE_TELEMETRY, ask->out, ask->err);
 }
 
-const struct op op_device = {"device", {"device"}, answer_device};
+const struct op op_device = {"device", {"device", "at"}, answer_device};
 
 static bool write_devices(struct ask *ask, const struct text *names, size_t count, size_t *fitting)
 {
@@ -193,9 +199,13 @@ static bool write_values(struct ask *ask, const struct asked_index *index)
 static bool answer_count(struct ask *ask)
 {
     struct asked_index index;
+    int64_t at_ms;
+    bool then;
     struct state *state = ask->context->state;
-    if (!ask_index(ask, &index))
+    if (!ask_index(ask, &index) || !ask_time(ask, "at", &at_ms, &then))
         return false;
+    if (then)
+        return count_at(ask, &index, at_ms);
     json_member_unsigned(ask->out, "devices", state_device_count(state));
     if (!index.given)
         return true;
@@ -212,4 +222,4 @@ static bool answer_count(struct ask *ask)
     return true;
 }
 
-const struct op op_count = {"count", {"index", "value", "limit", "cursor"}, answer_count};
+const struct op op_count = {"count", {"index", "value", "at", "limit", "cursor"}, answer_count};

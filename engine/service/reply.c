@@ -8,3 +8,21 @@ void reply_error(struct buf *reply, enum err_code code, const char *error)
     json_member_text(reply, "error", text_of(error));
     buf_byte(reply, '}');
 }
+
+static void write_attribute(void *context, const struct attribute *attribute)
+{
+    struct buf *out = context;
+    json_key_text(out, attribute->key);
+    json_value(out, &attribute->value);
+}
+
+bool reply_scopes(struct buf *reply, struct device *device, enum scope last, struct err *err)
+{
+    for (enum scope scope = SCOPE_CLIENT; scope <= last; scope++) {
+        json_open(reply, scope_short(scope), '{');
+        if (!device_each(device, scope, write_attribute, reply, err))
+            return false;
+        buf_byte(reply, '}');
+    }
+    return true;
+}

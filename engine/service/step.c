@@ -97,14 +97,9 @@ static bool deadline_passed(struct step *step, struct text name, uint64_t seq, i
                             struct err *err)
 {
     struct event event;
-    struct buf line = {.arena = &step->names};
     unsigned dead_letters;
-    event_deadline_passed(name, &event);
-    buf_byte(&line, '{');
-    json_member_text(&line, "device", event.device);
-    json_member_text(&line, "type", event.type);
-    buf_byte(&line, '}');
-    return apply_to_device(step, &event, buf_text(&line), seq, received_ms, 0, &dead_letters, err);
+    struct text line = event_deadline_passed(name, &step->names, &event);
+    return apply_to_device(step, &event, line, seq, received_ms, 0, &dead_letters, err);
 }
 
 bool step_tick(struct step *step, uint64_t seq, int64_t received_ms, struct err *err)

@@ -1246,7 +1246,7 @@ static void test_last_activated_rule_set_is_active(void **unused)
     state_ruleset_activate(state, TEXT("f00"), TEXT("first"), 70000, 300); /* back */
     done(state_ruleset_active(state, &arena, &version, &bundle, &seq, &since_ms, &err));
     assert_true(text_is(version, "f00") && text_is(bundle, "first"));
-    struct ruleset *rulesets;
+    struct ruleset_activation *rulesets;
     size_t count;
     bool found;
     done(state_rulesets(state, 10, &arena, &rulesets, &count, &err));

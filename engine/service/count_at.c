@@ -1,0 +1,200 @@
+#include "engine/service/count_at.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { ROWS_MAX = 5000 };
+
+/* A value, as its JSON, with what to add to its count. */
+struct delta {
+    struct text json;
+    int64_t by;
+};
+
+struct tally {
+    struct ask *ask;
+    const struct asked_index *index;
+    struct index_key key;
+    struct text wanted; /* JSON of the one value that is asked for; {NULL, 0}: all */
+    int64_t devices;
+    struct delta *deltas;
+    size_t count;
+    size_t capacity;
+};
+
+static struct text json_of(struct ask *ask, const struct value *value)
+{
+    struct buf json = {.arena = &ask->query->arena};
+    json_value(&json, value);
+    return buf_text(&json);
+}
+
+/* Makes room for `more` deltas. */
+static void reserve(struct tally *tally, size_t more)
+{
+    if (tally->count + more <= tally->capacity)
+        return;
+    struct delta *larger =
+        arena_alloc(&tally->ask->query->arena, 2 * (tally->count + more) * sizeof *larger);
+    if (tally->count > 0)
+        memcpy(larger, tally->deltas, tally->count * sizeof *larger);
+    tally->deltas = larger;
+    tally->capacity = 2 * (tally->count + more);
+}
+
+static void add(struct tally *tally, const struct value *value, int64_t by)
+{
+    struct text json = json_of(tally->ask, value);
+    if (tally->wanted.bytes == NULL || text_equal(json, tally->wanted))
+        tally->deltas[tally->count++] = (struct delta){json, by};
+}
+
+static void add_type(struct tally *tally, struct text type, int64_t by)
+{
+    struct value value = value_string(type);
+    if (type.len > 0)
+        add(tally, &value, by);
+}
+
+/* Takes back what a row did. */
+static void undo(struct tally *tally, const struct history_row *row)
+{
+    if (row->created)
+        tally->devices--;
+    if (tally->index->type) {
+        add_type(tally, row->old_type, 1);
+        add_type(tally, row->new_type, -1);
+        return;
+    }
+    for (size_t i = 0; tally->index->given && i < row->change_count; i++) {
+        const struct history_change *change = &row->changes[i];
+        if (change->scope != tally->key.scope || !text_equal(change->new.key, tally->key.key))
+            continue;
+        if (change->has_old)
+            add(tally, &change->old.value, 1);
+        if (change->has_new)
+            add(tally, &change->new.value, -1);
+    }
+}
+
+/* --- the counts of now ------------------------------------------------------------------------------------ */
+
+static bool add_all(struct tally *tally)
+{
+    struct ask *ask = tally->ask;
+    struct state *state = ask->context->state;
+    struct arena *arena = &ask->query->arena;
+    struct value_count *values;
+    struct text next;
+    size_t count;
+    if (!(tally->index->type
+              ? state_type_values(state, TEXT(""), LIST_COUNT_MAX, arena, &values, &count, &next, ask->err)
+              : state_index_values(state, tally->index->index, TEXT(""), LIST_COUNT_MAX, arena, &values, &count,
+                                   &next, ask->err)))
+        return false;
+    if (next.len > 0)
+        return err_set(ask->err, ERR_LIMIT, "the index has more than %d values: ask for one, with `value`",
+                       LIST_COUNT_MAX);
+    for (size_t i = 0; i < count; i++)
+        add(tally, &values[i].value, (int64_t)values[i].count);
+    return true;
+}
+
+static bool add_one(struct tally *tally)
+{
+    struct ask *ask = tally->ask;
+    struct state *state = ask->context->state;
+    const struct value *value = tally->index->value;
+    uint64_t count;
+    if (!(tally->index->type ? state_type_devices(state, value->text, &count, ask->err)
+                             : state_index_devices(state, tally->index->index, value, &count, ask->err)))
+        return false;
+    add(tally, value, (int64_t)count);
+    return true;
+}
+
+static bool add_now(struct tally *tally)
+{
+    tally->devices += (int64_t)state_device_count(tally->ask->context->state);
+    if (!tally->index->given)
+        return true;
+    return tally->index->value == NULL ? add_all(tally) : add_one(tally);
+}
+
+/* --- the answer ------------------------------------------------------------------------------------------- */
+
+static int order(const void *left, const void *right)
+{
+    const struct delta *a = left, *b = right;
+    size_t shorter = a->json.len < b->json.len ? a->json.len : b->json.len;
+    int by_bytes = memcmp(a->json.bytes, b->json.bytes, shorter);
+    return by_bytes != 0 ? by_bytes : (a->json.len > b->json.len) - (a->json.len < b->json.len);
+}
+
+static void write_values(struct tally *tally)
+{
+    struct buf *out = tally->ask->out;
+    qsort(tally->deltas, tally->count, sizeof *tally->deltas, order);
+    json_open(out, "values", '[');
+    for (size_t i = 0, next; i < tally->count; i = next) {
+        int64_t sum = 0;
+        for (next = i; next < tally->count && order(&tally->deltas[i], &tally->deltas[next]) == 0; next++)
+            sum += tally->deltas[next].by;
+        if (sum == 0)
+            continue;
+        json_comma(out);
+        buf_byte(out, '{');
+        json_member_raw(out, "value", tally->deltas[i].json);
+        json_member_integer(out, "count", sum);
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
+/* From *position on, up to `end` or as many rows as a page takes. */
+static bool undo_rows(struct tally *tally, uint64_t *position, uint64_t end)
+{
+    struct ask *ask = tally->ask;
+    for (size_t rows = 0; rows < ROWS_MAX && *position < end; rows++) {
+        struct history_row row;
+        if (!state_history_read(ask->context->state, *position, &ask->query->arena, &row, ask->err))
+            return false;
+        reserve(tally, 2 * row.change_count + 2);
+        undo(tally, &row);
+        *position = row.next;
+    }
+    return true;
+}
+
+bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms)
+{
+    struct tally tally = {.ask = ask, .index = index};
+    struct state *state = ask->context->state;
+    uint64_t position, end;
+    if (!ask_cursor(ask, &position, &end))
+        return false;
+    reserve(&tally, LIST_COUNT_MAX);
+    if (index->given && !index->type)
+        tally.key = state_index_key(state, index->index);
+    if (index->value != NULL)
+        tally.wanted = json_of(ask, index->value);
+    if (end == 0) { /* the first page */
+        end = state_history_end(state);
+        if (!state_history_seek(state, (struct moment){UINT64_MAX, at_ms}, &position, ask->err) ||
+            !add_now(&tally))
+            return false;
+    }
+    if (end > state_history_end(state))
+        return err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
+    if (!undo_rows(&tally, &position, end))
+        return false;
+    json_member_integer(ask->out, "at", at_ms);
+    json_member_integer(ask->out, "devices", tally.devices);
+    if (index->given) {
+        json_member_text(ask->out, "index", index->name);
+        write_values(&tally);
+    }
+    if (position < end)
+        ask_write_cursor(ask, position, end);
+    return true;
+}

@@ -1,0 +1,325 @@
+/* query_history.c - what changed: of one device, for a follower, and everything as it was at one event. */
+#include "engine/service/ask.h"
+
+#include <assert.h>
+
+#include "engine/service/reply.h"
+#include "engine/service/rerun.h"
+
+enum {
+    PAGE_BYTES_MAX = REQUEST_BYTES_MAX,
+    WORK_MAX = 5000,  /* rows that one answer looks at */
+    RERUN_WORK = 25,  /* how many of them a rerun is worth */
+};
+
+/* --- one device's ----------------------------------------------------------------------------------------- */
+
+/* The message type of the event behind a row; none when it is one of the user's own and no longer kept. */
+static bool write_type(struct rerun *rerun, const struct history_row *row, struct text device, struct buf *out,
+                       struct err *err)
+{
+    const char *name = event_type_name(row->cause);
+    struct event event;
+    struct text line;
+    int64_t received_ms;
+    if (name != NULL) {
+        json_member_text(out, "type", text_of(name));
+        return true;
+    }
+    if (!rerun_read(rerun, row->seq, device, &event, &line, &received_ms, err))
+        return err->code == ERR_GONE;
+    json_member_text(out, "type", event.type);
+    return true;
+}
+
+static bool begin_change(struct rerun *rerun, const struct history_row *row, struct text device, struct buf *out,
+                         struct err *err)
+{
+    json_comma(out);
+    buf_byte(out, '{');
+    json_member_unsigned(out, "seq", row->seq);
+    json_member_integer(out, "ts", row->received_ms);
+    return write_type(rerun, row, device, out, err);
+}
+
+static bool write_change(struct rerun *rerun, const struct history_row *row, const struct history_change *change,
+                         struct text device, struct buf *out, struct err *err)
+{
+    if (!begin_change(rerun, row, device, out, err))
+        return false;
+    json_member_text(out, "scope", text_of(scope_name(change->scope)));
+    json_member_text(out, "key", change->new.key);
+    if (change->has_old) {
+        json_key(out, "old");
+        json_value(out, &change->old.value);
+    }
+    if (change->has_new) {
+        json_key(out, "new");
+        json_value(out, &change->new.value);
+    }
+    buf_byte(out, '}');
+    return true;
+}
+
+/* The row's changes, the last one first; with the device's type as one of them. */
+static bool write_row(struct rerun *rerun, const struct history_row *row, struct text device, struct buf *out,
+                      size_t *count, struct err *err)
+{
+    for (size_t i = row->change_count; i > 0; i--, ++*count)
+        if (!write_change(rerun, row, &row->changes[i - 1], device, out, err))
+            return false;
+    if (row->new_type.len == 0)
+        return true;
+    if (!begin_change(rerun, row, device, out, err))
+        return false;
+    json_member_text(out, "key", TEXT("deviceType"));
+    if (row->old_type.len > 0)
+        json_member_text(out, "old", row->old_type);
+    json_member_text(out, "new", row->new_type);
+    buf_byte(out, '}');
+    ++*count;
+    return true;
+}
+
+static bool write_rows(struct ask *ask, struct rerun *rerun, struct text device, uint64_t position, size_t limit)
+{
+    struct state *state = ask->context->state;
+    size_t count = 0, bytes_max = ask->out->len + PAGE_BYTES_MAX;
+    json_open(ask->out, "changes", '[');
+    while (position != HISTORY_NONE && position >= state_history_first(state) && count < limit &&
+           ask->out->len < bytes_max) {
+        struct history_row row;
+        if (!state_history_read(state, position, &rerun->arena, &row, ask->err) ||
+            !write_row(rerun, &row, device, ask->out, &count, ask->err))
+            return false;
+        position = row.before;
+        rerun_clear(rerun);
+    }
+    buf_byte(ask->out, ']');
+    if (position != HISTORY_NONE && position >= state_history_first(state))
+        ask_write_cursor(ask, position, 1);
+    else
+        json_member_boolean(ask->out, "complete", position == HISTORY_NONE);
+    return true;
+}
+
+static bool answer_history(struct ask *ask)
+{
+    struct device *device;
+    uint64_t position, is_next;
+    size_t limit;
+    if (!ask_limit(ask, &limit) || !ask_cursor(ask, &position, &is_next) || !ask_device(ask, &device))
+        return false;
+    if (is_next == 0)
+        position = device_history(device);
+    struct text name = arena_copy(&ask->query->arena, device_name(device));
+    struct rerun rerun;
+    rerun_init(&rerun, ask->context->partition->journal, ask->context->state, ask->context->ruleset);
+    json_member_text(ask->out, "device", name);
+    bool done = write_rows(ask, &rerun, name, position, limit);
+    rerun_fini(&rerun);
+    return done;
+}
+
+const struct op op_history = {"history", {"device", "limit", "cursor"}, answer_history};
+
+/* --- for a follower ---------------------------------------------------------------------------------------- */
+
+struct changes {
+    struct ask *ask;
+    struct text class_name; /* {NULL, 0}: all */
+    struct rerun rerun;
+    struct publisher *publisher; /* writes the `attributes` of rows */
+    size_t limit;
+    size_t bytes_max;
+    size_t count; /* results written */
+    size_t work;
+};
+
+static bool is_wanted(const struct changes *changes, struct text class_name)
+{
+    return changes->class_name.bytes == NULL || text_equal(changes->class_name, class_name);
+}
+
+/* The results of one class, or of all but `attributes`, as they were published, with their class. */
+static void write_results(struct changes *changes, struct results *results, bool attributes)
+{
+    struct buf *out = changes->ask->out;
+    struct text topic, payload;
+    for (size_t at = 0; results != NULL && results_next(results, &at, &topic, &payload);) {
+        const char *slash = memchr(topic.bytes, '/', topic.len);
+        struct text class_name = {topic.bytes, (size_t)(slash - topic.bytes)};
+        if (!is_wanted(changes, class_name) || text_is(class_name, "attributes") != attributes)
+            continue;
+        json_comma(out);
+        buf_byte(out, '{');
+        json_member_text(out, "class", class_name);
+        buf_byte(out, ',');
+        buf_append(out, (struct text){payload.bytes + 1, payload.len - 1}); /* without its '{' */
+        changes->count++;
+    }
+    results_destroy(results);
+}
+
+/* The row has all that an `attributes` result says. */
+static void write_attributes(struct changes *changes, const struct history_row *row, struct text device)
+{
+    const struct sink *sink = publisher_sink(changes->publisher);
+    for (size_t i = 0; i < row->result_count; i++)
+        publisher_number(changes->publisher, row->results[i].class_name, row->results[i].first_n);
+    publisher_event(changes->publisher, row->seq, row->received_ms, device, TEXT(""), TEXT(""));
+    for (size_t i = 0; i < row->change_count; i++) {
+        const struct history_change *change = &row->changes[i];
+        sink->attribute(sink->context, change->scope, change->new.key,
+                        change->has_new ? &change->new.value : NULL);
+    }
+    write_results(changes, publisher_take(changes->publisher), true);
+}
+
+static bool has_others(const struct changes *changes, const struct history_row *row)
+{
+    for (size_t i = 0; i < row->result_count; i++)
+        if (!text_is(row->results[i].class_name, "attributes") &&
+            is_wanted(changes, row->results[i].class_name))
+            return true;
+    return false;
+}
+
+static bool write_row_results(struct changes *changes, const struct history_row *row)
+{
+    struct ask *ask = changes->ask;
+    struct device *device;
+    if (!state_device_at(ask->context->state, row->device, &device, ask->err))
+        return false;
+    struct text name = arena_copy(&changes->rerun.arena, device_name(device));
+    if (is_wanted(changes, TEXT("attributes")) && row->change_count > 0)
+        write_attributes(changes, row, name);
+    if (!has_others(changes, row))
+        return true;
+    struct results *results;
+    changes->work += RERUN_WORK;
+    if (!rerun_event(&changes->rerun, row->seq, name, row, NULL, &results, ask->err))
+        return false;
+    write_results(changes, results, false);
+    return true;
+}
+
+static bool is_full(const struct changes *changes)
+{
+    return changes->count >= changes->limit || changes->work >= WORK_MAX ||
+           changes->ask->out->len >= changes->bytes_max;
+}
+
+/* Whole events: a page ends only where the next row is another event's. */
+static bool write_changes(struct changes *changes, uint64_t *position, uint64_t *after)
+{
+    struct ask *ask = changes->ask;
+    struct state *state = ask->context->state;
+    while (*position < state_history_end(state)) {
+        struct history_row row;
+        if (!state_history_read(state, *position, &changes->rerun.arena, &row, ask->err))
+            return false;
+        if (row.seq != *after && is_full(changes))
+            return true;
+        if (!write_row_results(changes, &row))
+            return false;
+        *after = row.seq;
+        *position = row.next;
+        changes->work++;
+        rerun_clear(&changes->rerun);
+    }
+    *after = state_applied_seq(state);
+    return true;
+}
+
+static bool answer_all_changes(struct changes *changes, uint64_t after)
+{
+    struct ask *ask = changes->ask;
+    struct state *state = ask->context->state;
+    uint64_t position;
+    if (after > state_applied_seq(state))
+        return err_set(ask->err, ERR_BAD_QUERY, "after: there is no event %llu yet; the last one is %llu",
+                       (unsigned long long)after, (unsigned long long)state_applied_seq(state));
+    if (!state_history_seek(state, (struct moment){after, INT64_MAX}, &position, ask->err))
+        return false;
+    json_open(ask->out, "results", '[');
+    if (!write_changes(changes, &position, &after))
+        return false;
+    buf_byte(ask->out, ']');
+    json_member_unsigned(ask->out, "after", after);
+    json_member_boolean(ask->out, "more", position < state_history_end(state));
+    state_history_mark(state, (struct moment){after, INT64_MAX}, position);
+    return true;
+}
+
+static bool answer_changes(struct ask *ask)
+{
+    struct changes changes = {.ask = ask, .bytes_max = ask->out->len + PAGE_BYTES_MAX};
+    uint64_t after = 0;
+    bool given;
+    if (!ask_seq(ask, "after", &after, &given) || !ask_text(ask, "class", &changes.class_name) ||
+        !ask_limit(ask, &changes.limit))
+        return false;
+    if (!given)
+        return err_set(ask->err, ERR_BAD_QUERY, "after: expected the number of the last event that you have seen");
+    rerun_init(&changes.rerun, ask->context->partition->journal, ask->context->state, ask->context->ruleset);
+    changes.publisher = publisher_create_trial();
+    bool done = answer_all_changes(&changes, after);
+    publisher_destroy(changes.publisher);
+    rerun_fini(&changes.rerun);
+    return done;
+}
+
+const struct op op_changes = {"changes", {"after", "class", "limit"}, answer_changes};
+
+/* --- everything, as it was at one event --------------------------------------------------------------------- */
+
+static bool write_one_of_all(struct ask *ask, uint32_t number, uint64_t at)
+{
+    struct device *device;
+    bool existed;
+    if (!state_device_at(ask->context->state, number, &device, ask->err) ||
+        !device_rewind(device, (struct moment){at, INT64_MAX}, &existed, ask->err))
+        return false;
+    if (!existed)
+        return true;
+    json_comma(ask->out);
+    buf_byte(ask->out, '{');
+    json_member_text(ask->out, "device", device_name(device));
+    json_member_text(ask->out, "deviceType", device_type(device));
+    json_member_integer(ask->out, "created", device_created_ms(device));
+    if (!reply_scopes(ask->out, device, SCOPE_SERVER, ask->err))
+        return false;
+    buf_byte(ask->out, '}');
+    return true;
+}
+
+/* The cursor: the event, and the number of the next device. Later devices have higher numbers. */
+static bool answer_snapshot(struct ask *ask)
+{
+    struct state *state = ask->context->state;
+    uint64_t at, number, end = state_device_count(state);
+    size_t limit, bytes_max = ask->out->len + PAGE_BYTES_MAX;
+    if (!ask_limit(ask, &limit) || !ask_cursor(ask, &at, &number))
+        return false;
+    if (number == 0) {
+        at = state_applied_seq(state);
+        json_open(ask->out, "n", '{');
+        publisher_classes(ask->context->publisher, ask->out);
+        buf_byte(ask->out, '}');
+    }
+    if (at > state_applied_seq(state) || number > end)
+        return err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
+    json_member_unsigned(ask->out, "at", at);
+    json_member_unsigned(ask->out, "of", end);
+    json_open(ask->out, "devices", '[');
+    for (; limit > 0 && number < end && ask->out->len < bytes_max; limit--, number++)
+        if (!write_one_of_all(ask, (uint32_t)number, at))
+            return false;
+    buf_byte(ask->out, ']');
+    if (number < end)
+        ask_write_cursor(ask, at, number);
+    return true;
+}
+
+const struct op op_snapshot = {"snapshot", {"limit", "cursor"}, answer_snapshot};

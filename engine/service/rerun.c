@@ -1,0 +1,237 @@
+#include "engine/service/rerun.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+enum { ARENA_BYTES = 16384, ACTIVATIONS_MAX = 1000 };
+
+void rerun_init(struct rerun *rerun, struct journal *journal, struct state *state, const struct ruleset *active)
+{
+    *rerun = (struct rerun){.journal = journal, .state = state, .active = active};
+    rerun->publisher = publisher_create_trial();
+    arena_init(&rerun->arena, ARENA_BYTES);
+    arena_init(&rerun->scratch, ARENA_BYTES);
+}
+
+void rerun_fini(struct rerun *rerun)
+{
+    publisher_destroy(rerun->publisher);
+    ruleset_destroy(rerun->older);
+    arena_fini(&rerun->arena);
+    arena_fini(&rerun->scratch);
+}
+
+void rerun_clear(struct rerun *rerun)
+{
+    arena_reset(&rerun->arena);
+}
+
+/* --- the event ------------------------------------------------------------------------------------------- */
+
+bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct event *event, struct text *line,
+                int64_t *received_ms, struct err *err)
+{
+    struct journal_record *records;
+    size_t count;
+    if (!journal_read(rerun->journal, seq, 1, &rerun->arena, &records, &count, err)) {
+        if (err->code == ERR_NOT_FOUND)
+            err->code = ERR_GONE;
+        return false;
+    }
+    if (count == 0)
+        return err_set(err, ERR_NOT_FOUND, "there is no event %" PRIu64 " yet", seq);
+    *received_ms = records[0].received_ms;
+    *line = records[0].body;
+    switch (records[0].kind) {
+    case JOURNAL_EVENT:
+        return event_parse(*line, &rerun->scratch, &rerun->arena, event, err);
+    case JOURNAL_TICK:
+        *line = event_deadline_passed(device, &rerun->arena, event);
+        return true;
+    case JOURNAL_RULES:
+        break;
+    }
+    return err_set(err, ERR_NOT_FOUND, "record %" PRIu64 " is a change of rules", seq);
+}
+
+/* --- the rules of that time ------------------------------------------------------------------------------ */
+
+static bool load_older(struct rerun *rerun, struct text version, struct err *err)
+{
+    struct text bundle;
+    bool found;
+    if (rerun->older != NULL && text_equal(ruleset_version(rerun->older), version))
+        return true;
+    ruleset_destroy(rerun->older);
+    rerun->older = NULL;
+    if (!state_ruleset_bundle(rerun->state, version, &rerun->arena, &bundle, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_GONE, "the rules " TEXT_FMT " are no longer kept", TEXT_ARG(version));
+    rerun->older = ruleset_load_kept(bundle, err);
+    return rerun->older != NULL;
+}
+
+static bool rules_at(struct rerun *rerun, uint64_t seq, const struct ruleset **ruleset, struct err *err)
+{
+    struct ruleset_activation *activations;
+    size_t count, i = 0;
+    if (!state_rulesets(rerun->state, ACTIVATIONS_MAX, &rerun->arena, &activations, &count, err))
+        return false;
+    while (i < count && activations[i].seq > seq)
+        i++;
+    if (i == count)
+        return err_set(err, ERR_GONE, "the rules that were active at event %" PRIu64 " are no longer known", seq);
+    *ruleset = rerun->active;
+    if (text_equal(activations[i].version, ruleset_version(rerun->active)))
+        return true;
+    if (!load_older(rerun, activations[i].version, err))
+        return false;
+    *ruleset = rerun->older;
+    return true;
+}
+
+/* --- what it goes by ------------------------------------------------------------------------------------- */
+
+struct trial {
+    struct device *device;
+    struct trace trace;
+    struct sink sink; /* the publisher's, and passed() */
+    struct arena *arena;
+};
+
+/* Room for one more: arrays double. */
+static void *grow(struct arena *arena, void *items, size_t count, size_t item_bytes)
+{
+    if (count > 0 && (count < 8 || (count & (count - 1)) != 0))
+        return items;
+    void *larger = arena_alloc(arena, (count < 8 ? 8 : 2 * count) * item_bytes);
+    if (count > 0)
+        memcpy(larger, items, count * item_bytes);
+    return larger;
+}
+
+static void note_read(struct trial *trial, enum scope scope, struct text key)
+{
+    struct trace *trace = &trial->trace;
+    for (size_t i = 0; i < trace->read_count; i++)
+        if (trace->reads[i].scope == scope && text_equal(trace->reads[i].key, key))
+            return;
+    trace->reads = grow(trial->arena, trace->reads, trace->read_count, sizeof *trace->reads);
+    trace->reads[trace->read_count++] = (struct trace_read){scope, arena_copy(trial->arena, key)};
+}
+
+static void note_step(void *context, struct text chain, struct text node, const char *type, const char *relation)
+{
+    struct trial *trial = context;
+    struct trace *trace = &trial->trace;
+    trace->steps = grow(trial->arena, trace->steps, trace->step_count, sizeof *trace->steps);
+    trace->steps[trace->step_count++] = (struct trace_step){
+        arena_copy(trial->arena, chain),
+        arena_copy(trial->arena, node),
+        text_of(type),
+        text_of(relation),
+    };
+}
+
+static bool trial_get(void *context, enum scope scope, struct text key, struct value *value, bool *found,
+                      struct err *err)
+{
+    struct trial *trial = context;
+    struct attribute attribute;
+    note_read(trial, scope, key);
+    if (!device_get(trial->device, scope, key, &attribute, found, err))
+        return false;
+    if (*found)
+        *value = attribute.value;
+    return true;
+}
+
+static bool trial_put(void *context, enum scope scope, struct text key, const struct value *value,
+                      int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
+{
+    return device_put(((struct trial *)context)->device, scope, key, value, ts_ms, seq, changed, err);
+}
+
+static bool trial_remove(void *context, enum scope scope, struct text key, bool *existed, struct err *err)
+{
+    return device_delete(((struct trial *)context)->device, scope, key, existed, err);
+}
+
+static void trial_timer_set(void *context, int64_t due_ms, int64_t now_ms)
+{
+    (void)context, (void)due_ms, (void)now_ms; /* what will be has been */
+}
+
+static const struct device_access trial_access = {trial_get, trial_put, trial_remove, trial_timer_set};
+
+/* --- the rerun ------------------------------------------------------------------------------------------- */
+
+/* The device as it was before the event, in the working copy. */
+static bool open_before(struct rerun *rerun, uint64_t seq, const struct event *event, struct device **device,
+                        struct err *err)
+{
+    struct text name = event->device;
+    bool existed;
+    if (!state_device_find(rerun->state, name, device, err))
+        return false;
+    if (*device == NULL)
+        return err_set(err, ERR_NOT_FOUND, "there is no device \"" TEXT_FMT "\"", TEXT_ARG(name));
+    if (!device_rewind(*device, (struct moment){seq - 1, INT64_MAX}, &existed, err))
+        return false;
+    device_trial_open(*device, existed, event->device_type);
+    return true;
+}
+
+static void number_results(struct publisher *publisher, const struct history_row *row)
+{
+    for (size_t i = 0; row != NULL && i < row->result_count; i++)
+        publisher_number(publisher, row->results[i].class_name, row->results[i].first_n);
+}
+
+static bool run(struct rerun *rerun, const struct ruleset *ruleset, const struct event *event, uint64_t seq,
+                int64_t received_ms, struct trial *trial, struct err *err)
+{
+    struct tracer tracer = {trial, note_step};
+    unsigned dead_letters;
+    struct apply_input input = {
+        .event = event,
+        .seq = seq,
+        .received_ms = received_ms,
+        .device_type = device_type(trial->device),
+        .device = trial,
+        .access = &trial_access,
+        .sink = publisher_sink(rerun->publisher),
+        .tracer = &tracer,
+        .arena = &rerun->scratch,
+    };
+    return apply_event(ruleset, &input, &dead_letters, err);
+}
+
+bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const struct history_row *row,
+                 struct trace *trace, struct results **results, struct err *err)
+{
+    struct event event;
+    struct text line;
+    int64_t received_ms;
+    const struct ruleset *ruleset = NULL;
+    struct trial trial = {.arena = &rerun->arena};
+    if (!rerun_read(rerun, seq, name, &event, &line, &received_ms, err) ||
+        !rules_at(rerun, seq, &ruleset, err) ||
+        !open_before(rerun, seq, &event, &trial.device, err) ||
+        !publisher_rules(rerun->publisher, ruleset, err))
+        return false;
+    number_results(rerun->publisher, row);
+    publisher_event(rerun->publisher, seq, received_ms, event.device, device_type(trial.device), line);
+    bool done = run(rerun, ruleset, &event, seq, received_ms, &trial, err);
+    *results = publisher_take(rerun->publisher);
+    arena_reset(&rerun->scratch);
+    if (!done) {
+        results_destroy(*results);
+        return false;
+    }
+    trial.trace.version = arena_copy(&rerun->arena, ruleset_version(ruleset));
+    if (trace != NULL)
+        *trace = trial.trace;
+    return true;
+}

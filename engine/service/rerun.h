@@ -1,0 +1,60 @@
+/* rerun.h - an event once more: on the device as it was before it, through the rules that were active then,
+ * leaving no trace.
+ *
+ * Rules are a pure function of state and event, so this gives the same again: the way through the chains, and
+ * results with the numbers that they had. What it needs is the event in the journal and, in the history, all
+ * that changed the device since. Telemetry isn't in the history: rules that read it see what is there now.
+ * On the applier's thread; it uses the state's working copy of a device. */
+#ifndef SERVICE_RERUN_H
+#define SERVICE_RERUN_H
+
+#include "engine/service/publisher.h"
+#include "rules/event.h"
+#include "store/journal.h"
+
+/* What a rerun went by, in the order in which it happened. Texts are static or in the rerun's arena. */
+struct trace_step {
+    struct text chain, node;
+    struct text type, relation; /* relation "": nothing can follow the node */
+};
+struct trace_read {
+    enum scope scope;
+    struct text key;
+};
+struct trace {
+    struct trace_step *steps;
+    size_t step_count;
+    struct trace_read *reads; /* stored values that nodes asked for, each once */
+    size_t read_count;
+    struct text version; /* of the rules */
+};
+
+struct rerun {
+    struct journal *journal;
+    struct state *state;
+    const struct ruleset *active;
+    struct ruleset *older; /* compiled for the last event that needed it */
+    struct publisher *publisher;
+    struct arena arena; /* of what is given out; until rerun_clear */
+    struct arena scratch;
+};
+
+/* rerun_init - `active` is the active rule set; all borrowed. */
+void rerun_init(struct rerun *rerun, struct journal *journal, struct state *state, const struct ruleset *active);
+void rerun_fini(struct rerun *rerun);
+void rerun_clear(struct rerun *rerun);
+
+/* rerun_read - an event as it was journaled; for a tick, what the device was woken with. `device` is its name.
+ * Errors  ERR_GONE: it is no longer in the journal; ERR_DAMAGED. */
+bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct event *event, struct text *line,
+                int64_t *received_ms, struct err *err);
+
+/* rerun_event - the event `seq` once more, on `device`.
+ * row      its row of history, for the numbers of its results; NULL: they don't matter
+ * trace    out: may be NULL
+ * results  out: what it published, to be given to results_destroy; NULL when it was nothing
+ * Errors   ERR_GONE: the event or the history since are no longer kept; ERR_DAMAGED; ERR_STORE. */
+bool rerun_event(struct rerun *rerun, uint64_t seq, struct text device, const struct history_row *row,
+                 struct trace *trace, struct results **results, struct err *err);
+
+#endif
