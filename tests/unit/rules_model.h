@@ -324,7 +324,7 @@ static inline const char *model_deadline_passed(struct model *model, const struc
     unsigned dead_letter_count = 0;
     struct event event;
     struct err err;
-    event_deadline_passed(TEXT("E"), &event);
+    event_deadline_passed(TEXT("E"), &model->arena, &event);
     model->due_ms = 0;
     if (!model_apply_event(model, ruleset, &event, received_ms, &dead_letter_count, &err))
         fail_msg("DEADLINE_PASSED: %s", err.text);
