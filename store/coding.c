@@ -32,16 +32,32 @@ static uint64_t read_varint_slowly(struct coding_reader *reader)
     return 0;
 }
 
+/* The next eight bytes, and the high bit of each that ends a number; false when there are not as many, or none
+ * of them does. */
+static bool next_word(const struct coding_reader *reader, uint64_t *word, uint64_t *ends)
+{
+    if (reader->at == NULL || (size_t)(reader->end - reader->at) < sizeof *word)
+        return false;
+    memcpy(word, reader->at, sizeof *word);
+    *word = le64toh(*word);
+    *ends = ~*word & UINT64_C(0x8080808080808080);
+    return *ends != 0;
+}
+
+void coding_skip_long_varint(struct coding_reader *reader)
+{
+    uint64_t word, ends;
+    if (next_word(reader, &word, &ends))
+        reader->at += (size_t)__builtin_ctzll(ends) / 8 + 1;
+    else
+        read_varint_slowly(reader);
+}
+
 /* Times and seqs take 5 or 6 bytes: eight are looked at at once, and pairs of 7, 14 and 28 bits joined. */
 uint64_t coding_read_long_varint(struct coding_reader *reader)
 {
-    uint64_t word;
-    if (reader->at == NULL || (size_t)(reader->end - reader->at) < sizeof word)
-        return read_varint_slowly(reader);
-    memcpy(&word, reader->at, sizeof word);
-    word = le64toh(word);
-    uint64_t ends = ~word & UINT64_C(0x8080808080808080);
-    if (ends == 0)
+    uint64_t word, ends;
+    if (!next_word(reader, &word, &ends))
         return read_varint_slowly(reader);
     reader->at += (size_t)__builtin_ctzll(ends) / 8 + 1;
     word &= ends ^ (ends - 1); /* up to the first end */

@@ -87,6 +87,16 @@ static inline uint64_t coding_read_varint(struct coding_reader *reader)
     return coding_read_long_varint(reader);
 }
 
+void coding_skip_long_varint(struct coding_reader *reader);
+
+static inline void coding_skip_varint(struct coding_reader *reader)
+{
+    if (reader->at != NULL && reader->at < reader->end && *reader->at < 128)
+        reader->at++;
+    else
+        coding_skip_long_varint(reader);
+}
+
 /* Texts are borrowed from the bytes, words from `words` or the bytes. */
 static inline struct text coding_read_bytes(struct coding_reader *reader, uint64_t len)
 {

@@ -26,9 +26,20 @@ static int entry_compare(const struct entry *entry, enum scope scope, struct tex
     return (entry->key_len > key.len) - (entry->key_len < key.len);
 }
 
+static bool is_entry(const struct entry *entry, enum scope scope, struct text key)
+{
+    return entry->key_len == key.len && entry->scope == scope && memcmp(entry->key, key.bytes, key.len) == 0;
+}
+
 bool entries_find(const struct entries *entries, enum scope scope, struct text key,
                   size_t *position)
 {
+    enum { FEW = 8 }; /* most lengths differ, so a look at each takes less than halving */
+    for (size_t i = 0; entries->count <= FEW && i < entries->count; i++)
+        if (is_entry(&entries->items[i], scope, key)) {
+            *position = i;
+            return true;
+        }
     size_t low = 0, high = entries->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -98,16 +109,29 @@ struct entry entry_encode(struct arena *arena, struct words *words, enum scope s
     unsigned char *bytes = arena_alloc(arena, len);
     bytes[0] = (unsigned char)((unsigned)scope << 4 | coding_kind(&attribute->value));
     unsigned char *after_key = coding_put_word(bytes + 1, words, key);
-    unsigned char *out = coding_put_varint(after_key, coding_zigzag(attribute->ts_ms));
-    out = coding_put_seq(out, attribute->seq);
-    out = coding_put_value(out, &attribute->value);
-    assert(out == bytes + len);
+    unsigned char *value_at = coding_put_varint(after_key, coding_zigzag(attribute->ts_ms));
+    value_at = coding_put_seq(value_at, attribute->seq);
+    unsigned char *end = coding_put_value(value_at, &attribute->value);
+    assert(end == bytes + len);
 
     struct coding_reader reader = {bytes + 1, after_key};
     key = coding_read_word(&reader, words); /* the caller's key need not last */
-    return (struct entry){
-        bytes,         key.bytes, (uint32_t)len, (uint16_t)(after_key - bytes), (uint8_t)key.len,
-        (uint8_t)scope};
+    return (struct entry){bytes,
+                          key.bytes,
+                          (uint32_t)len,
+                          (uint16_t)(after_key - bytes),
+                          (uint16_t)(value_at - bytes),
+                          (uint8_t)key.len,
+                          (uint8_t)scope};
+}
+
+struct value entry_value(const struct entry *entry)
+{
+    struct coding_reader reader = {entry->bytes + entry->value_at, entry->bytes + entry->len};
+    struct value value;
+    bool known = coding_read_value(&reader, entry->bytes[0] & 15, &value);
+    assert(known && reader.at == reader.end);
+    return value;
 }
 
 struct attribute entry_decode(const struct entry *entry)
@@ -116,8 +140,8 @@ struct attribute entry_decode(const struct entry *entry)
     struct attribute attribute = {.key = {entry->key, entry->key_len}};
     attribute.ts_ms = coding_unzigzag(coding_read_varint(&reader));
     attribute.seq = coding_read_varint(&reader);
-    bool known = coding_read_value(&reader, entry->bytes[0] & 15, &attribute.value);
-    assert(known && reader.at == reader.end);
+    assert(reader.at == entry->bytes + entry->value_at);
+    attribute.value = entry_value(entry);
     return attribute;
 }
 
@@ -130,8 +154,9 @@ static bool read_entry(struct coding_reader *reader, const struct words *words, 
         return false;
     struct text key = coding_read_word(reader, words);
     const unsigned char *after_key = reader->at;
-    coding_read_varint(reader);
-    coding_read_varint(reader);
+    coding_skip_varint(reader);
+    coding_skip_varint(reader);
+    const unsigned char *value_at = reader->at;
     if (start[0] >> 4 >= SCOPE_COUNT || key.len == 0 || key.len > KEY_BYTES_MAX ||
         !coding_read_value(reader, start[0] & 15, &value) || reader->at == NULL)
         return false;
@@ -139,6 +164,7 @@ static bool read_entry(struct coding_reader *reader, const struct words *words, 
                             key.bytes,
                             (uint32_t)(reader->at - start),
                             (uint16_t)(after_key - start),
+                            (uint16_t)(value_at - start),
                             (uint8_t)key.len,
                             (uint8_t)(start[0] >> 4)};
     return true;

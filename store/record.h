@@ -24,6 +24,7 @@ struct entry {
     const char *key; /* in the bytes or among the words */
     uint32_t len;
     uint16_t after_key; /* where ts_ms stands in the bytes */
+    uint16_t value_at;
     uint8_t key_len;
     uint8_t scope;
 };
@@ -59,6 +60,8 @@ struct entry entry_encode(struct arena *arena, struct words *words, enum scope s
                           const struct attribute *attribute);
 /* entry_decode - texts are borrowed from the entry. */
 struct attribute entry_decode(const struct entry *entry);
+/* entry_value - of that, the value alone. */
+struct value entry_value(const struct entry *entry);
 
 /* record_read - take apart. `head` is NULL for a telemetry record; its texts and the
  * entries are borrowed from `record` and `words`. False when the bytes are damaged (outputs are

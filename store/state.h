@@ -144,6 +144,10 @@ struct attribute {
 bool device_get(struct device *device, enum scope scope, struct text key,
                 struct attribute *attribute, bool *found, struct err *err);
 
+/* device_value - likewise, the value alone. */
+bool device_value(struct device *device, enum scope scope, struct text key, struct value *value, bool *found,
+                  struct err *err);
+
 /* device_put - save one value, replacing the old one.
  * key      1..KEY_BYTES_MAX bytes
  * value    not VALUE_NULL; texts up to VALUE_BYTES_MAX bytes; copied

@@ -178,7 +178,7 @@ static struct text current_key(const struct device *device, size_t place,
     } else if (place != TYPE_INDEX) {
         if (!entries_find(entries, index->scope, index->key, &position))
             return TEXT("");
-        value = entry_decode(&entries->items[position]).value;
+        value = entry_value(&entries->items[position]);
     }
     return (struct text){(const char *)key, value_key_encode(&value, key)};
 }
@@ -351,6 +351,19 @@ int64_t device_seen_ms(const struct device *device)
     return seen_get(&device->state->seen, device->id);
 }
 
+bool device_value(struct device *device, enum scope scope, struct text key, struct value *value, bool *found,
+                  struct err *err)
+{
+    struct entries *entries;
+    size_t position;
+    if (!load_part(device, scope, &entries, err))
+        return false;
+    *found = entries_find(entries, scope, key, &position);
+    if (*found)
+        *value = entry_value(&entries->items[position]);
+    return true;
+}
+
 bool device_get(struct device *device, enum scope scope, struct text key,
                 struct attribute *attribute, bool *found, struct err *err)
 {
@@ -431,6 +444,12 @@ static bool is_too_long(const struct value *value)
            value->text.len > VALUE_BYTES_MAX;
 }
 
+static bool has_value(const struct entry *entry, const struct value *value)
+{
+    struct value old = entry_value(entry);
+    return value_equal(&old, value);
+}
+
 bool device_put(struct device *device, enum scope scope, struct text key, const struct value *value,
                 int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
 {
@@ -444,6 +463,10 @@ bool device_put(struct device *device, enum scope scope, struct text key, const 
     if (!load_part(device, scope, &entries, err))
         return false;
     bool equal = false, found = entries_find(entries, scope, key, &position);
+    if (found && scope != SCOPE_TELEMETRY && has_value(&entries->items[position], value)) {
+        *changed = false; /* most reports end here */
+        return true;
+    }
     if (found) {
         old = entry_decode(&entries->items[position]);
         equal = value_equal(&old.value, value);

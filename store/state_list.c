@@ -350,7 +350,7 @@ static bool find_long_value(struct state *state, size_t place, struct text value
     const struct index *index = &state->indexes[place];
     if (!entries_find(&state->scratch, index->scope, index->key, &position))
         return lmdb_env_damaged(&state->env, err, "an index has a device in the wrong place");
-    *value = entry_decode(&state->scratch.items[position]).value;
+    *value = entry_value(&state->scratch.items[position]);
     return true;
 }
 

@@ -165,7 +165,7 @@ static bool build_for(struct state *state, uint32_t id, struct err *err)
         size_t position;
         if (index->ready || !entries_find(&state->scratch, index->scope, index->key, &position))
             continue;
-        struct value value = entry_decode(&state->scratch.items[position]).value;
+        struct value value = entry_value(&state->scratch.items[position]);
         keys[place].len = value_key_encode(&value, keys[place].bytes);
     }
     for (size_t place = FIRST_INDEX; place < state->index_count; place++) {

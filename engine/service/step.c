@@ -23,12 +23,7 @@ void step_fini(struct step *step)
 static bool access_get(void *device, enum scope scope, struct text key, struct value *value,
                        bool *found, struct err *err)
 {
-    struct attribute attribute;
-    if (!device_get(device, scope, key, &attribute, found, err))
-        return false;
-    if (*found)
-        *value = attribute.value;
-    return true;
+    return device_value(device, scope, key, value, found, err);
 }
 
 static bool access_put(void *device, enum scope scope, struct text key, const struct value *value,
