@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "store/journal.h"
+#include "store/lmdb_env.h"
 #include "store/state.h"
 #include "tests/unit/full_disk.h"
 #include "tests/unit/temp_dir.h"
@@ -1183,15 +1183,16 @@ static void test_bad_files_are_refused(void **unused)
     is_damaged("empty");
 }
 
-static void test_journal_is_no_state(void **unused)
+static void test_another_database_is_no_state(void **unused)
 {
     (void)unused;
-    struct journal *journal;
+    static const struct lmdb_env_kind kind = {.name = "journal", .format = 1, .advice = "-"};
+    struct lmdb_env env;
     state_close(state);
     temp_dir_remove(dir);
     dir = temp_dir_make();
-    done(journal_open(dir, MAP_BYTES, &journal, &err));
-    journal_close(journal);
+    done(lmdb_env_open(&env, &kind, dir, MAP_BYTES, &err));
+    lmdb_env_close(&env);
     state = NULL;
     is_damaged("fwsync journal");
 }
@@ -1387,7 +1388,7 @@ int main(void)
         TEST(test_flipped_bit_in_an_index_is_damage),
         TEST(test_flipped_bits_elsewhere_are_damage),
         TEST(test_bad_files_are_refused),
-        TEST(test_journal_is_no_state),
+        TEST(test_another_database_is_no_state),
         TEST(test_oldest_dead_letters_go),
         TEST(test_last_activated_rule_set_is_active),
         TEST(test_counters_are_bounded_and_kept),
