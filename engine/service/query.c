@@ -10,8 +10,8 @@ enum { QUERY_ARENA_BYTES = 4096 };
 /* --- the table ------------------------------------------------------------------------------------------- */
 
 static const struct op *const ops[] = {
-    &op_backup,  &op_changes, &op_count,   &op_deadletters, &op_device, &op_devices,
-    &op_history, &op_metrics, &op_ping,    &op_rules,       &op_snapshot, &op_stats,
+    &op_backup,  &op_changes, &op_count, &op_deadletters, &op_device,   &op_devices, &op_explain,
+    &op_history, &op_metrics, &op_ping,  &op_rules,       &op_snapshot, &op_stats,
 };
 enum { OP_COUNT = sizeof ops / sizeof ops[0] };
 

@@ -1,0 +1,185 @@
+"""`explain`: the verdict, what it rests on, the way through the rules, and what would help. Through pyzmq."""
+import os
+import tempfile
+
+from harness import Daemon, main, test, wait_until
+
+FIRMWARE = """
+chain: firmware-synced
+first: verdict
+nodes:
+  verdict:
+    type: firmware-verdict
+    deadlines: {pending: 1ms}
+    to: {Success: tell}
+  tell: {type: publish, class: sync}
+"""
+ROOT = """
+chain: root
+first: what-came
+nodes:
+  what-came:
+    type: message-type-switch
+    to: {Post attributes: save, Attributes Updated: firmware, Deadline Passed: firmware}
+  save: {type: save-attributes, scope: CLIENT_SCOPE, to: {Success: firmware}}
+  firmware: {type: rule-chain, chain: firmware-synced}
+"""
+SAMPLE = """
+chain: root
+first: look
+nodes:
+  look:
+    type: fetch-attributes
+    client: [currentFwVer, site]
+    server: [lastTargetFwVer]
+    to: {Success: compare}
+  compare:
+    type: compare
+    left: $[currentFwVer]
+    right: ${ss_lastTargetFwVer}
+    result: fwStateIsSynced
+    to: {Success: save}
+  save: {type: save-attributes, scope: SERVER_SCOPE, keys: [fwStateIsSynced]}
+"""
+
+
+def folder(**files):
+    made = tempfile.TemporaryDirectory(prefix="fwsync-rules-")
+    for name, text in files.items():
+        with open(os.path.join(made.name, name + ".yaml"), "w", encoding="utf-8") as file:
+            file.write(text)
+    return made
+
+
+def report(device, version, **more):
+    return dict({"device": device, "type": "POST_ATTRIBUTES_REQUEST", "data": {"currentFwVer": version}}, **more)
+
+
+def target(device, version, scope="SERVER_SCOPE", key="lastTargetFwVer", **more):
+    return dict({"device": device, "type": "ATTRIBUTES_UPDATED", "scope": scope, "data": {key: version}}, **more)
+
+
+def send(daemon, *events):
+    reply = daemon.send_events(list(events))
+    assert reply["ok"], reply
+    return reply["last"]
+
+
+def explain(daemon, device="a"):
+    answer = daemon.query({"op": "explain", "device": device})
+    assert answer["ok"], answer
+    return answer
+
+
+def facts(answer):
+    return {(fact["scope"], fact["key"]): fact for fact in answer["facts"]}
+
+
+def nodes(answer):
+    return [(step["chain"], step["node"], step.get("relation")) for step in answer["decided"]["path"]]
+
+
+@test
+def test_a_verdict_comes_with_facts_their_writers_the_way_and_a_remedy():
+    with Daemon() as daemon:
+        first = send(daemon, report("a", "v1.1", source="gateway-7", n=41))
+        second = send(daemon, target("a", "v1.2", source="operator", n=1))
+        answer = explain(daemon)
+        assert answer["verdict"]["synced"] is False and answer["verdict"]["state"] == "pending"
+        assert "v1.1" in answer["verdict"]["reason"] and "v1.2" in answer["verdict"]["reason"]
+        found = facts(answer)
+        running = found["CLIENT_SCOPE", "currentFwVer"]
+        assert (running["value"], running["seq"], running["by"], running["source"], running["n"]) == \
+            ("v1.1", first, "device", "gateway-7", 41)
+        wanted = found["SERVER_SCOPE", "lastTargetFwVer"]
+        assert (wanted["value"], wanted["seq"], wanted["by"], wanted["source"]) == \
+            ("v1.2", second, "operator", "operator")
+        assert wanted["received"] == wanted["ts"] == answer["decided"]["received"]
+        assert answer["decided"]["seq"] == second
+        assert answer["decided"]["event"] == target("a", "v1.2", source="operator", n=1)
+        assert nodes(answer) == [
+            ("root", "what-came", "Attributes Updated"), ("root", "firmware-synced", None),
+            ("firmware-synced", "verdict", "Success"), ("firmware-synced", "tell", "Success")]
+        assert answer["decided"]["rules"] == daemon.query({"op": "rules"})["version"]
+        assert "v1.2" in answer["remedy"] and "never told" in answer["remedy"]
+        send(daemon, target("a", "v1.2", "SHARED_SCOPE", "targetFwVer"))
+        assert "told" not in explain(daemon)["remedy"]
+
+
+@test
+def test_it_works_after_the_fact():
+    with Daemon() as daemon:
+        send(daemon, target("a", "v1.2"), report("a", "v1.2"))
+        before = explain(daemon)
+        assert before["verdict"]["state"] == "synced" and before["remedy"].startswith("nothing")
+        send(daemon, report("b", "v1"), report("a", "v1.2"))  # a's verdict stays as it was
+        again = explain(daemon)
+        assert again["decided"] == before["decided"] and again["facts"] == before["facts"]
+        daemon.kill()
+        daemon.restart()
+        assert dict(explain(daemon), seq=0) == dict(again, seq=0)
+        assert daemon.query({"op": "explain", "device": "x"})["code"] == "not-found"
+
+
+@test
+def test_a_device_without_a_verdict_says_what_is_needed():
+    with Daemon() as daemon:
+        send(daemon, {"device": "a", "type": "POST_TELEMETRY_REQUEST", "data": {"counter": 1}})
+        answer = explain(daemon)
+        assert answer["verdict"] == {} and "decided" not in answer and answer["facts"] == []
+        assert "lastTargetFwVer" in answer["remedy"]
+
+
+@test
+def test_passing_time_is_explained_too():
+    with folder(root=ROOT, firmware=FIRMWARE) as rules, Daemon("--rules", rules) as daemon:
+        send(daemon, report("a", "v1.1"), target("a", "v1.2"))
+        answer = wait_until(lambda: (lambda a: a if a["verdict"]["state"] == "stuck" else None)(explain(daemon)))
+        assert answer["decided"]["type"] == "DEADLINE_PASSED"
+        assert nodes(answer)[0] == ("root", "what-came", "Deadline Passed")
+        assert facts(answer)["CLIENT_SCOPE", "currentFwVer"]["by"] == "device"
+        daemon.stop()
+        daemon.restart()
+        assert nodes(explain(daemon)) == nodes(answer)
+
+
+@test
+def test_rules_of_that_time_explain_what_they_decided():
+    with folder(root=SAMPLE) as sample, folder(root=ROOT, firmware=FIRMWARE) as newer:
+        with Daemon("--rules", sample) as daemon:
+            send(daemon, {"device": "a", "type": "ATTRIBUTES_UPDATED", "scope": "CLIENT_SCOPE",
+                          "data": {"site": "north"}}, target("a", "v1.2"))
+            last = send(daemon, report("a", "v1.2"))
+            answer = explain(daemon)
+            assert nodes(answer) == [("root", "look", "Success"), ("root", "compare", "Success"),
+                                     ("root", "save", "Success")]
+            assert answer["decided"]["seq"] == last and answer["verdict"]["synced"] is True
+            # what the rules asked for is a fact, whatever it is
+            assert facts(answer)["CLIENT_SCOPE", "site"]["value"] == "north"
+            daemon.stop()
+            daemon.args = ["--rules", newer]
+            daemon.restart()
+            assert nodes(explain(daemon)) == nodes(answer)
+            assert explain(daemon)["decided"]["rules"] == answer["decided"]["rules"] != \
+                daemon.query({"op": "rules"})["version"]
+            send(daemon, target("a", "v1.3"))
+            assert nodes(explain(daemon))[-1][:2] == ("firmware-synced", "tell")
+
+
+@test
+def test_what_is_no_longer_kept_is_said_and_the_rest_is_there():
+    with Daemon("--journal-keep-mib", 1, "--checkpoint-ms", 10) as daemon:
+        send(daemon, report("a", "v1.1"), target("a", "v1.2"))
+
+        def trimmed():
+            send(daemon, *[report("b", f"{i}" + "x" * 1000) for i in range(500)])
+            answer = explain(daemon)
+            return answer if "missing" in answer["decided"] else None
+        answer = wait_until(trimmed, what="the first events are trimmed")
+        assert answer["verdict"]["state"] == "pending" and "path" not in answer["decided"]
+        assert facts(answer)["CLIENT_SCOPE", "currentFwVer"]["value"] == "v1.1"
+        assert "by" not in facts(answer)["CLIENT_SCOPE", "currentFwVer"]
+        assert "v1.2" in answer["remedy"]
+
+
+main()
