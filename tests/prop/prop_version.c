@@ -32,18 +32,18 @@ static unsigned random_below(unsigned bound)
 
 /* --- random versions ---------------------------------------------------------------------------------- */
 
-static void append(char out[VERSION_BYTES], const char *part)
+static void append(char *out, size_t bytes, const char *part)
 {
     size_t used = strlen(out);
-    snprintf(out + used, VERSION_BYTES - used, "%s", part);
+    snprintf(out + used, bytes - used, "%s", part);
 }
 
 static void append_parts(char out[VERSION_BYTES], const char *const *parts, unsigned part_count)
 {
     for (unsigned i = random_below(3) + 1; i > 0; i--) {
-        append(out, parts[random_below(part_count)]);
+        append(out, VERSION_BYTES, parts[random_below(part_count)]);
         if (i > 1)
-            append(out, ".");
+            append(out, VERSION_BYTES, ".");
     }
 }
 
@@ -56,18 +56,18 @@ static void random_version(char out[VERSION_BYTES])
     static const char *const slips[] = {".", "-", "+", " ", "v", "_"};
     static const char *const beginnings[] = {"", "", "v", "V"};
     out[0] = '\0';
-    append(out, beginnings[random_below(4)]);
+    append(out, VERSION_BYTES, beginnings[random_below(4)]);
     append_parts(out, numbers, 6);
     if (random_below(2) == 0) {
-        append(out, "-");
+        append(out, VERSION_BYTES, "-");
         append_parts(out, words, 11);
     }
     if (random_below(4) == 0) {
-        append(out, "+");
+        append(out, VERSION_BYTES, "+");
         append_parts(out, words, 11);
     }
     if (random_below(10) == 0)
-        append(out, slips[random_below(6)]);
+        append(out, VERSION_BYTES, slips[random_below(6)]);
 }
 
 /* --- comparing in another way --------------------------------------------------------------------------- */
@@ -83,25 +83,35 @@ static void append_number(char key[KEY_BYTES], const char *digits)
     snprintf(key + used, KEY_BYTES - used, "%0*d%s", (int)(DIGITS - strlen(digits)), 0, digits);
 }
 
-/* The parts between dots, by strtok. */
+/* Takes the part up to the next dot off. */
+static const char *next_part(char **rest)
+{
+    char *part = *rest;
+    size_t len = strcspn(part, ".");
+    *rest += len + (part[len] == '.');
+    part[len] = '\0';
+    return part;
+}
+
 static void append_numbers(char key[KEY_BYTES], char *numbers)
 {
     int count = 0;
-    for (char *part = strtok(numbers, "."); part != NULL; part = strtok(NULL, "."), count++)
-        append_number(key, part);
+    for (; *numbers != '\0'; count++)
+        append_number(key, next_part(&numbers));
     for (; count < NUMBER_COUNT; count++)
         append_number(key, "0");
 }
 
 static void append_words(char key[KEY_BYTES], char *words)
 {
-    for (char *part = strtok(words, "."); part != NULL; part = strtok(NULL, ".")) {
+    while (*words != '\0') {
+        const char *part = next_part(&words);
         bool is_number = part[strspn(part, "0123456789")] == '\0';
-        strcat(key, is_number ? "\1" "0" : "\1" "1"); /* a number before a word */
+        append(key, KEY_BYTES, is_number ? "\1" "0" : "\1" "1"); /* a number before a word */
         if (is_number)
             append_number(key, part);
         else
-            strcat(key, part);
+            append(key, KEY_BYTES, part);
     }
 }
 
@@ -116,7 +126,7 @@ static void key_of(const char *version, char key[KEY_BYTES])
         *words++ = '\0';
     key[0] = '\0';
     append_numbers(key, numbers);
-    strcat(key, words == NULL ? "r" : "p"); /* a pre-release before its release */
+    append(key, KEY_BYTES, words == NULL ? "r" : "p"); /* a pre-release before its release */
     if (words != NULL)
         append_words(key, words);
 }
