@@ -210,6 +210,14 @@ static bool wait_readable(const struct client *client, void *socket, int64_t wai
     return true;
 }
 
+void client_look(struct client *client, enum client_door door)
+{
+    int events;
+    size_t len = sizeof events;
+    if (client->links[door].socket != NULL)
+        zmq_getsockopt(client->links[door].socket, ZMQ_EVENTS, &events, &len);
+}
+
 bool client_lost(struct client *client, enum client_door door)
 {
     void *monitor = client->links[door].monitor;

@@ -232,6 +232,126 @@ FWSYNC_API uint64_t fwsync_settled(const struct fwsync_client *client);
 FWSYNC_API enum fwsync_code fwsync_query(struct fwsync_client *client, const char *question,
                                          const char **answer);
 
+/* --- following -------------------------------------------------------------------------------------------- */
+
+struct fwsync_attribute {
+    const char *scope; /* "CLIENT_SCOPE", "SHARED_SCOPE" or "SERVER_SCOPE" */
+    const char *key;
+    const char *value; /* JSON: "\"v1.1\"", "17", "true"; NULL: deleted (never in a snapshot) */
+};
+
+/* A device of a snapshot, with all its attributes. */
+struct fwsync_device {
+    const char *device;
+    const char *device_type;
+    int64_t created_ms;
+    const struct fwsync_attribute *attributes;
+    size_t attribute_count;
+};
+
+/* An attribute that changed. */
+struct fwsync_change {
+    const char *device;
+    struct fwsync_attribute attribute;
+    uint64_t seq;  /* of the event that caused it; several changes may have the same */
+    uint64_t n;    /* its number among all changes: rises by 1 */
+    int64_t ts_ms; /* when the event was received */
+};
+
+/* Any result. */
+struct fwsync_result {
+    const char *class_name; /* "sync", "attributes", "deadletter", or one of a rule's */
+    const char *device;
+    uint64_t seq;
+    uint64_t n; /* its number in its class: rises by 1 */
+    int64_t ts_ms;
+    const char *json; /* the whole payload with `class` in it; docs/protocol.md, "Results" */
+    size_t json_len;
+};
+
+/* Where following begins, and so what is done when the daemon no longer keeps what is missing. */
+enum fwsync_start {
+    FWSYNC_START_SNAPSHOT = 0, /* a snapshot, then every change; again a snapshot when some can't be had */
+    FWSYNC_START_AFTER = 1,    /* every result of events after `after`; when some can't be had, a snapshot, or
+                                  on_lost for a class that has none */
+    FWSYNC_START_NOW = 2       /* results from now on, no snapshot; on_lost when some can't be had */
+};
+
+enum fwsync_follower_state {
+    FWSYNC_FOLLOWER_CONNECTING = 0,  /* nothing heard yet, or for some seconds not even a heartbeat */
+    FWSYNC_FOLLOWER_CATCHING_UP = 1, /* taking a snapshot, or what was missed */
+    FWSYNC_FOLLOWER_LIVE = 2         /* everything is delivered up to the latest heartbeat or result */
+};
+
+/* What to follow and whom to tell. Zero it first. Callbacks that are NULL aren't called; what they get is
+ * borrowed during the call. They are called from within fwsync_follower_process and must not use the follower
+ * (another handle is fine). One that returns other than 0 makes fwsync_follower_process return
+ * FWSYNC_E_STOPPED at once; what it was told counts as told, and the next call goes on behind it. */
+struct fwsync_follow {
+    /* One class of results; NULL: "attributes"; "": all of them. Whatever the class, the daemon sends all of
+     * it: a `device` is picked out here, since only so it can be known that nothing is missing. */
+    const char *class_name;
+    const char *device; /* only results of this device; NULL: of all */
+
+    enum fwsync_start start; /* SNAPSHOT needs "attributes" or "" as class_name */
+    uint64_t after;          /* with FWSYNC_START_AFTER: from fwsync_follower_seq of an earlier follower */
+    int silence_ms;          /* without a heartbeat for that long: connect anew; 0: 5000 */
+
+    /* A snapshot: begin (forget all you have), each device, end. It may break off and begin again. Until its
+     * end nothing else is delivered. `seq` is the last event that it includes. A device appears once it has
+     * an attribute or is in a snapshot. */
+    int (*on_snapshot_begin)(void *context, uint64_t seq);
+    int (*on_device)(void *context, const struct fwsync_device *device);
+    int (*on_snapshot_end)(void *context, uint64_t seq);
+
+    /* Results of class "attributes"; when on_change is NULL these go to on_result, as all others. */
+    int (*on_change)(void *context, const struct fwsync_change *change);
+    int (*on_result)(void *context, const struct fwsync_result *result);
+
+    /* Where there is no snapshot: `count` results of this class are lost, since the daemon doesn't keep them any
+     * longer or doesn't answer questions; 0: how many isn't known. Following goes on behind them. */
+    int (*on_lost)(void *context, const char *class_name, uint64_t count, const char *why);
+
+    /* The state changed; `why` is a sentence, "" when there is nothing to say. */
+    void (*on_state)(void *context, enum fwsync_follower_state state, const char *why);
+
+    void *context; /* handed to all of them */
+};
+
+struct fwsync_follower;
+
+/* fwsync_follow - begin to follow. Doesn't wait; the rest happens in fwsync_follower_process.
+ *
+ * options   for the endpoints of query and results, and timeout_ms; NULL: defaults
+ * follow    copied
+ * follower  out: the handle, to be closed with fwsync_follower_close; NULL on failure
+ * Errors    FWSYNC_E_CONFIG, FWSYNC_E_IO as fwsync_open; FWSYNC_E_INVALID what is to be followed can't be. */
+FWSYNC_API enum fwsync_code fwsync_follow(const struct fwsync_options *options,
+                                          const struct fwsync_follow *follow,
+                                          struct fwsync_follower **follower);
+FWSYNC_API void fwsync_follower_close(struct fwsync_follower *follower);
+
+/* fwsync_follower_process - deliver what has come, ask for what is missing; when there was nothing to do,
+ * wait for something. A daemon that is away is waited for, without an end: see fwsync_follower_state.
+ *
+ * Errors   FWSYNC_E_STOPPED a callback asked for it; FWSYNC_E_CONFIG an endpoint that is another door;
+ *          FWSYNC_E_BAD_QUERY this fwsyncd can't give snapshots or changes; FWSYNC_E_IO. FWSYNC_OK also
+ *          when nothing came. */
+FWSYNC_API enum fwsync_code fwsync_follower_process(struct fwsync_follower *follower, int wait_ms);
+
+/* fwsync_follower_fd - as fwsync_fd, for fwsync_follower_process(follower, 0). */
+FWSYNC_API int fwsync_follower_fd(const struct fwsync_follower *follower);
+
+FWSYNC_API enum fwsync_follower_state fwsync_follower_state(const struct fwsync_follower *follower);
+
+/* fwsync_follower_seq - the last event all of whose results were delivered; 0: none. Keep it together with
+ * what you made of the results to go on later from there with FWSYNC_START_AFTER: of a following event
+ * some results may come a second time, with the same n. Not valid while a snapshot is delivered: 0 then. */
+FWSYNC_API uint64_t fwsync_follower_seq(const struct fwsync_follower *follower);
+
+/* fwsync_follower_error - as fwsync_last_error. */
+FWSYNC_API const char *fwsync_follower_error(const struct fwsync_follower *follower);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,44 @@
+/* teller.h - what a follower has to tell, in the shape of its caller's callbacks.
+ *
+ * From the JSON of results and of a snapshot's devices to the structs of fwsync.h. A callback that asks to
+ * stop is noted in `stop`; whoever calls looks there after each one. */
+#ifndef CLIENT_TELLER_H
+#define CLIENT_TELLER_H
+
+#include "engine/base/buf.h"
+#include "engine/base/json.h"
+#include "engine/client/fwsync.h"
+
+struct teller {
+    struct fwsync_follow follow; /* its texts are the follower's own */
+    bool stop;
+    struct buf json;
+    struct arena arena; /* of one result or device */
+    struct arena scratch;
+};
+
+void teller_init(struct teller *teller, const struct fwsync_follow *follow);
+void teller_fini(struct teller *teller);
+
+/* A result taken apart; `fields` live until the next one is read. */
+struct told_result {
+    struct text class_name;
+    uint64_t n;
+    uint64_t seq;
+    struct text json; /* as it came */
+    struct fields fields;
+};
+
+/* teller_read - take a payload apart. class_name "": it is in the payload. False: it isn't a result. */
+bool teller_read(struct teller *teller, struct text class_name, struct text json,
+                 struct told_result *result);
+
+/* teller_result - on_change or on_result, when it is of the device that is followed. */
+void teller_result(struct teller *teller, const struct told_result *result);
+
+void teller_begin(struct teller *teller, uint64_t seq);
+void teller_device(struct teller *teller, struct text json);
+void teller_end(struct teller *teller, uint64_t seq);
+void teller_lost(struct teller *teller, const char *class_name, uint64_t count, const char *why);
+
+#endif

@@ -1,0 +1,579 @@
+/* prop_follower.c - followers against a stand-in for fwsyncd that loses, stalls, forgets and restarts at random.
+ *
+ * The stand-in has a log of results and the table that they come to. It publishes them with holes, leaves
+ * questions unanswered, gives short pages, says `gone`, breaks connections, and now and then goes back to an
+ * earlier state. Whatever happened: at quiet a follower's table is the stand-in's, its numbers had no gap and
+ * no repetition, and where there is no snapshot, what was delivered and what was told to be lost add up.
+ * Both run in this thread, turn by turn. FWSYNC_SEED repeats a run (but for ZeroMQ's part in it). */
+#include "engine/client/fwsync.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <zmq.h>
+
+#include "engine/base/buf.h"
+#include "engine/base/clock.h"
+#include "engine/base/json.h"
+
+enum {
+    ROUND_COUNT = 6,
+    STEP_COUNT = 300,
+    DEVICE_COUNT = 7,
+    KEY_COUNT = 3,
+    RESULT_COUNT_MAX = 100000,
+    DEADLINE_MS = 60000,
+    TIMEOUT_MS = 40,
+};
+
+static uint64_t random_state;
+
+static unsigned random_below(unsigned bound)
+{
+    random_state ^= random_state << 13; /* xorshift64 */
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (unsigned)((random_state >> 11) % bound);
+}
+
+/* --- the stand-in's data ---------------------------------------------------------------------------- */
+
+enum class { ATTRIBUTES, SYNC, CLASS_COUNT };
+static const char *const class_names[] = {"attributes", "sync"};
+
+/* A table of values; 0: not there. */
+struct table {
+    int values[DEVICE_COUNT][KEY_COUNT];
+};
+
+struct result {
+    enum class class;
+    uint64_t n, seq;
+    int device, key, value; /* 0: deleted */
+};
+
+struct data {
+    struct result results[RESULT_COUNT_MAX];
+    size_t result_count;
+    uint64_t seq;
+    uint64_t n[CLASS_COUNT];
+    uint64_t kept_after; /* results of events up to here are gone */
+    struct table table;
+};
+
+struct stand_in {
+    void *context;
+    void *query, *results;
+    char query_endpoint[128], results_endpoint[128];
+    struct data data;
+    struct data earlier;
+    uint64_t snapshot_seq; /* of the last snapshot that was begun */
+    uint64_t snapshot_n[CLASS_COUNT];
+    struct table snapshot;
+    unsigned loss_percent;
+    bool trouble; /* unanswered questions, `gone` */
+    unsigned question_count;
+};
+
+static void result_json(struct buf *out, const struct result *result, bool with_class)
+{
+    buf_byte(out, '{');
+    if (with_class)
+        json_member_text(out, "class", text_of(class_names[result->class]));
+    json_member_unsigned(out, "n", result->n);
+    json_member_unsigned(out, "seq", result->seq);
+    json_member_integer(out, "ts", 1);
+    json_key(out, "device");
+    buf_printf(out, "\"d%d\"", result->device);
+    if (result->class == ATTRIBUTES) {
+        json_member_text(out, "scope", TEXT("CLIENT_SCOPE"));
+        json_key(out, "key");
+        buf_printf(out, "\"k%d\"", result->key);
+        if (result->value != 0)
+            json_member_integer(out, "value", result->value);
+        else
+            json_member_boolean(out, "deleted", true);
+    }
+    buf_byte(out, '}');
+}
+
+static void publish(struct stand_in *server, const char *topic, const struct buf *payload)
+{
+    if (random_below(100) < server->loss_percent)
+        return;
+    zmq_send(server->results, topic, strlen(topic), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    zmq_send(server->results, payload->bytes, payload->len, ZMQ_DONTWAIT);
+}
+
+static void add_result(struct stand_in *server, enum class class, int device)
+{
+    struct data *data = &server->data;
+    assert_true(data->result_count < RESULT_COUNT_MAX);
+    struct result *result = &data->results[data->result_count++];
+    *result = (struct result){class, ++data->n[class], data->seq, device, 0, 0};
+    if (class == ATTRIBUTES) {
+        result->key = (int)random_below(KEY_COUNT);
+        result->value = (int)random_below(5);
+        data->table.values[device][result->key] = result->value;
+    }
+    struct buf payload = {.bytes = NULL};
+    char topic[64];
+    result_json(&payload, result, false);
+    snprintf(topic, sizeof topic, "%s/d%d", class_names[class], device);
+    publish(server, topic, &payload);
+    buf_fini(&payload);
+}
+
+static void event_happens(struct stand_in *server)
+{
+    int device = (int)random_below(DEVICE_COUNT);
+    server->data.seq++;
+    for (unsigned count = random_below(4); count > 0; count--)
+        add_result(server, random_below(3) > 0 ? ATTRIBUTES : SYNC, device);
+}
+
+static void numbers_json(struct buf *out, const uint64_t n[CLASS_COUNT])
+{
+    json_open(out, "n", '{');
+    for (enum class class = 0; class < CLASS_COUNT; class++)
+        if (n[class] > 0)
+            json_member_unsigned(out, class_names[class], n[class]);
+    buf_byte(out, '}');
+}
+
+static void heart_beats(struct stand_in *server)
+{
+    struct buf payload = {.bytes = NULL};
+    buf_byte(&payload, '{');
+    json_member_integer(&payload, "ts", 1);
+    json_member_unsigned(&payload, "seq", server->data.seq);
+    numbers_json(&payload, server->data.n);
+    buf_byte(&payload, '}');
+    publish(server, "heartbeat", &payload);
+    buf_fini(&payload);
+}
+
+/* --- its answers ------------------------------------------------------------------------------------ */
+
+static void answer_changes(struct stand_in *server, const struct fields *question, struct buf *out)
+{
+    const struct data *data = &server->data;
+    const struct value *class = fields_get(question, TEXT("class"));
+    uint64_t after = (uint64_t)fields_get(question, TEXT("after"))->integer;
+    uint64_t last = after;
+    unsigned limit = 1 + random_below(20), count = 0;
+    bool more = false;
+    if (after < data->kept_after) {
+        buf_printf(out, "{\"ok\":false,\"code\":\"gone\",\"error\":\"kept from %" PRIu64 " on\"}", data->kept_after);
+        return;
+    }
+    buf_printf(out, "{\"ok\":true,\"seq\":%" PRIu64 ",\"results\":[", data->seq);
+    for (size_t i = 0; i < data->result_count && !more; i++) {
+        const struct result *result = &data->results[i];
+        if (result->seq <= after)
+            continue;
+        more = count >= limit && result->seq > last;
+        if (more || (class != NULL && !text_is(class->text, class_names[result->class])))
+            continue;
+        json_comma(out);
+        result_json(out, result, true);
+        last = result->seq;
+        count++;
+    }
+    buf_byte(out, ']');
+    json_member_unsigned(out, "after", more ? last : data->seq);
+    json_member_boolean(out, "more", more);
+    buf_byte(out, '}');
+}
+
+/* The cursor is the next device; a snapshot that was begun again makes the one before it gone. */
+static void answer_snapshot(struct stand_in *server, const struct fields *question, struct buf *out)
+{
+    const struct value *cursor = fields_get(question, TEXT("cursor"));
+    int device = 0;
+    uint64_t at = server->data.seq;
+    if (cursor == NULL) {
+        server->snapshot_seq = at;
+        server->snapshot = server->data.table;
+        memcpy(server->snapshot_n, server->data.n, sizeof server->snapshot_n);
+    } else {
+        assert_int_equal(sscanf(cursor->text.bytes, "%d/%" SCNu64, &device, &at), 2);
+    }
+    if (at != server->snapshot_seq || (cursor != NULL && server->trouble && random_below(4) == 0)) {
+        buf_printf(out, "{\"ok\":false,\"code\":\"gone\",\"error\":\"it took too long\"}");
+        return;
+    }
+    buf_printf(out, "{\"ok\":true,\"seq\":%" PRIu64, server->data.seq);
+    json_member_unsigned(out, "at", at);
+    numbers_json(out, server->snapshot_n);
+    json_open(out, "devices", '[');
+    int end = device + (int)random_below(4);
+    for (; device < DEVICE_COUNT && device < end; device++) {
+        json_comma(out);
+        buf_printf(out, "{\"device\":\"d%d\",\"deviceType\":\"T\",\"created\":1,\"client\":{", device);
+        for (int key = 0; key < KEY_COUNT; key++)
+            if (server->snapshot.values[device][key] != 0) {
+                json_comma(out);
+                buf_printf(out, "\"k%d\":%d", key, server->snapshot.values[device][key]);
+            }
+        buf_append(out, TEXT("},\"shared\":{},\"server\":{}}"));
+    }
+    buf_byte(out, ']');
+    if (device < DEVICE_COUNT) {
+        json_key(out, "cursor");
+        buf_printf(out, "\"%d/%" PRIu64 "\"", device, at);
+    }
+    buf_byte(out, '}');
+}
+
+static void reply(struct stand_in *server, struct text body)
+{
+    struct arena arena, scratch;
+    struct fields question;
+    struct buf out = {.bytes = NULL};
+    arena_init(&arena, 1024);
+    arena_init(&scratch, 1024);
+    assert_true(json_parse_object(body, &scratch, &arena, &question, NULL));
+    if (text_is(fields_get(&question, TEXT("op"))->text, "snapshot"))
+        answer_snapshot(server, &question, &out);
+    else
+        answer_changes(server, &question, &out);
+    zmq_send(server->query, out.bytes, out.len, ZMQ_DONTWAIT);
+    buf_fini(&out);
+    arena_fini(&arena);
+    arena_fini(&scratch);
+}
+
+/* One question, if there is one: [peer, number, "", body]. */
+static void serve(struct stand_in *server)
+{
+    char frames[4][1024];
+    int lens[4], count = 0, more = 1;
+    size_t more_bytes = sizeof more;
+    zmq_msg_t subscription;
+    zmq_msg_init(&subscription);
+    while (zmq_msg_recv(&subscription, server->results, ZMQ_DONTWAIT) >= 0)
+        ;
+    zmq_msg_close(&subscription);
+    while (more && count < 4) {
+        lens[count] = zmq_recv(server->query, frames[count], sizeof frames[count], ZMQ_DONTWAIT);
+        if (lens[count] < 0)
+            return;
+        zmq_getsockopt(server->query, ZMQ_RCVMORE, &more, &more_bytes);
+        count++;
+    }
+    assert_int_equal(count, 4);
+    server->question_count++;
+    if (server->trouble && random_below(10) == 0)
+        return;
+    for (int i = 0; i < 3; i++)
+        zmq_send(server->query, frames[i], (size_t)lens[i], ZMQ_SNDMORE);
+    reply(server, (struct text){frames[3], (size_t)lens[3]});
+}
+
+static void *bind_again(struct stand_in *server, void *socket, int type, char endpoint[128])
+{
+    size_t len = 128;
+    int none = 0;
+    if (socket != NULL)
+        zmq_close(socket);
+    socket = zmq_socket(server->context, type);
+    zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none);
+    int64_t end = clock_monotonic_ns() + DEADLINE_MS * INT64_C(1000000);
+    while (zmq_bind(socket, endpoint) != 0)
+        assert_true(clock_monotonic_ns() < end); /* the old one is still closing */
+    zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &len);
+    return socket;
+}
+
+static void restart(struct stand_in *server)
+{
+    server->query = bind_again(server, server->query, ZMQ_ROUTER, server->query_endpoint);
+    server->results = bind_again(server, server->results, ZMQ_XPUB, server->results_endpoint);
+}
+
+static struct stand_in *stand_in_create(void)
+{
+    struct stand_in *server = calloc(1, sizeof *server);
+    server->context = zmq_ctx_new();
+    server->data.seq = server->earlier.seq = 1;
+    snprintf(server->query_endpoint, sizeof server->query_endpoint, "tcp://127.0.0.1:*");
+    snprintf(server->results_endpoint, sizeof server->results_endpoint, "tcp://127.0.0.1:*");
+    restart(server);
+    return server;
+}
+
+static void stand_in_destroy(struct stand_in *server)
+{
+    zmq_close(server->query);
+    zmq_close(server->results);
+    zmq_ctx_term(server->context);
+    free(server);
+}
+
+/* --- the follower's side ---------------------------------------------------------------------------- */
+
+struct mirror {
+    struct fwsync_follower *follower;
+    struct table table;
+    bool in_snapshot;
+    uint64_t last_n[CLASS_COUNT]; /* 0: not known */
+    uint64_t told, lost;          /* results of attributes */
+    bool lost_unknown;
+    unsigned stop_one_in; /* 0: never */
+};
+
+static int maybe_stop(const struct mirror *mirror)
+{
+    return mirror->stop_one_in > 0 && random_below(mirror->stop_one_in) == 0;
+}
+
+static int index_of(const char *name, char letter)
+{
+    int index = -1;
+    assert_int_equal(name[0], letter);
+    assert_int_equal(sscanf(name + 1, "%d", &index), 1);
+    return index;
+}
+
+static void expect_next(struct mirror *mirror, enum class class, uint64_t n)
+{
+    assert_false(mirror->in_snapshot);
+    if (mirror->last_n[class] != 0)
+        assert_int_equal(n, mirror->last_n[class] + 1);
+    mirror->last_n[class] = n;
+}
+
+static int on_begin(void *context, uint64_t seq)
+{
+    struct mirror *mirror = context;
+    (void)seq;
+    *mirror = (struct mirror){mirror->follower, .in_snapshot = true, .stop_one_in = mirror->stop_one_in};
+    return maybe_stop(mirror);
+}
+
+static int on_device(void *context, const struct fwsync_device *device)
+{
+    struct mirror *mirror = context;
+    assert_true(mirror->in_snapshot);
+    for (size_t i = 0; i < device->attribute_count; i++) {
+        assert_string_equal(device->attributes[i].scope, "CLIENT_SCOPE");
+        mirror->table.values[index_of(device->device, 'd')][index_of(device->attributes[i].key, 'k')] =
+            device->attributes[i].value[0] - '0';
+    }
+    return maybe_stop(mirror);
+}
+
+static int on_end(void *context, uint64_t seq)
+{
+    struct mirror *mirror = context;
+    assert_true(mirror->in_snapshot && seq > 0);
+    mirror->in_snapshot = false;
+    return maybe_stop(mirror);
+}
+
+static int on_change(void *context, const struct fwsync_change *change)
+{
+    struct mirror *mirror = context;
+    const char *value = change->attribute.value;
+    expect_next(mirror, ATTRIBUTES, change->n);
+    mirror->told++;
+    mirror->table.values[index_of(change->device, 'd')][index_of(change->attribute.key, 'k')] =
+        value == NULL ? 0 : value[0] - '0';
+    return maybe_stop(mirror);
+}
+
+static int on_result(void *context, const struct fwsync_result *result)
+{
+    struct mirror *mirror = context;
+    assert_string_equal(result->class_name, "sync");
+    assert_memory_equal(result->json, "{\"class\":\"sync\",\"n\":", 20);
+    expect_next(mirror, SYNC, result->n);
+    return maybe_stop(mirror);
+}
+
+static int on_lost(void *context, const char *class_name, uint64_t count, const char *why)
+{
+    struct mirror *mirror = context;
+    assert_true(why[0] != '\0');
+    if (strcmp(class_name, "attributes") == 0)
+        mirror->lost += count;
+    mirror->lost_unknown |= count == 0;
+    mirror->last_n[ATTRIBUTES] = mirror->last_n[SYNC] = 0;
+    return maybe_stop(mirror);
+}
+
+static void mirror_open(struct mirror *mirror, const struct stand_in *server, struct fwsync_follow follow)
+{
+    const struct fwsync_options options = {
+        .query = server->query_endpoint, .results = server->results_endpoint, .timeout_ms = TIMEOUT_MS};
+    follow.on_snapshot_begin = on_begin;
+    follow.on_device = on_device;
+    follow.on_snapshot_end = on_end;
+    follow.on_change = on_change;
+    follow.on_result = on_result;
+    follow.on_lost = on_lost;
+    follow.silence_ms = 300;
+    follow.context = mirror;
+    assert_int_equal(fwsync_follow(&options, &follow, &mirror->follower), FWSYNC_OK);
+}
+
+static void mirror_turn(struct mirror *mirror)
+{
+    enum fwsync_code code = fwsync_follower_process(mirror->follower, 0);
+    assert_true(code == FWSYNC_OK || (code == FWSYNC_E_STOPPED && mirror->stop_one_in > 0));
+}
+
+/* --- what happens ----------------------------------------------------------------------------------- */
+
+static bool is_level(const struct mirror *mirror, const struct stand_in *server)
+{
+    return fwsync_follower_state(mirror->follower) == FWSYNC_FOLLOWER_LIVE &&
+           fwsync_follower_seq(mirror->follower) == server->data.seq;
+}
+
+/* No more trouble: until the follower stands where the stand-in does. */
+static void quiet(struct stand_in *server, struct mirror *mirror)
+{
+    int64_t end = clock_monotonic_ns() + DEADLINE_MS * INT64_C(1000000);
+    server->loss_percent = 0;
+    server->trouble = false;
+    while (!is_level(mirror, server)) {
+        assert_true(clock_monotonic_ns() < end);
+        heart_beats(server);
+        for (int i = 0; i < 20 && !is_level(mirror, server); i++) {
+            serve(server);
+            fwsync_follower_process(mirror->follower, 1);
+        }
+    }
+}
+
+static void something_happens(struct stand_in *server)
+{
+    switch (random_below(30)) {
+    case 0:
+        heart_beats(server);
+        break;
+    case 1:
+        server->data.kept_after = server->data.seq - random_below((unsigned)server->data.seq);
+        break;
+    case 2:
+        if (random_below(8) == 0)
+            restart(server);
+        break;
+    case 3:
+        server->loss_percent = random_below(2) * random_below(60);
+        server->trouble = random_below(2);
+        break;
+    default:
+        event_happens(server);
+    }
+}
+
+/* As one that was restored from a backup. */
+static void go_back(struct stand_in *server)
+{
+    server->data = server->earlier;
+    restart(server);
+}
+
+static void steps(struct stand_in *server, struct mirror *mirror)
+{
+    for (int i = 0; i < STEP_COUNT; i++) {
+        something_happens(server);
+        if (random_below(3) > 0)
+            serve(server);
+        if (mirror != NULL && random_below(2) > 0)
+            mirror_turn(mirror);
+    }
+}
+
+static void test_a_follower_ends_with_the_servers_state(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUND_COUNT; round++) {
+        struct stand_in *server = stand_in_create();
+        struct mirror mirror = {.stop_one_in = round % 3 == 0 ? 5 : 0};
+        for (int i = 0; i < 30; i++)
+            event_happens(server);
+        mirror_open(&mirror, server, (struct fwsync_follow){.class_name = round % 2 == 0 ? NULL : ""});
+        for (int part = 0; part < 3; part++) {
+            steps(server, &mirror);
+            quiet(server, &mirror);
+            assert_memory_equal(&mirror.table, &server->data.table, sizeof mirror.table);
+            if (part == 0)
+                server->earlier = server->data;
+            if (part == 1) { /* noticed only before as many events as were taken back have come anew */
+                go_back(server);
+                quiet(server, &mirror);
+            }
+        }
+        fwsync_follower_close(mirror.follower);
+        stand_in_destroy(server);
+    }
+}
+
+static void test_a_follower_goes_on_where_another_one_stopped(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUND_COUNT; round++) {
+        struct stand_in *server = stand_in_create();
+        struct mirror mirror = {.follower = NULL};
+        mirror_open(&mirror, server, (struct fwsync_follow){.class_name = round % 2 == 0 ? NULL : ""});
+        for (int part = 0; part < 4; part++) {
+            steps(server, &mirror);
+            quiet(server, &mirror);
+            uint64_t seq = fwsync_follower_seq(mirror.follower);
+            fwsync_follower_close(mirror.follower);
+            steps(server, NULL);
+            mirror_open(&mirror, server,
+                        (struct fwsync_follow){.class_name = round % 2 == 0 ? NULL : "",
+                                               .start = FWSYNC_START_AFTER,
+                                               .after = seq});
+        }
+        quiet(server, &mirror);
+        assert_memory_equal(&mirror.table, &server->data.table, sizeof mirror.table);
+        fwsync_follower_close(mirror.follower);
+        stand_in_destroy(server);
+    }
+}
+
+static void test_from_now_on_everything_comes_or_is_told_to_be_lost(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUND_COUNT; round++) {
+        struct stand_in *server = stand_in_create();
+        struct mirror mirror = {.stop_one_in = round % 3 == 0 ? 5 : 0};
+        for (int i = 0; i < 30; i++)
+            event_happens(server);
+        mirror_open(&mirror, server,
+                    (struct fwsync_follow){.class_name = round % 2 == 0 ? NULL : "", .start = FWSYNC_START_NOW});
+        quiet(server, &mirror);
+        uint64_t before = server->data.n[ATTRIBUTES];
+        steps(server, &mirror);
+        quiet(server, &mirror);
+        if (!mirror.lost_unknown)
+            assert_int_equal(mirror.told + mirror.lost, server->data.n[ATTRIBUTES] - before);
+        fwsync_follower_close(mirror.follower);
+        stand_in_destroy(server);
+    }
+}
+
+int main(void)
+{
+    const char *seed = getenv("FWSYNC_SEED");
+    random_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)clock_monotonic_ns() | 1;
+    printf("# FWSYNC_SEED=%" PRIu64 "\n", random_state);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_follower_ends_with_the_servers_state),
+        cmocka_unit_test(test_a_follower_goes_on_where_another_one_stopped),
+        cmocka_unit_test(test_from_now_on_everything_comes_or_is_told_to_be_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
