@@ -297,7 +297,7 @@ static bool await_answer(struct client *client, enum client_door door, uint64_t 
 {
     for (;;) {
         uint64_t came = 0;
-        bool found, ready, stop;
+        bool found, ready, stop = false;
         do
             if (!client_take(client, door, &came, answer, &found, err))
                 return false;
@@ -396,21 +396,4 @@ bool client_take_result(struct client *client, struct buf *topic, struct buf *pa
     while (any && !found)
         found = receive_result(socket, &any, topic, payload);
     return found;
-}
-
-bool client_next_result(struct client *client, int64_t wait_ms, struct buf *topic,
-                        struct buf *payload, bool *found, struct err *err)
-{
-    int64_t end_ms = now_ms() + wait_ms;
-    for (;;) {
-        bool ready, stop;
-        *found = client_take_result(client, topic, payload);
-        int64_t left_ms = end_ms - now_ms();
-        if (*found || left_ms <= 0)
-            return true;
-        if (!wait_readable(client, client->links[CLIENT_RESULTS].socket, left_ms, &ready, &stop, err))
-            return false;
-        if (stop)
-            return true;
-    }
 }

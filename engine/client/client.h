@@ -76,8 +76,5 @@ bool client_lost(struct client *client, enum client_door door);
 bool client_subscribe(struct client *client, const char *prefix, struct err *err);
 /* client_take_result - the next result that has arrived, without waiting. */
 bool client_take_result(struct client *client, struct buf *topic, struct buf *payload);
-/* client_next_result - wait for the next result; *found is false when the time is over or stop_fd spoke. */
-bool client_next_result(struct client *client, int64_t wait_ms, struct buf *topic,
-                        struct buf *payload, bool *found, struct err *err);
 
 #endif

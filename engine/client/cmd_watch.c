@@ -1,102 +1,44 @@
-/* cmd_watch.c - `fwsync watch`: results as they come, one a line.
+/* cmd_watch.c - `fwsync watch`: results as they come, one a line, through the library's follower.
  *
- * A heartbeat is waited for first: it proves that the daemon is there and that the subscription stands.
- * The numbers `n` are dense per class, so when a whole class is watched, what was lost shows. */
+ * A heartbeat is waited for first: it proves that the daemon is there and that the subscription stands. From
+ * then on nothing is missed: what was lost on the way is asked for, and what can't be had is told. */
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 
 #include "engine/base/clock.h"
 #include "engine/base/limits.h"
 #include "engine/client/command.h"
+#include "engine/client/fwsync.h"
 #include "engine/client/interrupt.h"
 #include "engine/client/session.h"
 #include "engine/client/when.h"
 
 enum { OPT_COUNT = 1, OPT_TIMEOUT };
-enum { CLASSES_MAX = 256, CLASS_BYTES_MAX = 128, SILENCE_MS = 5000 };
+enum { CLASS_BYTES_MAX = 63 };
 
 static const struct option_spec specs[] = {
     {OPT_COUNT, "count", "N", "stop after N results"},
     {OPT_TIMEOUT, "timeout", "SECONDS", "stop after that time (never)"},
 };
 
-/* The last number seen of a class. */
-struct seen {
-    char name[CLASS_BYTES_MAX];
-    int64_t n;
-};
-
 struct watch {
-    struct session session;
-    const char *what;      /* as given: "", CLASS or CLASS/DEVICE */
-    bool one_device;       /* numbers have gaps by nature */
-    int64_t count_max;     /* 0: no bound */
+    struct session session; /* for what is told, and to take results apart */
+    const char *what;       /* as given: "", CLASS or CLASS/DEVICE */
+    char class_name[CLASS_BYTES_MAX + 1];
+    const char *device; /* NULL: all */
+    int64_t count_max;  /* 0: no bound */
     int64_t count;
-    int64_t timeout_ms;    /* 0: no end */
-    int64_t end_ms;        /* monotonic */
-    int64_t heard_ms;
-    bool started;          /* a heartbeat has come */
-    bool silence_told;
-    struct seen classes[CLASSES_MAX];
-    size_t class_count;
-    struct buf topic;
-    struct buf payload;
+    int64_t timeout_ms; /* 0: no end */
+    int64_t end_ms;     /* monotonic */
+    int64_t started_ms;
+    bool heard; /* a heartbeat has come */
+    struct fwsync_follower *follower;
 };
 
 static int64_t now_ms(void)
 {
     return clock_monotonic_ns() / 1000000;
-}
-
-/* --- gaps ------------------------------------------------------------------------------------------- */
-
-static struct seen *find_seen(struct watch *watch, struct text name)
-{
-    for (size_t i = 0; i < watch->class_count; i++)
-        if (text_is(name, watch->classes[i].name))
-            return &watch->classes[i];
-    return NULL;
-}
-
-static bool is_watched(const struct watch *watch, struct text name)
-{
-    return watch->what[0] == '\0' || text_is(name, watch->what);
-}
-
-/* A result (step 1) or a heartbeat (step 0) says that `n` is the class's latest number. One that went
- * back is a restarted daemon that repeats results. */
-static void note_number(struct watch *watch, struct text name, int64_t n, int64_t step)
-{
-    if (watch->one_device || !is_watched(watch, name))
-        return;
-    struct seen *seen = find_seen(watch, name);
-    if (seen == NULL) {
-        if (watch->class_count == CLASSES_MAX || name.len >= CLASS_BYTES_MAX)
-            return;
-        seen = &watch->classes[watch->class_count++];
-        memcpy(seen->name, name.bytes, name.len);
-        seen->name[name.len] = '\0';
-    } else if (n > seen->n + step) {
-        int64_t missed = n - seen->n - step;
-        fprintf(stderr, "fwsync watch: missed %" PRId64 " result%s of class '%s'\n", missed,
-                missed == 1 ? "" : "s", seen->name);
-    }
-    seen->n = n;
-}
-
-static void hear_heartbeat(struct watch *watch)
-{
-    struct session *session = &watch->session;
-    if (!session_read(session, buf_text(&watch->payload), NULL))
-        return;
-    struct fields numbers = field_object(session, &session->answer, "n");
-    for (size_t i = 0; i < numbers.count; i++)
-        if (numbers.items[i].value.kind == VALUE_INTEGER)
-            note_number(watch, numbers.items[i].key, numbers.items[i].value.integer, 0);
-    if (!watch->started)
-        fprintf(stderr, "watching %s at %s; Ctrl-C ends\n",
-                watch->what[0] == '\0' ? "everything" : watch->what, session->setup->results);
-    watch->started = true;
 }
 
 /* --- printing --------------------------------------------------------------------------------------- */
@@ -170,93 +112,66 @@ static void print_result(struct watch *watch, struct text class_name)
     putchar('\n');
 }
 
-/* The payload doesn't say its class; the line does, in front. */
-static void print_json(struct watch *watch, struct text class_name)
+/* --- what the follower tells ------------------------------------------------------------------------ */
+
+static int on_result(void *context, const struct fwsync_result *result)
 {
-    struct buf line = {.bytes = NULL};
-    struct text payload = buf_text(&watch->payload);
-    buf_byte(&line, '{');
-    json_member_text(&line, "class", class_name);
-    if (payload.len > 2)
-        buf_byte(&line, ',');
-    buf_append(&line, (struct text){payload.bytes + 1, payload.len - 1});
-    printf(TEXT_FMT "\n", TEXT_ARG(line));
-    buf_fini(&line);
+    struct watch *watch = context;
+    if (watch->session.setup->json)
+        printf("%s\n", result->json);
+    else if (session_read(&watch->session, (struct text){result->json, result->json_len}, NULL))
+        print_result(watch, text_of(result->class_name));
+    fflush(stdout);
+    return ++watch->count == watch->count_max;
+}
+
+static int on_lost(void *context, const char *class_name, uint64_t count, const char *why)
+{
+    struct watch *watch = context;
+    arena_reset(&watch->session.arena);
+    struct text clean = screen_clean(text_of(why), &watch->session.arena);
+    if (count > 0)
+        fprintf(stderr, "fwsync watch: missed %" PRIu64 " result%s of class '%s': " TEXT_FMT "\n", count,
+                count == 1 ? "" : "s", class_name, TEXT_ARG(clean));
+    else
+        fprintf(stderr, "fwsync watch: results may be missed: " TEXT_FMT "\n", TEXT_ARG(clean));
+    return 0;
+}
+
+static void on_state(void *context, enum fwsync_follower_state state, const char *why)
+{
+    struct watch *watch = context;
+    (void)why;
+    if (state == FWSYNC_FOLLOWER_LIVE && !watch->heard) {
+        fprintf(stderr, "watching %s at %s; Ctrl-C ends\n",
+                watch->what[0] == '\0' ? "everything" : watch->what, watch->session.setup->results);
+        watch->heard = true;
+    } else if (state == FWSYNC_FOLLOWER_CONNECTING) {
+        fputs("fwsync watch: nothing heard for 5 s, not even a heartbeat; waiting\n", stderr);
+    }
 }
 
 /* --- the loop --------------------------------------------------------------------------------------- */
 
-static bool is_wanted(const struct watch *watch, struct text topic)
+static bool fail(struct watch *watch, enum err_code code, const char *why)
 {
-    return !watch->one_device || text_is(topic, watch->what);
-}
-
-static void hear_result(struct watch *watch)
-{
-    struct text topic = buf_text(&watch->topic);
-    if (text_is(topic, "heartbeat")) {
-        hear_heartbeat(watch);
-        return;
-    }
-    const char *slash = memchr(topic.bytes, '/', topic.len);
-    if (slash == NULL || !is_wanted(watch, topic) ||
-        !session_read(&watch->session, buf_text(&watch->payload), NULL))
-        return;
-    struct text class_name = {topic.bytes, (size_t)(slash - topic.bytes)};
-    note_number(watch, class_name, field_integer(&watch->session.answer, "n"), 1);
-    if (watch->session.setup->json)
-        print_json(watch, class_name);
-    else
-        print_result(watch, class_name);
-    fflush(stdout);
-    watch->count++;
+    struct err err;
+    err_set(&err, code, "%s", why);
+    return session_fail(&watch->session, &err);
 }
 
 static bool nobody_there(struct watch *watch, int64_t silence_ms)
 {
-    struct err err;
-    err_set(&err, ERR_TIMEOUT, "nothing heard from %s within %g s: is fwsyncd running?",
-            watch->session.setup->results, (double)silence_ms / 1000);
-    return session_fail(&watch->session, &err);
-}
-
-/* Nothing, not even a heartbeat, for a while. False before the first one: nobody is there. */
-static bool check_silence(struct watch *watch)
-{
-    const struct setup *setup = watch->session.setup;
-    int64_t silence_ms = watch->started ? SILENCE_MS : setup->timeout_ms;
-    if (now_ms() - watch->heard_ms < silence_ms)
-        return true;
-    if (!watch->started)
-        return nobody_there(watch, silence_ms);
-    if (!watch->silence_told)
-        fprintf(stderr, "fwsync watch: nothing heard for %d s, not even a heartbeat; waiting\n",
-                SILENCE_MS / 1000);
-    watch->silence_told = true;
-    return true;
-}
-
-static bool watch_step(struct watch *watch)
-{
-    enum { STEP_MS = 500 };
-    int64_t left_ms = watch->end_ms - now_ms();
-    bool found;
-    struct err err;
-    if (!client_next_result(watch->session.client, left_ms < STEP_MS ? left_ms : STEP_MS,
-                            &watch->topic, &watch->payload, &found, &err))
-        return session_fail(&watch->session, &err);
-    if (!found)
-        return check_silence(watch);
-    watch->heard_ms = now_ms();
-    watch->silence_told = false;
-    hear_result(watch);
-    return true;
+    char why[ERR_TEXT_BYTES];
+    snprintf(why, sizeof why, "nothing heard from %s within %g s: is fwsyncd running?",
+             watch->session.setup->results, (double)silence_ms / 1000);
+    return fail(watch, ERR_TIMEOUT, why);
 }
 
 /* The time given with --timeout is over. */
 static void end_in_time(struct watch *watch)
 {
-    if (!watch->started && watch->count == 0) {
+    if (!watch->heard && watch->count == 0) {
         nobody_there(watch, watch->timeout_ms);
     } else if (watch->count_max > 0) {
         fprintf(stderr, "%" PRId64 " of %" PRId64 " results came\n", watch->count, watch->count_max);
@@ -264,18 +179,27 @@ static void end_in_time(struct watch *watch)
     }
 }
 
+/* Wait for something to do, Ctrl-C or the end, and do it. False: stop. */
+static bool watch_step(struct watch *watch)
+{
+    enum { STEP_MS = 500 };
+    const struct setup *setup = watch->session.setup;
+    int64_t left_ms = watch->end_ms - now_ms();
+    struct pollfd items[] = {
+        {.fd = fwsync_follower_fd(watch->follower), .events = POLLIN},
+        {.fd = interrupt_fd(), .events = POLLIN},
+    };
+    poll(items, 2, left_ms < STEP_MS ? (int)left_ms : STEP_MS);
+    enum fwsync_code code = fwsync_follower_process(watch->follower, 0);
+    if (code != FWSYNC_OK && code != FWSYNC_E_STOPPED)
+        return fail(watch, ERR_IO, fwsync_follower_error(watch->follower));
+    if (!watch->heard && now_ms() - watch->started_ms >= setup->timeout_ms)
+        return nobody_there(watch, setup->timeout_ms);
+    return true;
+}
+
 static void watch_loop(struct watch *watch)
 {
-    char prefix[512];
-    struct err err;
-    snprintf(prefix, sizeof prefix, "%s%s", watch->what,
-             watch->what[0] == '\0' || watch->one_device ? "" : "/");
-    if (!client_subscribe(watch->session.client, prefix, &err) ||
-        !client_subscribe(watch->session.client, "heartbeat", &err)) {
-        session_fail(&watch->session, &err);
-        return;
-    }
-    watch->heard_ms = now_ms();
     while (!interrupted() && (watch->count_max == 0 || watch->count < watch->count_max)) {
         if (now_ms() >= watch->end_ms) {
             end_in_time(watch);
@@ -286,6 +210,26 @@ static void watch_loop(struct watch *watch)
     }
     if (interrupted() && watch->session.setup->screen.tables)
         fprintf(stderr, "\n%" PRId64 " result%s\n", watch->count, watch->count == 1 ? "" : "s");
+}
+
+static bool watch_open(struct watch *watch)
+{
+    const struct setup *setup = watch->session.setup;
+    const struct fwsync_options options = {
+        .query = setup->query, .results = setup->results, .timeout_ms = (int)setup->timeout_ms};
+    const struct fwsync_follow follow = {
+        .class_name = watch->class_name,
+        .device = watch->device,
+        .start = FWSYNC_START_NOW,
+        .on_result = on_result,
+        .on_lost = on_lost,
+        .on_state = on_state,
+        .context = watch,
+    };
+    enum fwsync_code code = fwsync_follow(&options, &follow, &watch->follower);
+    watch->started_ms = now_ms();
+    return code == FWSYNC_OK ||
+           fail(watch, code == FWSYNC_E_CONFIG ? ERR_CONFIG : ERR_IO, fwsync_last_error(NULL));
 }
 
 static bool read_words(struct options *options, struct watch *watch)
@@ -330,11 +274,10 @@ static bool is_class(struct text name)
 
 static int run(const struct setup *setup, struct options *options)
 {
-    static struct watch watch; /* large */
+    struct watch watch = {.what = ""};
     if (!read_words(options, &watch))
         return EXIT_USAGE;
     const char *slash = strchr(watch.what, '/');
-    watch.one_device = slash != NULL;
     size_t class_len = slash == NULL ? strlen(watch.what) : (size_t)(slash - watch.what);
     if (watch.what[0] != '\0' && !is_class((struct text){watch.what, class_len}))
         return options_wrong(options,
@@ -342,12 +285,14 @@ static int run(const struct setup *setup, struct options *options)
                              (int)class_len, watch.what);
     if (slash != NULL && slash[1] == '\0')
         return options_wrong(options, "the DEVICE behind '%s' is missing", watch.what);
-    if (strlen(watch.what) > DEVICE_BYTES_MAX + CLASS_BYTES_MAX)
+    if (class_len > CLASS_BYTES_MAX || strlen(watch.what) - class_len > DEVICE_BYTES_MAX + 1)
         return options_wrong(options, "'%s' is too long", watch.what);
+    memcpy(watch.class_name, watch.what, class_len);
+    watch.device = slash == NULL ? NULL : slash + 1;
     session_open(&watch.session, setup, "watch");
-    watch_loop(&watch);
-    buf_fini(&watch.topic);
-    buf_fini(&watch.payload);
+    if (watch_open(&watch))
+        watch_loop(&watch);
+    fwsync_follower_close(watch.follower);
     return session_close(&watch.session);
 }
 
@@ -356,13 +301,14 @@ const struct command command_watch = {
     .usage = "[CLASS[/DEVICE]] [--count N] [--timeout SECONDS]",
     .summary = "print what changes, as it changes",
     .details = "CLASS is sync (the rules' verdicts), attributes, deadletter, or one that a rule of yours\n"
-               "publishes. With --count and --timeout, exit code 1 means that fewer came.\n"
+               "publishes. Nothing is missed, also when fwsyncd restarts: what was lost on the way is asked\n"
+               "for. With --count and --timeout, exit code 1 means that fewer came.\n"
                "\n"
                "  fwsync watch sync\n"
                "  fwsync watch attributes/ESP32 --count 1 --timeout 60\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
     .words = {"CLASS"},
-    .common = COMMON_JSON | COMMON_RESULTS,
+    .common = COMMON_JSON | COMMON_QUERY | COMMON_RESULTS,
     .run = run,
 };

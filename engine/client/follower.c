@@ -283,7 +283,8 @@ static void check_answer_due(struct fwsync_follower *follower, int64_t now_ms)
         give_up_missing(follower, follower->reach.err.text);
 }
 
-/* An answer that isn't ok. */
+/* An answer that isn't ok. To `changes`, `bad-query` means that there is no event of this number yet, or that this
+ * fwsyncd doesn't know the question: then it won't know of snapshots either, and there it is an error. */
 static bool hear_refusal(struct fwsync_follower *follower, int64_t now_ms, struct err *err)
 {
     struct fields *fields = &follower->question.fields;
@@ -292,8 +293,9 @@ static bool hear_refusal(struct fwsync_follower *follower, int64_t now_ms, struc
     snprintf(why, sizeof why, TEXT_FMT, TEXT_ARG(error));
     enum fwsync_code code = reach_answer_code(text_in(fields, "code"));
     note_trouble(follower, why);
-    if (code == FWSYNC_E_GONE || (code == FWSYNC_E_BAD_QUERY && !follower->takes_snapshots)) {
-        give_up_missing(follower, why);
+    bool unknown_event = code == FWSYNC_E_BAD_QUERY && follower->step == STEP_CATCH_UP;
+    if (code == FWSYNC_E_GONE || unknown_event) {
+        give_up_missing(follower, unknown_event && follower->takes_snapshots ? other_data : why);
         follower->question.due_ms = now_ms + AGAIN_MS;
         return true;
     }

@@ -42,7 +42,7 @@ def help_shows_the_options_that_a_command_uses():
         return re.findall(r"^  (--\S+)", done(fwsync("help", command)), re.M)
 
     assert options("rules") == ["--json", "--help"]
-    assert options("watch") == ["--count", "--timeout", "--json", "--results", "--help"]
+    assert options("watch") == ["--count", "--timeout", "--json", "--query", "--results", "--help"]
     assert options("get") == ["--at", "--json", "--timeout", "--query", "--watch", "--help"]
     assert options("send")[-4:] == ["--json", "--timeout", "--events", "--help"]
 
@@ -457,27 +457,60 @@ def watch_that_ends_early_says_so_by_its_exit_code():
     assert (code, out) == (1, "") and "nothing heard from tcp://127.0.0.1:1 within 0.2 s" in err, err
 
 
-@test
-def watch_warns_of_a_gap():
+@contextlib.contextmanager
+def watching_with_holes(answer):
+    """`fwsync watch sync` on a stand-in for the results door, from number 10 on, and one for the query door that
+    answers as `answer` says. Gives the child, and a function that publishes."""
     context = zmq.Context()
     socket = context.socket(zmq.XPUB)
+    socket.linger = 0
     endpoint = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
-    with started("--results", endpoint, "watch", "sync", "--count", "4") as child:
+
+    def publish(topic, **payload):
+        socket.send_multipart([topic, json.dumps({"ts": 1, **payload}).encode()])
+
+    with StandIn(answer) as query, started("--results", endpoint, "--query", query.endpoint, "watch", "sync",
+                                           "--json", "--count", "5") as child:
         topics = {socket.recv() for _ in range(2) if socket.poll(DEADLINE_S * 1000)}
         assert topics == {b"\x01sync/", b"\x01heartbeat"}, topics
-
-        def publish(topic, **payload):
-            socket.send_multipart([topic, json.dumps({"ts": 1, "seq": 1, **payload}).encode()])
-
-        publish(b"heartbeat", n={"sync": 10, "other": 3})
+        publish(b"heartbeat", seq=10, n={"sync": 10, "other": 3})
         for n in [11, 12, 15]:
-            publish(b"sync/a", n=n, device="a", data={})
-        publish(b"heartbeat", n={"sync": 17, "other": 30})
-        publish(b"sync/a", n=12, device="a", data={})  # a restarted daemon repeats: no gap
-        out, err = child.communicate(timeout=DEADLINE_S)
-        assert child.returncode == 0 and len(out.splitlines()) == 4, out
-        assert re.findall(r"missed (\d+) results of class '(\w+)'", err) == [("2", "sync"), ("2", "sync")], err
+            publish(b"sync/a", seq=n, n=n, device="a", data={})
+        publish(b"sync/a", seq=12, n=12, device="a", data={})  # a restarted daemon repeats
+        yield child, publish
     context.destroy(linger=0)
+
+
+def numbers(out):
+    return [json.loads(line)["n"] for line in out.splitlines()]
+
+
+@test
+def watch_asks_for_what_it_missed():
+    def answer(_, body):
+        question = json.loads(body)
+        assert (question["op"], question["class"]) == ("changes", "sync"), question
+        results = [{"class": "sync", "n": n, "seq": n, "ts": 1, "device": "a", "data": {}}
+                   for n in range(question["after"] + 1, 16)]
+        return {"ok": True, "seq": 15, "results": results, "after": 15, "more": False}
+
+    with watching_with_holes(answer) as (child, _):
+        out, err = child.communicate(timeout=DEADLINE_S)
+        assert child.returncode == 0 and numbers(out) == [11, 12, 13, 14, 15], (out, err)
+        assert "missed" not in err, err
+
+
+@test
+def watch_tells_what_is_lost():
+    gone = {"ok": False, "code": "gone", "error": "kept from 100 on"}
+    with watching_with_holes(lambda *_: gone) as (child, publish):
+        assert numbers("".join(read_line(child.stdout) for _ in range(3))) == [11, 12, 15]
+        publish(b"heartbeat", seq=17, n={"sync": 17, "other": 30})
+        for n in [18, 19]:
+            publish(b"sync/a", seq=n, n=n, device="a", data={})
+        out, err = child.communicate(timeout=DEADLINE_S)
+        assert child.returncode == 0 and numbers(out) == [18, 19], (out, err)
+        assert re.findall(r"missed (\d+) results of class '(\w+)': kept from", err) == [("2", "sync")] * 2, err
 
 
 @test
