@@ -6,7 +6,7 @@
 #include "store/lmdb_env.h"
 #include "store/raised.h"
 
-#define MAP_BYTES (UINT64_C(64) << 30) /* of address space: room for some hundred million producers */
+#define MAP_BYTES (UINT64_C(16) << 30) /* of address space: room for a hundred million producers */
 
 struct sources {
     struct lmdb_env env;
