@@ -33,7 +33,9 @@ static bool export_all(struct session *session, struct progress *progress)
         json_member_integer(question, "limit", LIST_COUNT_MAX);
         if (cursor.len > 0)
             json_member_raw(question, "cursor", buf_text(&cursor));
+        progress_clear(progress); /* an error may be told */
         going = session_ask(session) && print_page(session, &device_count);
+        progress->total = field_integer(&session->answer, "of");
         progress_show(progress, device_count);
         session_keep_cursor(session, &cursor);
     } while (going && cursor.len > 0);
@@ -48,15 +50,12 @@ static int run(const struct setup *setup, struct options *options)
     struct session session;
     struct progress progress;
     session_open(&session, setup, "export");
-    session_question(&session, "count");
-    if (session_ask(&session)) {
-        progress_start(&progress, "devices", field_integer(&session.answer, "devices"));
-        progress.enabled &= !isatty(STDOUT_FILENO); /* there it would stand among the lines */
-        bool whole = export_all(&session, &progress);
-        progress_clear(&progress);
-        if (!whole && session.exit_code == EXIT_DONE)
-            session.exit_code = EXIT_ERROR;
-    }
+    progress_start(&progress, "devices", 0);
+    progress.enabled &= !isatty(STDOUT_FILENO); /* there it would stand among the lines */
+    bool whole = export_all(&session, &progress);
+    progress_clear(&progress);
+    if (!whole && session.exit_code == EXIT_DONE)
+        session.exit_code = EXIT_ERROR;
     return session_close(&session);
 }
 

@@ -22,6 +22,8 @@ struct listing {
     struct table *table;
     int64_t limit;
     int64_t count;
+    bool has_more;
+    bool is_complete; /* the last page goes back to the device's first event */
     struct buf cursor;
 };
 
@@ -34,10 +36,13 @@ static void add_value(struct listing *listing, const struct value *value)
     table_cell(listing->table, text, value == NULL ? STYLE_DIM : STYLE_PLAIN);
 }
 
+/* "client.currentFwVer"; the device's type has no scope. */
 static struct text attribute_name(struct session *session, const struct fields *change)
 {
     enum scope scope;
     struct text name = field_text(change, "scope");
+    if (name.len == 0)
+        return field_text(change, "key");
     if (scope_parse(name, &scope))
         name = text_of(scope_short(scope));
     return arena_format(&session->arena, TEXT_FMT "." TEXT_FMT, TEXT_ARG(name),
@@ -47,6 +52,10 @@ static struct text attribute_name(struct session *session, const struct fields *
 static void add_change(struct listing *listing, const struct value *item)
 {
     struct session *session = &listing->session;
+    if (listing->count == listing->limit) { /* a page has all changes of an event */
+        listing->has_more = true;
+        return;
+    }
     listing->count++;
     if (session->setup->json) {
         printf(TEXT_FMT "\n", TEXT_ARG(item->text));
@@ -61,7 +70,6 @@ static void add_change(struct listing *listing, const struct value *item)
     add_value(listing, fields_get(&change, TEXT("new")));
     table_cell(listing->table, field_text(&change, "type"), STYLE_PLAIN);
     table_cell_count(listing->table, field_integer(&change, "seq"));
-    table_cell(listing->table, session_source(session, &change), STYLE_PLAIN);
 }
 
 static bool list_page(struct listing *listing)
@@ -81,6 +89,7 @@ static bool list_page(struct listing *listing)
         add_change(listing, &changes[i]);
     table_print(listing->table, stdout);
     session_keep_cursor(session, &listing->cursor);
+    listing->is_complete = field_boolean(&session->answer, "complete");
     return true;
 }
 
@@ -91,11 +100,11 @@ static void list_all(struct listing *listing)
             return;
     while (listing->cursor.len > 0 && listing->count < listing->limit && !interrupted());
     fflush(stdout);
-    if (listing->cursor.len > 0)
+    if (listing->cursor.len > 0 || listing->has_more)
         fprintf(stderr, "These are the newest %" PRId64 "; for more: --limit N or --all\n",
                 listing->count);
-    else if (listing->count == 0 && listing->session.setup->screen.tables)
-        fprintf(stderr, "No change of it is kept.\n");
+    else if (!listing->is_complete && listing->session.setup->screen.tables)
+        fprintf(stderr, "What was before that is no longer kept.\n");
 }
 
 static bool read_words(struct options *options, struct listing *listing)
@@ -119,13 +128,12 @@ static bool read_words(struct options *options, struct listing *listing)
 
 static int run(const struct setup *setup, struct options *options)
 {
-    enum { WHEN, ATTRIBUTE, OLD, NEW, EVENT, SEQ, SOURCE };
+    enum { WHEN, ATTRIBUTE, OLD, NEW, EVENT, SEQ };
     static const struct table_column columns[] = {
         [WHEN] = {"WHEN", false},   [ATTRIBUTE] = {"ATTRIBUTE", false}, [OLD] = {"OLD", false},
         [NEW] = {"NEW", false},     [EVENT] = {"EVENT", false},         [SEQ] = {"SEQ", true},
-        [SOURCE] = {"SOURCE", false},
     };
-    static const unsigned char drop_order[] = {SOURCE, SEQ, EVENT};
+    static const unsigned char drop_order[] = {SEQ, EVENT};
     struct listing listing = {.limit = LIST_COUNT_DEFAULT};
     if (!read_words(options, &listing))
         return EXIT_USAGE;
@@ -143,8 +151,8 @@ const struct command command_history = {
     .usage = "DEVICE [--limit N|--all]",
     .summary = "list what changed of a device, newest first",
     .details = "OLD '-' means that the attribute wasn't there before, NEW '-' that it was deleted. EVENT is\n"
-               "the type of the message that caused the change, SEQ its number, SOURCE who numbered it.\n"
-               "How long changes are kept is a setting of fwsyncd.\n"
+               "the type of the message that caused the change (DEADLINE_PASSED: time did), SEQ its number. How\n"
+               "long changes are kept is a setting of fwsyncd.\n"
                "\n"
                "  fwsync history ESP32\n"
                "  fwsync history ESP32 --all --json | grep fwSyncState\n",

@@ -8,7 +8,7 @@ import tempfile
 import zmq
 
 from harness import DEADLINE_S, Daemon, fwsync, main, test
-from tool import Terminal, done
+from tool import StandIn, Terminal, done
 
 
 class SlowDaemon:
@@ -101,6 +101,13 @@ def exported(device, kind="default", **scopes):
                        **scopes}, ensure_ascii=False)
 
 
+def attributes(daemon):
+    """All that an export holds of each device, but for the time at which it was made."""
+    devices = [json.loads(line) for line in done(fwsync("export", daemon=daemon)).splitlines()]
+    return {device["device"]: {key: device[key] for key in ["deviceType", "client", "shared", "server"]}
+            for device in devices}
+
+
 @test
 def import_writes_every_scope_with_the_type():
     wide = {f"k{number}": "x" * 500 for number in range(2500)}  # more than an event may hold
@@ -135,6 +142,65 @@ def import_tells_which_lines_are_none_of_an_export():
         assert json.loads(done(fwsync("get", "b", "--json", daemon=daemon)))["client"] == {"k": 1}
         code, out, err = fwsync("import", "/nowhere/at-all", daemon=daemon)
         assert (code, out) == (2, "") and "cannot read '/nowhere/at-all'" in err, err
+
+
+@test
+def an_export_that_is_imported_gives_the_same_attributes():
+    with Daemon() as old, Daemon() as new:
+        events = []
+        for number in range(1500):
+            name = f"d{number:04} é"
+            events.append({"device": name, "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE",
+                           "data": {"lastTargetFwVer": f"v{number % 3}", "nested": {"a": [1, 1.0, None]}}})
+            events.append({"device": name, "type": "ATTRIBUTES_UPDATED", "scope": "SHARED_SCOPE",
+                           "data": {"targetFwVer": f"v{number % 3}", "big": 9007199254740992}})
+            events.append({"device": name, "deviceType": f"T{number % 2}", "type": "POST_ATTRIBUTES_REQUEST",
+                           "data": {"currentFwVer": f"v{number % 4}", "text": 'a"b\\c\n'}})
+            events.append({"device": name, "type": "POST_TELEMETRY_REQUEST", "data": {"counter": number}})
+        assert old.send_events(events)["rejected"] == 0
+        whole = done(fwsync("export", daemon=old))
+        out = json.loads(done(fwsync("import", "-", "--json", input=whole, daemon=new)))
+        assert out["accepted"] == 4500 and out["rejected"] == 0, out
+        assert len(attributes(old)) == 1500
+        before, after = attributes(old), attributes(new)
+        assert before == after, next((before[name], after.get(name)) for name in before
+                                     if before[name] != after.get(name))
+        assert json.loads(done(fwsync("get", "d0000 é", "--json", daemon=new)))["telemetry"] == {}
+
+
+@test
+def export_shows_how_far_it_is_and_only_to_a_person():
+    with SlowDaemon() as daemon, Terminal("export", daemon=daemon, stdout=False) as terminal:
+        page, shown = 0, None
+        while not shown:
+            envelope, question = daemon.next()
+            assert question["op"] == "snapshot" and question.get("cursor") == (f"c{page}" if page else None), question
+            page += 1
+            daemon.answer(envelope, ok=True, at=7, of=1000000, devices=[{"device": f"d{page}"}], cursor=f"c{page}")
+            shown = re.search(r"\r\x1b\[K\d+ of 1000000 devices, 0 %, \d+/s", terminal.peek())
+        envelope, question = daemon.next()
+        daemon.answer(envelope, ok=True, at=7, devices=[])
+        code, text = terminal.finish()
+        assert code == 0 and text.endswith("\r\x1b[K"), text
+        assert [json.loads(line)["device"] for line in terminal.piped.splitlines()] == [
+            f"d{number + 1}" for number in range(page)]
+    with Daemon() as daemon:
+        assert daemon.send_events({"device": "d", "type": "POST_TELEMETRY_REQUEST", "data": {"n": 1}})["ok"]
+        line = done(fwsync("export", daemon=daemon))
+        with Terminal("export", daemon=daemon) as terminal:
+            assert terminal.finish() == (0, line.replace("\n", "\r\n"))
+
+
+@test
+def an_export_that_is_cut_short_says_so():
+    def answer(number, body):
+        if number == 1:
+            return {"ok": True, "at": 7, "devices": [{"device": "a"}], "cursor": "c"}
+        return {"ok": False, "code": "gone", "error": "this snapshot is no longer kept"}
+
+    with StandIn(answer) as daemon:
+        code, out, err = fwsync("export", env={"FWSYNC_QUERY": daemon.endpoint})
+        assert (code, out) == (1, '{"device":"a"}\n') and "no longer kept" in err, (code, out, err)
 
 
 main()

@@ -1,8 +1,10 @@
 """What the command line tool shows of a fleet: filters of lists, tables on terminals, --watch."""
 import json
+import os
 import re
 import signal
 import tempfile
+import time
 
 from harness import Daemon, fwsync, main, test
 from tool import NOWHERE, StandIn, Terminal, done, doors, read_line, started
@@ -94,6 +96,66 @@ def count_shows_the_states_that_there_are():
         answers = [json.loads(line) for line in done(fwsync("count", "--json", daemon=fleet.daemon)).splitlines()]
         assert [answer.get("index") for answer in answers] == [
             None, "server.fwStateIsSynced", "server.fwSyncState"], answers
+
+
+# --- history
+
+@test
+def history_lists_changes_newest_first_in_pages():
+    with Fleet() as fleet:
+        daemon = fleet.daemon
+        for number in range(300):
+            reply = daemon.send_events(write("d", a=number, **({"b": "x"} if number == 299 else {})))
+            assert reply["ok"], reply
+        lines = [line.split("\t") for line in done(fwsync("history", "d", "--all", daemon=daemon)).splitlines()]
+        changes = [line[1:4] for line in lines if line[1] != "deviceType"]
+        assert sorted(changes[:2]) == [["server.a", "298", "299"], ["server.b", "-", "x"]], changes[:2]
+        assert changes[2:] == [["server.a", str(n - 1) if n else "-", str(n)] for n in range(298, -1, -1)]
+        assert lines[0][4:] == ["ATTRIBUTES_UPDATED", "301"], lines[0]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", lines[0][0]), lines[0]
+        code, out, err = fwsync("history", "d", "--limit", "1", daemon=daemon)
+        assert code == 0 and len(out.splitlines()) == 1 and "newest 1; for more" in err, (out, err)
+        code, out, err = fwsync("history", "d", daemon=daemon)
+        assert code == 0 and out.splitlines() == ["\t".join(line) for line in lines[:100]], (out, err)
+        objects = done(fwsync("history", "d", "--all", "--json", daemon=daemon)).splitlines()
+        assert len(objects) == len(lines) and json.loads(objects[0])["seq"] == 301, objects[0]
+        code, out, err = fwsync("history", "nobody", daemon=daemon)
+        assert (code, out) == (1, "") and 'no device "nobody"' in err, err
+        assert fwsync("history", daemon=daemon)[0] == 2 and fwsync("history", "d", "e", daemon=daemon)[0] == 2
+
+
+@test
+def get_and_count_go_back_in_time():
+    with Fleet() as fleet:
+        daemon = fleet.daemon
+        fleet.verdict("a", "pending", "told", version="v1")
+        fleet.verdict("b", "stuck", version="v1")
+
+        def changed(device):
+            """When it last did."""
+            return json.loads(done(fwsync("history", device, "--json", "--all", daemon=daemon)).splitlines()[0])["ts"]
+
+        then = changed("b")
+        while time.time() * 1000 < then + 1:
+            pass  # what comes now is of a later millisecond
+        fleet.verdict("c", "synced")
+        fleet.verdict("a", "synced", version="v2")
+        assert done(fwsync("count", "--at", then, daemon=daemon)) == (
+            "devices\t2\nsynced\t0\nnot synced\t2\nunknown\t0\npending\t1\nstuck\t1\n")
+        assert done(fwsync("count", daemon=daemon)) == (
+            "devices\t3\nsynced\t2\nnot synced\t1\nunknown\t0\nstuck\t1\n")
+        assert done(fwsync("count", "currentFwVer", "--at", then, daemon=daemon)) == "v1\t2\n"
+        assert done(fwsync("count", "currentFwVer", daemon=daemon)) == "v1\t2\nv2\t1\n"
+        assert done(fwsync("count", "currentFwVer", "v2", "--at", then, daemon=daemon)) == "v2\t0\n"
+        assert json.loads(done(fwsync("count", "type", "--at", then, "--json", daemon=daemon))) == {
+            "at": then, "index": "type", "value": "default", "count": 2}
+        rows = done(fwsync("get", "a", "--at", then, daemon=daemon)).splitlines()
+        assert "client\tcurrentFwVer\tv1" in rows and "server\tfwSyncState\tpending" in rows, rows
+        assert not any("last seen" in row for row in rows), rows
+        code, out, err = fwsync("get", "c", "--at", then, daemon=daemon)
+        assert (code, out) == (1, "") and "c" in err, err
+        code, out, err = fwsync("get", "a", "--at", "tomorrow", daemon=daemon)
+        assert code == 2 and "is not a time that was" in err, err
 
 
 # --- terminals
@@ -218,6 +280,20 @@ def explain_says_what_is_no_longer_known():
             "ESP32 (ESP32_OTA) has no verdict yet: no-target\n"
             "\n"
             "How it was decided is not known: the event is no longer kept\n")
+
+
+@test
+def sending_shows_how_far_it_is():
+    line = json.dumps(write("d", k=1)).encode() + b"\n"
+    with Daemon() as daemon:
+        reader, writer = os.pipe()
+        with Terminal("send", "-", daemon=daemon, stdin=reader) as terminal:
+            os.close(reader)
+            while not re.search(r"\r\x1b\[K\d+ events acknowledged, \d+/s", terminal.peek()):
+                os.write(writer, line)
+            os.close(writer)
+            code, text = terminal.finish()
+        assert code == 0 and re.search(r"\r\x1b\[K\d+ events: \d+ accepted, [^\r]*\r\n$", text), text
 
 
 # --- --watch

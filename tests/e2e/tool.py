@@ -128,6 +128,14 @@ class Terminal:
         self.text += piece.decode(errors="replace")
         return bool(piece)
 
+    def peek(self):
+        """The text so far, without waiting for more."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.fd, selectors.EVENT_READ)
+            while selector.select(0) and self._read(selector):
+                pass
+        return self.text
+
     def until(self, wanted):
         """Reads until `wanted(text)` is true, and returns the text."""
         end = time.monotonic() + DEADLINE_S
