@@ -207,7 +207,7 @@ static void print_answer(struct session *session)
     print_facts(session);
     print_decision(session);
     if (remedy.len > 0)
-        printf("\nWhat to do: " TEXT_FMT "\n", TEXT_ARG(screen_clean(remedy, &session->arena)));
+        printf("\nRemedy: " TEXT_FMT "\n", TEXT_ARG(screen_clean(remedy, &session->arena)));
 }
 
 /* --- the command --- */

@@ -98,6 +98,28 @@ def count_shows_the_states_that_there_are():
             None, "server.fwStateIsSynced", "server.fwSyncState"], answers
 
 
+@test
+def explain_tells_of_a_real_device():
+    with Daemon() as daemon:
+        done(fwsync("send", "ESP32", "--type", "T", "currentFwVer=v1", daemon=daemon))
+        done(fwsync("send", "ESP32", "--server", "lastTargetFwVer=v2", daemon=daemon))
+        lines = [line.split("\t") for line in done(fwsync("explain", "ESP32", daemon=daemon)).splitlines()]
+        assert lines[0][:3] == ["verdict", "false", "pending"], lines
+        facts = {line[2]: line for line in lines if line[0] == "fact"}
+        assert facts["currentFwVer"][3] == "v1" and facts["currentFwVer"][5] == "device", lines
+        assert facts["lastTargetFwVer"][3] == "v2" and facts["lastTargetFwVer"][5] == "operator", lines
+        assert [line[1:3] for line in lines if line[0] == "event"] == [["3", "ATTRIBUTES_UPDATED"]], lines
+        assert any(line[0] == "step" and line[3] == "firmware-verdict" for line in lines), lines
+        assert lines[-1][0] == "remedy" and "v2" in lines[-1][1], lines
+        code, out, err = fwsync("explain", "ESP33", daemon=daemon)
+        assert (code, out) == (1, "") and 'no device "ESP33"' in err, err
+        with Terminal("explain", "ESP32", daemon=daemon, columns=60) as terminal:
+            code, text = terminal.finish()
+            assert code == 0 and "is not in sync\x1b[0m: pending, since" in text, text
+            table = text[text.index("WHERE"):].split("\r\n\r\n")[0]
+            assert all(len(line) <= 60 for line in screen_lines(table)), table
+
+
 # --- history
 
 @test
@@ -267,7 +289,7 @@ def explain_is_sentences_for_a_person_and_lines_for_a_program():
             "root             by-type  message-type-switch  Attributes Updated\n"
             "firmware-synced  verdict  firmware-verdict     Failed\n"
             "\n"
-            "What to do: make room, then send the update again\n")
+            "Remedy: make room, then send the update again\n")
 
 
 @test
