@@ -78,6 +78,7 @@ cat <<END
   $build/fwsync watch sync
   $build/fwsync send ESP32-0001 currentFwVer=v1.1
   $build/fwsync list --unsynced --type ESP32_CAM
+  $build/fwsync list --state failed
 Next: docs/tutorial.md. Ctrl-C stops fwsyncd; the data stays in $data.
 END
 
