@@ -239,6 +239,7 @@ static void count_answers(struct stats *stats, const struct acks *acks)
 static void pass_on(struct committer *committer)
 {
     struct partition *partition = committer->partition;
+    bool wake_applier = false;
     for (struct work *work = committer->group, *next; work != NULL; work = next) {
         next = work->next;
         struct acks *acks = NULL;
@@ -247,10 +248,12 @@ static void pass_on(struct committer *committer)
             ((struct batch *)work)->acks = NULL;
             count_answers(partition->stats, acks);
         }
-        queue_push(partition->apply_queue, work);
+        wake_applier |= queue_add(partition->apply_queue, work);
         if (acks != NULL)
             queue_push(partition->door_queue, &acks->work);
     }
+    if (wake_applier) /* not before the door, for which somebody waits */
+        queue_wake(partition->apply_queue);
     committer->group = NULL;
 }
 

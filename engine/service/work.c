@@ -46,7 +46,7 @@ void queue_destroy(struct queue *queue)
     free(queue);
 }
 
-void queue_push(struct queue *queue, struct work *work)
+bool queue_add(struct queue *queue, struct work *work)
 {
     work->next = NULL;
     pthread_mutex_lock(&queue->mutex);
@@ -56,10 +56,19 @@ void queue_push(struct queue *queue, struct work *work)
     if (wake)
         queue->owner = OWNER_WOKEN;
     pthread_mutex_unlock(&queue->mutex);
-    if (wake) {
-        ssize_t written = write(queue->fd, &(uint64_t){1}, sizeof(uint64_t));
-        assert(written == sizeof(uint64_t));
-    }
+    return wake;
+}
+
+void queue_wake(struct queue *queue)
+{
+    ssize_t written = write(queue->fd, &(uint64_t){1}, sizeof(uint64_t));
+    assert(written == sizeof(uint64_t));
+}
+
+void queue_push(struct queue *queue, struct work *work)
+{
+    if (queue_add(queue, work))
+        queue_wake(queue);
 }
 
 static struct work *take_all(struct queue *queue)

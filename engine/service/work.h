@@ -33,6 +33,9 @@ struct queue;
 struct queue *queue_create(void);
 void queue_destroy(struct queue *queue); /* must be empty */
 void queue_push(struct queue *queue, struct work *work);
+/* queue_add - queue_push in two steps: when it returns true, queue_wake has to follow, and soon. */
+bool queue_add(struct queue *queue, struct work *work);
+void queue_wake(struct queue *queue);
 /* queue_take - everything queued, oldest first; waits up to timeout_ms (-1: forever, 0: not at all).
  * NULL after the timeout. */
 struct work *queue_take(struct queue *queue, int timeout_ms);
