@@ -129,6 +129,31 @@ def test_a_file_system_without_space_makes_producers_wait():
 
 
 @test
+def test_a_deadline_that_finds_no_space_passes_when_there_is_some():
+    """Passing time is a record of the journal, too."""
+    with Disk() as disk, tempfile.TemporaryDirectory() as rules:
+        with open(os.path.join(rules, "root.yaml"), "w") as file:
+            file.write("chain: root\nfirst: verdict\nnodes:\n"
+                       "  verdict: {type: firmware-verdict, deadlines: {pending: 2s}}\n")
+        with Daemon("--rules", rules, "--checkpoint-ms", 60000, **disk.options) as daemon:
+            write = {"device": "a", "type": "ATTRIBUTES_UPDATED"}
+            daemon.send_events([dict(write, scope="CLIENT_SCOPE", data={"currentFwVer": "v1"}),
+                                dict(write, scope="SERVER_SCOPE", data={"lastTargetFwVer": "v2"})])
+
+            def state():
+                return daemon.query({"op": "device", "device": "a"})["server"]["fwSyncState"]
+            disk.fill(True)
+            wait_until(lambda: "journal-full" in daemon.stderr, what="the tick finds no space")
+            assert state() == "pending"
+            disk.free()
+            wait_until(lambda: state() == "stuck")
+            assert daemon.query({"op": "ping"})["seq"] == 4, "the rules, two writes, one tick"
+            daemon.kill()
+            daemon.restart()
+            assert state() == "stuck"
+
+
+@test
 def test_a_checkpoint_that_fails_half_way_is_made_good():
     """What it had to write stays in memory and is tried again."""
     with Disk() as disk, Daemon(*SAMPLE_RULES, "--checkpoint-ms", 300, **disk.options) as daemon:
