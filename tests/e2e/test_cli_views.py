@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 
-from harness import Daemon, fwsync, main, test
+from harness import ROOT, Daemon, fwsync, main, test
 from tool import NOWHERE, StandIn, Terminal, done, doors, read_line, started
 
 STATES = ["no-target", "never-reported", "synced", "pending", "updating", "failed", "stuck", "rolled-back",
@@ -178,6 +178,54 @@ def get_and_count_go_back_in_time():
         assert (code, out) == (1, "") and "c" in err, err
         code, out, err = fwsync("get", "a", "--at", "tomorrow", daemon=daemon)
         assert code == 2 and "is not a time that was" in err, err
+
+
+@test
+def counts_of_a_time_are_the_sums_over_all_pages():
+    pages = [[("v1", 5), ("v2", 1), (1, 2), (None, 4)], [("v1", -2), ("v2", -1), (None, -1), ("v3", 1)]]
+
+    def answer(number, body):
+        question = json.loads(body)
+        if "value" in question:  # is there such an index?
+            return {"ok": True, "count": 0}
+        page = pages[1 if question.get("cursor") else 0]
+        assert question["at"] == 1700000000000, question
+        values = [{"value": value, "count": count} for value, count in page]
+        return {"ok": True, "values": values, **({} if question.get("cursor") else {"cursor": "c"})}
+
+    with StandIn(answer) as daemon:
+        env = {"FWSYNC_QUERY": daemon.endpoint}
+        args = ["count", "currentFwVer", "--at", "1700000000000"]
+        assert done(fwsync(*args, env=env)) == "v1\t3\nv3\t1\n1\t2\n"
+        rows = [json.loads(line) for line in done(fwsync(*args, "--json", env=env)).splitlines()]
+        assert [(row["value"], row["count"]) for row in rows] == [("v1", 3), ("v3", 1), (1, 2), (None, 3)], rows
+        assert done(fwsync("count", "currentFwVer", "1", "--at", "1700000000000", env=env)) == "1\t2\n"
+        assert done(fwsync("count", "--at", "1700000000000", env=env)) == (
+            "devices\t9\nsynced\t0\nnot synced\t0\nunknown\t9\n")
+
+
+@test
+def with_json_every_command_prints_an_object_a_line():
+    with Daemon() as daemon, tempfile.TemporaryDirectory() as folder:
+        for number in range(3):
+            done(fwsync("send", f"d{number}", "currentFwVer=v1", daemon=daemon))
+        rules = os.path.join(ROOT, "rules", "chains")
+        for args in [["send", "d0", "a=b"], ["get", "d0"], ["get", "d0", "--at", "0s"], ["list"], ["count"],
+                     ["count", "type"], ["count", "type", "default"], ["explain", "d0"], ["history", "d0"],
+                     ["export"], ["import", "-"], ["send", "-"], ["rules", "check", rules], ["stats"], ["metrics"],
+                     ["ping"], ["backup", os.path.join(folder, "copy")], ["watch", "--count", "1"]]:
+            lines = json.dumps(write("d1", a=time.time())) if args == ["send", "-"] else ""
+            if args[0] == "watch":
+                with started(*args, "--json", env=doors(daemon)) as child:
+                    read_line(child.stderr)
+                    done(fwsync("send", "d2", "currentFwVer=v2", daemon=daemon))
+                    out = child.communicate()[0]
+            else:
+                out = done(fwsync(*args, "--json", daemon=daemon, input=lines))
+            objects = [json.loads(line) for line in out.splitlines()]
+            assert objects and all(isinstance(one, dict) for one in objects), (args, out)
+        code, out, err = fwsync("history", "nobody", "--json", daemon=daemon)
+        assert (code, err) == (1, "") and json.loads(out)["code"] == "not-found", (out, err)
 
 
 # --- terminals
