@@ -110,9 +110,10 @@ def attributes(daemon):
 
 @test
 def import_writes_every_scope_with_the_type():
-    wide = {f"k{number}": "x" * 500 for number in range(2500)}  # more than an event may hold
+    wide = {f"k{number}": "\x01" * 2000 for number in range(300)}  # more than one event may hold, in bytes
+    many = {f"k{number}": number for number in range(2500)}  # and in number
     lines = [exported("a", "T", client={"currentFwVer": "v1"}, shared={"u": "é\u0001"}, server={"n": 1, "m": 1.0}),
-             "", exported("bare", "U"), exported("wide", shared={key: wide[key] for key in list(wide)[:1700]})]
+             "", exported("bare", "U"), exported("wide", shared=wide), exported("many", shared=many)]
     with Daemon() as daemon, tempfile.NamedTemporaryFile("w", suffix=".ndjson", encoding="utf-8") as file:
         file.write("\n".join(lines))
         file.flush()
@@ -124,10 +125,10 @@ def import_writes_every_scope_with_the_type():
         assert device["lastSeen"] == 0, "an operator's write is nothing that the device said"
         device = json.loads(done(fwsync("get", "bare", "--json", daemon=daemon)))
         assert device["deviceType"] == "U", device
-        device = json.loads(done(fwsync("get", "wide", "--json", daemon=daemon)))
-        assert device["shared"] == {key: wide[key] for key in list(wide)[:1700]}
+        for name, shared in [("wide", wide), ("many", many)]:
+            assert json.loads(done(fwsync("get", name, "--json", daemon=daemon)))["shared"] == shared, name
         again = json.loads(done(fwsync("import", "-", "--json", input="\n".join(lines), daemon=daemon)))
-        assert again["ok"] and again["accepted"] == again["events"] and again["lines"] == 4, again
+        assert again["ok"] and again["accepted"] == again["events"] and again["lines"] == 5, again
 
 
 @test
