@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 
 import zmq
 
@@ -45,7 +44,7 @@ class Producer(threading.Thread):
     def __init__(self, daemon, devices=500, batch=50, first=1):
         super().__init__()
         self.daemon, self.devices, self.batch, self.n = daemon, devices, batch, first - 1
-        self.stopping, self.error, self.worst_s = threading.Event(), None, 0
+        self.stopping, self.error = threading.Event(), None
 
     def event(self, n):
         return report(f"d{n % self.devices}", f"v{n}", source="s", n=n)
@@ -57,10 +56,10 @@ class Producer(threading.Thread):
             socket.connect(self.daemon.events)
             while not self.stopping.is_set():
                 events = [self.event(n) for n in range(self.n + 1, self.n + self.batch + 1)]
-                start = time.monotonic()
                 socket.send("\n".join(json.dumps(event) for event in events).encode())
                 reply = json.loads(receive(socket, DEADLINE_S, "an answer")[0])
-                self.worst_s = max(self.worst_s, time.monotonic() - start)
+                if reply.get("code") == "busy":
+                    continue
                 assert reply["ok"] and reply["accepted"] == self.batch, reply
                 self.n += self.batch
             socket.close()
@@ -151,9 +150,9 @@ def not_started(data, *words):
 @test
 def test_a_copy_of_a_quiet_daemon_is_the_same():
     with Folder() as place, Daemon() as daemon:
-        daemon.send_events([report(f"d{i}", f"v{i % 7}") for i in range(3000)])
-        daemon.send_events([target(f"d{i}", f"v{i % 3}") for i in range(0, 3000, 2)] +
-                           [{"device": "dead", "type": "POST_TELEMETRY_REQUEST", "data": {}}])
+        send(daemon, [report(f"d{i}", f"v{i % 7}") for i in range(3000)] +
+             [target(f"d{i}", f"v{i % 3}") for i in range(0, 3000, 2)] +
+             [{"device": "dead", "type": "POST_TELEMETRY_REQUEST", "data": {}}])
         before = contents(daemon)
         reply = backup(daemon, place("one"))
         assert set(reply) == {"ok", "seq", "dir", "bytes"}, reply
@@ -251,14 +250,18 @@ def test_an_empty_folder_is_used_as_it_is():
 
 # --- one at a time, and what is seen of it
 
+def send(daemon, events):
+    """All of them, in requests of 500; what a slow machine refuses is sent again."""
+    for first in range(0, len(events), 500):
+        wait_until(lambda: daemon.send_events(events[first:first + 500])["ok"], what="events are taken")
+
+
 def large_daemon(*args):
     """With a state of some MiB, so that a copy takes a while."""
     daemon = Daemon(*args)
     try:
-        for first in range(0, 40000, 1000):
-            daemon.send_events([{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST",
-                                 "data": {"currentFwVer": f"v{i}", "text": "x" * 100}}
-                                for i in range(first, first + 1000)])
+        send(daemon, [{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST",
+                       "data": {"currentFwVer": f"v{i}", "text": "x" * 100}} for i in range(40000)])
 
         def saved():
             stats = daemon.query({"op": "stats"})
@@ -303,10 +306,9 @@ def test_one_at_a_time_and_its_progress_shows():
 def test_events_and_questions_go_on_meanwhile():
     with Folder() as place, large_daemon() as daemon, Producer(daemon, batch=1) as producer:
         socket = ask_backup(daemon, place("copy"))
-        before, checkpoints, asked = producer.n, None, 0
+        before, asked = producer.n, 0
         while not socket.poll(0):
-            stats = daemon.query({"op": "stats"})
-            checkpoints = checkpoints or stats["state"]["checkpoints"]
+            assert daemon.query({"op": "stats"})["ok"]
             asked += 1
         assert answer_of(socket)["ok"]
         assert asked > 0 and producer.n > before, (asked, producer.n - before)
@@ -378,11 +380,8 @@ def on_small_tmpfs(place, size_kib):
 
 
 def send_much(daemon):
-    for first in range(0, 20000, 500):
-        reply = daemon.send_events([{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST",
-                                     "data": {"currentFwVer": "v1", "text": "x" * 200}}
-                                    for i in range(first, first + 500)])
-        assert reply["ok"], reply
+    send(daemon, [{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST",
+                   "data": {"currentFwVer": "v1", "text": "x" * 200}} for i in range(20000)])
 
 
 @test
