@@ -8,6 +8,11 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+bool copying_stopped(const struct copying *copying, struct err *err)
+{
+    return atomic_load(&copying->stop) && !err_set(err, ERR_BUSY, "the daemon is stopping");
+}
+
 bool disk_means_full(int error)
 {
     return error == ENOSPC || error == EDQUOT || error == EFBIG;

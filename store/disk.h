@@ -2,7 +2,23 @@
 #ifndef STORE_DISK_H
 #define STORE_DISK_H
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 #include "engine/base/err.h"
+
+/* A copy of files being made: any thread looks at it, and may stop it. */
+struct copying {
+    atomic_uint_fast64_t bytes; /* done, of the original */
+    atomic_bool stop;
+};
+
+/* Of a copy this much is brought to disk at a time: syncing more at once would hold up those who sync beside
+ * it, such as the journal. */
+enum { COPY_SYNC_BYTES = 16 << 20 };
+
+/* copying_stopped - ERR_BUSY when it was stopped. */
+bool copying_stopped(const struct copying *copying, struct err *err);
 
 /* disk_means_full - does this errno say that there is no space? */
 bool disk_means_full(int error);

@@ -528,11 +528,11 @@ bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_coun
     return true;
 }
 
-bool journal_backup(struct journal *journal, const char *dir, struct err *err)
+bool journal_backup(struct journal *journal, const char *dir, struct copying *copying, struct err *err)
 {
     char path[PATH_BYTES];
     if (snprintf(path, sizeof path, "%s/sources", dir) >= (int)sizeof path)
         return err_set(err, ERR_IO, "the path '%.100s' is too long", dir);
     return sources_backup(journal->sources, path, err) &&
-           seglog_backup(journal->log, dir, atomic_load(&journal->committed_end), err);
+           seglog_backup(journal->log, dir, atomic_load(&journal->committed_end), copying, err);
 }

@@ -15,6 +15,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/err.h"
+#include "store/disk.h"
 
 enum journal_kind { JOURNAL_EVENT = 1, JOURNAL_TICK = 2, JOURNAL_RULES = 3 };
 
@@ -87,6 +88,6 @@ bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_coun
 /* journal_backup - a copy of the last commit into the new or empty folder `dir`. Any thread.
  * Take the state's copy first, and don't trim in between: the journal's then holds everything that the
  * state's is missing. */
-bool journal_backup(struct journal *journal, const char *dir, struct err *err);
+bool journal_backup(struct journal *journal, const char *dir, struct copying *copying, struct err *err);
 
 #endif

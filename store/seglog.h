@@ -19,6 +19,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/err.h"
+#include "store/disk.h"
 
 struct seglog;
 struct seglog_reader;
@@ -109,7 +110,8 @@ bool seglog_damaged(struct seglog *log, uint64_t position, struct err *err, cons
 
 /* seglog_backup - copy the segments up to `end`, a record's position that is flushed, into the new or empty
  * folder `dir`. Any thread; nothing may be trimmed meanwhile.
- * Errors  ERR_IO, ERR_FULL; what was written stays for the caller to remove. */
-bool seglog_backup(struct seglog *log, const char *dir, uint64_t end, struct err *err);
+ * Errors  ERR_IO, ERR_FULL, ERR_BUSY it was stopped; what was written stays for the caller to remove. */
+bool seglog_backup(struct seglog *log, const char *dir, uint64_t end, struct copying *copying,
+                   struct err *err);
 
 #endif

@@ -17,12 +17,11 @@
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
 
-#include <stdatomic.h>
-
 #include "engine/base/arena.h"
 #include "engine/base/err.h"
 #include "engine/base/limits.h"
 #include "engine/base/value.h"
+#include "store/disk.h"
 
 struct state;
 struct device;
@@ -96,16 +95,10 @@ bool state_snapshot_take(struct state *state, struct state_snapshot **snapshot, 
 /* state_snapshot_release - any thread, before state_close. */
 void state_snapshot_release(struct state_snapshot *snapshot);
 
-/* Of a copy being made: any thread looks, and may stop it. */
-struct state_copying {
-    atomic_uint_fast64_t bytes; /* done, of state_bytes() when the snapshot was taken */
-    atomic_bool stop;
-};
-
 /* state_backup - a compact copy of a snapshot in the new or empty folder `dir`, on disk when this returns. Any
  * thread; see journal_backup. What was written before an error stays for the caller to remove.
  * Errors  ERR_FULL, ERR_STORE of the copy; ERR_DAMAGED of what is copied; ERR_BUSY it was stopped. */
-bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct state_copying *progress,
+bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct copying *copying,
                   struct err *err);
 
 /* --- one device --- */

@@ -14,7 +14,6 @@
 
 enum {
     SLICE_BYTES = 1 << 20,  /* of rows in one transaction */
-    SYNC_BYTES = 16 << 20,  /* to disk at a time: a larger piece would hold up the journal's own syncs */
 };
 
 struct state_snapshot {
@@ -73,7 +72,8 @@ void state_snapshot_release(struct state_snapshot *snapshot)
 
 struct copy {
     const struct state_snapshot *snapshot;
-    struct state_copying *progress;
+    struct copying *copying;
+    uint64_t bytes_before; /* that were copied before the rows */
     struct lmdb_env target;
     MDB_txn *txn;
     size_t slice_bytes; /* in txn */
@@ -100,14 +100,15 @@ static bool end_slice(struct copy *copy, struct err *err)
     if (!lmdb_env_commit(&copy->target, txn, err))
         return false;
     copy->unsynced_bytes += copy->slice_bytes;
-    if (copy->unsynced_bytes >= SYNC_BYTES) {
+    if (copy->unsynced_bytes >= COPY_SYNC_BYTES) {
         copy->unsynced_bytes = 0;
         int rc = mdb_env_sync(copy->target.env, 1);
         if (rc != 0)
             return target_error(copy, rc, err);
     }
-    atomic_store(&copy->progress->bytes, snapshot->bytes * copy->rows_done / snapshot->row_count);
-    return !atomic_load(&copy->progress->stop) || err_set(err, ERR_BUSY, "the daemon is stopping");
+    atomic_store(&copy->copying->bytes,
+                 copy->bytes_before + snapshot->bytes * copy->rows_done / snapshot->row_count);
+    return !copying_stopped(copy->copying, err);
 }
 
 static bool copy_row(struct copy *copy, enum db db, MDB_dbi dbi, MDB_val *key, MDB_val *value,
@@ -156,25 +157,26 @@ static bool copy_all(struct copy *copy, struct err *err)
     return rc == 0 || target_error(copy, rc, err);
 }
 
-static bool copy_history(const struct state_snapshot *snapshot, const char *dir, struct err *err)
+static bool copy_history(const struct state_snapshot *snapshot, const char *dir, struct copying *copying,
+                         struct err *err)
 {
     char path[4096];
     int len = snprintf(path, sizeof path, "%s/history", dir);
     assert(len > 0 && (size_t)len < sizeof path);
-    return seglog_backup(snapshot->state->history, path, snapshot->history_end, err);
+    return seglog_backup(snapshot->state->history, path, snapshot->history_end, copying, err);
 }
 
-bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct state_copying *progress,
+bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct copying *copying,
                   struct err *err)
 {
-    struct copy copy = {.snapshot = snapshot, .progress = progress};
+    struct copy copy = {.snapshot = snapshot, .copying = copying, .bytes_before = atomic_load(&copying->bytes)};
     if (!lmdb_env_open_copy(&copy.target, &snapshot->state->env, dir, err))
         return false;
     bool done = copy_all(&copy, err);
     if (copy.txn != NULL)
         mdb_txn_abort(copy.txn);
     lmdb_env_close(&copy.target);
-    done = done && copy_history(snapshot, dir, err);
+    done = done && copy_history(snapshot, dir, copying, err);
     int rc = done ? disk_sync_folder(dir) : 0;
     return done && (rc == 0 || err_set(err, ERR_IO, "%s: %s while syncing it", dir, strerror(rc)));
 }

@@ -35,7 +35,7 @@ struct backup {
     atomic_bool running; /* the thread isn't done */
     char dir[DIR_BYTES_MAX + 1];
     uint64_t bytes_total;
-    struct state_copying copying;
+    struct copying copying;
     atomic_int_fast64_t finished_ms;
 
     /* the thread's, while it runs */
@@ -207,10 +207,7 @@ static bool copy_parts(struct backup *backup, uint64_t *seq, struct err *err)
     if (!state_backup(backup->snapshot, state_dir, &backup->copying, err))
         return false;
     *seq = atomic_load(&backup->partition->journal_seq);
-    if (!journal_backup(backup->partition->journal, journal_dir, err))
-        return false;
-    atomic_store(&backup->copying.bytes, backup->bytes_total);
-    return true;
+    return journal_backup(backup->partition->journal, journal_dir, &backup->copying, err);
 }
 
 static bool fill_folder(struct backup *backup, uint64_t *seq, struct err *err)
@@ -273,6 +270,7 @@ static void *run(void *argument)
     sem_post(&backup->partition->may_trim);
     if (done) {
         answer(backup, seq, clock_wall_ms() - start_ms);
+        atomic_store(&backup->copying.bytes, backup->bytes_total);
         atomic_store(&backup->finished_ms, clock_wall_ms());
     } else {
         answer_error(backup, &err);
@@ -381,10 +379,11 @@ void backup_stop(struct backup *backup)
 
 struct backup_progress backup_progress(const struct backup *backup)
 {
+    uint64_t bytes = atomic_load(&backup->copying.bytes); /* the journal grows while it is copied */
     return (struct backup_progress){
         .running = backup->asked != NULL || atomic_load(&backup->running),
         .dir = text_of(backup->dir),
-        .bytes_done = atomic_load(&backup->copying.bytes),
+        .bytes_done = bytes < backup->bytes_total ? bytes : backup->bytes_total,
         .bytes_total = backup->bytes_total,
         .finished_ms = atomic_load(&backup->finished_ms),
     };

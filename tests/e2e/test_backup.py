@@ -168,6 +168,10 @@ def test_a_copy_of_a_quiet_daemon_is_the_same():
             assert copy.query({"op": "deadletters"})["deadletters"] == \
                 daemon.query({"op": "deadletters"})["deadletters"]
             assert copy.query({"op": "stats"})["results"] == daemon.query({"op": "stats"})["results"]
+            for question in ({"op": "history", "device": "d4"}, {"op": "explain", "device": "d4"},
+                             {"op": "changes", "after": 0, "limit": 50}):
+                answers = [one.query(question) for one in (copy, daemon)]
+                assert answers[0]["ok"] and answers[0] == answers[1], answers
             copy.stop()
 
 

@@ -818,12 +818,13 @@ static void test_backup_is_a_journal(void **unused)
     struct journal_record *records;
     struct journal *journal = open_journal(), *copy;
     char *path = strdup(temp_dir_path(dir, "backup/journal"));
+    struct copying copying = {0};
     append_committed(journal, 1, "a");
     journal_begin(journal);
     append(journal, 1, "not yet");
-    done(journal_backup(journal, path, &err));
+    done(journal_backup(journal, path, &copying, &err));
     done(journal_commit(journal, &err));
-    fails(journal_backup(journal, path, &err), ERR_IO, "already");
+    fails(journal_backup(journal, path, &copying, &err), ERR_IO, "already");
     done(journal_open(path, SEGMENT_BYTES, &copy, &err));
     assert_int_equal(read_from(copy, 1, 10, &records), 1);
     journal_close(copy);

@@ -843,8 +843,11 @@ static void test_backup_is_a_log_up_to_there(void **unused)
         struct seglog_options options = {SEGMENT_BYTES, false};
         char *path = strdup(temp_dir_path(dir, "copy/log"));
         append_numbered(log, 99, 100);
-        done(seglog_backup(log, path, ends[i] * 400, &err));
-        fails(seglog_backup(log, path, 400, &err), ERR_IO, "already");
+        struct copying copying = {0}, stopped = {.stop = true};
+        done(seglog_backup(log, path, ends[i] * 400, &copying, &err));
+        assert_true(atomic_load(&copying.bytes) >= ends[i] * 400);
+        fails(seglog_backup(log, path, 400, &copying, &err), ERR_IO, "already");
+        fails(seglog_backup(log, temp_dir_path(dir, "stopped"), 400, &stopped, &err), ERR_BUSY, "stopping");
         done(seglog_open(path, &kind, &options, &copy, &err));
         holds(copy, 0, 0, ends[i]);
         seglog_close(copy);

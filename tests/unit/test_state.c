@@ -1286,7 +1286,7 @@ static void test_backup_is_the_checkpoint_that_was_held(void **unused)
     (void)unused;
     struct state_options options = {MAP_BYTES, default_indexes, 3, 0};
     struct state_snapshot *snapshot;
-    struct state_copying progress = {0};
+    struct copying progress = {0};
     char *path = strdup(temp_dir_path(dir, "backup"));
     set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
     for (int i = 0; i < 2000; i++)
@@ -1302,7 +1302,7 @@ static void test_backup_is_the_checkpoint_that_was_held(void **unused)
     }
     done(state_backup(snapshot, path, &progress, &err));
     state_snapshot_release(snapshot);
-    assert_int_equal(atomic_load(&progress.bytes), bytes);
+    assert_true(atomic_load(&progress.bytes) >= bytes); /* and the history */
     assert_int_equal(count_of(VERSION, text_value("v2")), 1);
     state_close(state);
     done(state_open(path, &options, &state, &err));
@@ -1320,7 +1320,7 @@ static void test_backup_copies_no_damage(void **unused)
 {
     (void)unused;
     struct state_snapshot *snapshot;
-    struct state_copying progress = {0};
+    struct copying progress = {0};
     set("a", SCOPE_CLIENT, "key", text_value("the-value-to-hit"));
     checkpoint();
     state_close(state);
@@ -1335,7 +1335,7 @@ static void test_backup_can_be_stopped(void **unused)
 {
     (void)unused;
     struct state_snapshot *snapshot;
-    struct state_copying progress = {.stop = true};
+    struct copying progress = {.stop = true};
     set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
     checkpoint();
     done(state_snapshot_take(state, &snapshot, &err));
