@@ -250,6 +250,29 @@ def test_changes_are_what_a_subscriber_got():
 
 
 @test
+def test_a_page_of_changes_has_whole_events_also_when_one_wakes_many_devices():
+    deadline = """
+chain: root
+first: verdict
+nodes:
+  verdict: {type: firmware-verdict, deadlines: {pending: 1ms}}
+"""
+    with Rules({"root.yaml": deadline}) as rules, Daemon("--rules", rules) as daemon:
+        before = daemon.query({"op": "ping"})["seq"]
+        subscription = daemon.subscribe("attributes/")
+        send(daemon, *[{"device": f"d{i}", "type": "ATTRIBUTES_UPDATED", "scope": scope, "data": {key: value}}
+                       for i in range(100) for scope, key, value in
+                       (("CLIENT_SCOPE", "currentFwVer", "1"), ("SERVER_SCOPE", "lastTargetFwVer", "2"))])
+        got = []
+        while sum(result.get("value") == "stuck" for result in got) < 100:
+            got += seen(subscription, 1)
+        ticks = {result["seq"] for result in got if result.get("value") == "stuck"}
+        assert len(ticks) < 100  # some woke more than one
+        for limit in (1, 1000):
+            assert changes(daemon, before, limit=limit)[0][:len(got)] == got
+
+
+@test
 def test_results_of_older_rules_come_again_from_those_rules():
     with Rules() as rules, Daemon("--rules", rules) as daemon:
         before = daemon.query({"op": "ping"})["seq"]

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "store/state.h"
+#include "tests/unit/full_disk.h"
 #include "tests/unit/temp_dir.h"
 
 enum { MAP_BYTES = 64 << 20, CAUSE = 7 };
@@ -255,6 +256,10 @@ static void test_the_checkpoint_keeps_its_end(void **unused)
         memset(large[seq % 2], (int)('a' + seq % 20), sizeof large[0] - 1);
         set(seq, "a", large[seq % 2]);
     }
+    full_disk.error = ENOSPC; /* the history is on disk, and the checkpoint fails */
+    full_disk.only_meta = true;
+    assert_false(state_checkpoint(state, &err));
+    memset(&full_disk, 0, sizeof full_disk);
     done(state_history_trim(state, 0, 0, &err));
     reopen(); /* else: the state knows the history up to ... */
     assert_int_equal(state_applied_seq(state), 1);
