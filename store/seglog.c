@@ -17,7 +17,8 @@
 enum {
     PENDING_BYTES = 64 * 1024,         /* of the first buffer; it doubles */
     PENDING_KEPT_BYTES = 4 << 20,      /* a larger one is freed after the flush */
-    AHEAD_BYTES = 1 << 20,             /* filled with zeros at once */
+    AHEAD_BYTES = 1 << 20,             /* filled with zeros at once, */
+    ZEROS_BYTES = 64 * 1024,           /* so many a write */
     AHEAD_FLUSH_BYTES_MAX = 64 * 1024, /* behind a larger flush that is no gain */
     COPY_BYTES = 1 << 20,
 };
@@ -286,17 +287,18 @@ static bool take_back(struct seglog *log, uint64_t at, int error, struct err *er
 
 /* Behind a small flush the file gets room for the next ones, so that a sync finds its length and its blocks as
  * they were and has nothing to write but data. Without space it just stays as it is. */
-static void fill_ahead(struct seglog *log, uint64_t end)
+static void fill_ahead(struct seglog *log)
 {
-    static const char zeros[AHEAD_BYTES];
-    uint64_t most = SEGMENT_HEAD_BYTES + log->options.segment_bytes, until = end + AHEAD_BYTES;
+    static const char zeros[ZEROS_BYTES];
+    uint64_t most = SEGMENT_HEAD_BYTES + log->options.segment_bytes, until = log->file_end + AHEAD_BYTES;
     until -= until % AHEAD_BYTES;
     if (until > most)
         until = most;
-    if (until <= end)
-        return;
-    if (seglog_write(last_segment(log)->fd, zeros, (size_t)(until - end), end) == 0)
-        log->file_end = until;
+    for (uint64_t part; log->file_end < until; log->file_end += part) {
+        part = until - log->file_end < ZEROS_BYTES ? until - log->file_end : ZEROS_BYTES;
+        if (seglog_write(last_segment(log)->fd, zeros, (size_t)part, log->file_end) != 0)
+            return;
+    }
 }
 
 bool seglog_flush(struct seglog *log, struct err *err)
@@ -318,7 +320,7 @@ bool seglog_flush(struct seglog *log, struct err *err)
     if (end > log->file_end) {
         log->file_end = end;
         if (log->options.ahead && bytes <= AHEAD_FLUSH_BYTES_MAX)
-            fill_ahead(log, end);
+            fill_ahead(log);
     }
     atomic_store(&log->flushed, position + bytes);
     seglog_forget(log);
