@@ -11,6 +11,7 @@ ROOT = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else
 # Who may include whom: the first row that fits a file decides. A row's prefixes are all of ours that the
 # files may include. Dependencies point down this list only.
 LAYERS = [
+    ("docs/", []),  # examples: they include what is installed, as others do
     ("tests/", ["tests/", "engine/", "rules/", "store/", "plugins/"]),
     ("plugins/", ["plugins/"]),
     ("engine/client/", ["engine/client/", "engine/base/", "rules/"]),
@@ -45,7 +46,8 @@ LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 def files(*endings):
     """Paths below ROOT, relative, without build folders and what git keeps."""
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = sorted(set(folders) - {".git", "build", "fwsync-data", "fwsync-demo", "__pycache__"})
+        folders[:] = sorted(set(folders) - {".git", "build", "fwsync-data", "fwsync-demo", "node_modules",
+                                            "__pycache__"})
         for name in sorted(names):
             if name.endswith(endings):
                 yield os.path.relpath(os.path.join(folder, name), ROOT)

@@ -12,6 +12,7 @@
 Nothing here waits for time to pass: everything waits for a happening, with a deadline. The daemon gets a
 free port for each door and says which. Deadlines are generous (DEADLINE_S); they only end a test that
 would hang."""
+import contextlib
 import json
 import os
 import selectors
@@ -205,6 +206,16 @@ class Daemon:
     def subscribe(self, *prefixes):
         """A Subscription to the topics with these prefixes (all, when none is given)."""
         return Subscription(self, [prefix.encode() for prefix in prefixes or [""]])
+
+
+@contextlib.contextmanager
+def fixed_doors(*args):
+    """A daemon whose doors stay where they are over a restart."""
+    with tempfile.TemporaryDirectory(prefix="fwsync-doors-") as folder:
+        doors = [word for door in ("events", "query", "results")
+                 for word in (f"--{door}", f"ipc://{folder}/{door}")]
+        with Daemon(*doors, *args) as daemon:
+            yield daemon
 
 
 class Subscription:

@@ -5,19 +5,9 @@ import os
 import subprocess
 import tempfile
 
-from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, main, test
+from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, main, test
 
 COMPILERS = {"c": "clang", "c++": "clang++"} if "/clang" in BUILD else {"c": "gcc", "c++": "g++"}
-
-
-@contextlib.contextmanager
-def fixed_doors():
-    """A daemon whose doors stay where they are over a restart."""
-    with tempfile.TemporaryDirectory(prefix="fwsync-doors-") as folder:
-        doors = [word for door in ("events", "query", "results")
-                 for word in (f"--{door}", f"ipc://{folder}/{door}")]
-        with Daemon(*doors) as daemon:
-            yield daemon
 
 
 @contextlib.contextmanager
