@@ -91,7 +91,7 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-.PHONY: all help deps deps-test deps-check run test check bench fuzz install uninstall clean \
+.PHONY: all help deps deps-test deps-node deps-check node-packages run test check bench fuzz install uninstall clean \
     build-tests build-bench build-fuzz libraries FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -133,8 +133,19 @@ deps:
 	$(call install-packages,$(PACKAGES_BUILD))
 deps-test:
 	$(call install-packages,$(PACKAGES_BUILD) $(PACKAGES_TEST))
+deps-node:
+	$(if $(and $(shell command -v node),$(shell command -v npm)),,$(call install-packages,nodejs npm))
 deps-check:
 	$(call install-packages,$(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_CHECK))
+
+# For the Node.js example, which is not tested where the package can't be had.
+NODE_PACKAGES := build/node/node_modules/.package-lock.json
+node-packages: deps-node
+	@$(MAKE) $(NODE_PACKAGES)
+$(NODE_PACKAGES): docs/examples/package.json docs/examples/package-lock.json
+	@mkdir -p build/node && cp $^ build/node
+	$(say)npm ci --prefix build/node --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@ \
+	    || { rm -rf build/node; echo 'npm ci failed: the Node.js example is not tested' >&2; }
 
 ifeq ($(LIBS),)
 $B/flags: no-libraries
@@ -223,8 +234,8 @@ run: deps
 	@$(MAKE) all
 	@FWSYNC_BUILD=$B docs/demo/run.sh
 
-test: deps-test
-	@$(MAKE) build-tests
+test: deps-test deps-node
+	@$(MAKE) build-tests $(NODE_PACKAGES)
 	@FWSYNC_BUILD=$B FWSYNC_SAN=$(SAN) $(PYTHON) tests/run.py $(TESTS)
 
 check: deps-check
@@ -255,7 +266,7 @@ MAN     := $(DESTDIR)$(PREFIX)/share/man
 PAGES   := $(wildcard docs/man/*.[1-8])
 
 install: all
-	install -d $(BIN) $(INCLUDE) $(PC) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/rules/chains \
+	install -d $(BIN) $(INCLUDE) $(PC) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/docs/examples $(DOC)/rules/chains \
 	    $(SHARE)/rules $(BASH)
 	install -m 755 $B/fwsyncd $B/fwsync $(BIN)
 	install -m 644 plugins/fwsync_plugin.h engine/client/fwsync.h $(INCLUDE)
@@ -265,6 +276,7 @@ install: all
 	install -m 644 $(wildcard docs/*.md) $(DOC)/docs
 	install -m 644 $(wildcard docs/decisions/*.md) $(DOC)/docs/decisions
 	install -m 644 docs/demo/fleet.ndjson $(DOC)/docs/demo
+	install -m 644 $(wildcard docs/examples/*.*) $(DOC)/docs/examples
 	install -m 644 $(wildcard rules/chains/*.yaml) $(DOC)/rules/chains
 	install -m 644 $(wildcard rules/chains/*.yaml) $(SHARE)/rules
 	$B/fwsync completion bash >$(BASH)/fwsync
