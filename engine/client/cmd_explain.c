@@ -63,35 +63,51 @@ static struct text number(struct session *session, const struct fields *fields, 
     return arena_format(&session->arena, "%" PRId64, field_integer(fields, key));
 }
 
-static void print_lines(struct session *session)
+static void print_verdict_line(struct session *session)
 {
-    const struct fields *answer = &session->answer;
-    struct fields verdict = field_object(session, answer, "verdict");
-    struct fields decided = field_object(session, answer, "decided");
-    struct value *items;
+    struct fields verdict = field_object(session, &session->answer, "verdict");
     const struct value *synced = fields_get(&verdict, TEXT("synced"));
     PRINT_CELLS(session, TEXT("verdict"),
-                synced == NULL ? TEXT("-") : screen_value(&session->setup->screen, synced, &session->arena),
+                synced == NULL ? TEXT("-")
+                               : screen_value(&session->setup->screen, synced, &session->arena),
                 field_text(&verdict, "state"), when(session, &verdict, "since"),
                 field_text(&verdict, "reason"));
-    size_t count = field_array(session, answer, "facts", &items);
+}
+
+static void print_fact_lines(struct session *session)
+{
+    struct value *facts;
+    size_t count = field_array(session, &session->answer, "facts", &facts);
     for (size_t i = 0; i < count; i++) {
-        struct fields fact = value_object(session, &items[i]);
+        struct fields fact = value_object(session, &facts[i]);
         PRINT_CELLS(session, TEXT("fact"), scope_of(&fact), field_text(&fact, "key"),
                     value_of(session, &fact), when(session, &fact, "received"), field_text(&fact, "by"),
                     field_text(&fact, "type"), number(session, &fact, "seq"),
                     session_source(session, &fact));
     }
+}
+
+static void print_decision_lines(struct session *session)
+{
+    struct fields decided = field_object(session, &session->answer, "decided");
+    struct value *steps;
+    size_t count = field_array(session, &decided, "path", &steps);
     PRINT_CELLS(session, TEXT("event"), number(session, &decided, "seq"), field_text(&decided, "type"),
                 when(session, &decided, "received"), field_text(&decided, "rules"),
                 field_text(&decided, "missing"));
-    count = field_array(session, &decided, "path", &items);
     for (size_t i = 0; i < count; i++) {
-        struct fields step = value_object(session, &items[i]);
+        struct fields step = value_object(session, &steps[i]);
         PRINT_CELLS(session, TEXT("step"), field_text(&step, "chain"), field_text(&step, "node"),
                     field_text(&step, "type"), field_text(&step, "relation"));
     }
-    PRINT_CELLS(session, TEXT("remedy"), field_text(answer, "remedy"));
+}
+
+static void print_lines(struct session *session)
+{
+    print_verdict_line(session);
+    print_fact_lines(session);
+    print_decision_lines(session);
+    PRINT_CELLS(session, TEXT("remedy"), field_text(&session->answer, "remedy"));
 }
 
 /* --- for a person --- */

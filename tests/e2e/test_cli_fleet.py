@@ -56,32 +56,36 @@ def backup_makes_a_folder_that_a_daemon_starts_from():
                 "currentFwVer": "v1"}
 
 
-def serve_backup(daemon, directory, steps):
-    """Tells of `steps` steps of a backup of 10 MiB, and then that it is done."""
+def serve_backup(daemon, terminal, directory, steps):
+    """Tells of `steps` steps of a backup of 10 MiB, then that it is done, and serves until the tool has ended."""
     backup, step = None, 0
-    while step < steps or not backup:
+    while terminal.child.poll() is None:
+        if not daemon.socket.poll(50):
+            continue
         envelope, question = daemon.next()
         if question["op"] == "backup":
             assert question == {"op": "backup", "dir": directory} and not backup, question
             backup = envelope
-            continue
-        assert question == {"op": "stats"}, question
-        step += 1
-        daemon.answer(envelope, ok=True, backup={"running": True, "bytesDone": step << 20, "bytesTotal": 10 << 20})
-    daemon.answer(backup, ok=True, dir="/d", bytes=1 << 20, seq=5)
+        else:
+            assert question == {"op": "stats"}, question
+            step += 1
+            daemon.answer(envelope, ok=True,
+                          backup={"running": True, "bytesDone": step << 20, "bytesTotal": 10 << 20})
+        if step >= steps and backup:
+            daemon.answer(backup, ok=True, dir="/d", bytes=1 << 20, seq=5)
 
 
 @test
 def backup_names_the_folder_from_where_one_is():
     with SlowDaemon() as daemon, Terminal("backup", "some/dir", daemon=daemon) as terminal:
-        serve_backup(daemon, os.path.join(os.getcwd(), "some/dir"), steps=1)
+        serve_backup(daemon, terminal, os.path.join(os.getcwd(), "some/dir"), steps=1)
         assert terminal.finish() == (0, "1.0 MiB in /d, with all events up to seq 5\r\n")
 
 
 @test
 def backup_shows_how_far_it_is_and_waits_as_long_as_that_is_answered():
     with SlowDaemon() as daemon, Terminal("--timeout", "1", "backup", "/d", daemon=daemon) as terminal:
-        serve_backup(daemon, "/d", steps=9)  # together longer than the timeout
+        serve_backup(daemon, terminal, "/d", steps=9)  # together longer than the timeout
         code, text = terminal.finish()
         assert code == 0 and text.endswith("\r\x1b[K1.0 MiB in /d, with all events up to seq 5\r\n"), text
         assert re.search(r"\r\x1b\[K\d\.0 of 10\.0 MiB copied, \d0 %, \d+\.\d MiB/s", text), text
