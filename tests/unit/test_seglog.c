@@ -594,6 +594,36 @@ static void test_damage_in_what_was_synced_is_said(void **unused)
     }
 }
 
+/* What only the head of a later segment knows, whose records were torn off themselves. */
+static void test_a_segments_head_is_a_witness(void **unused)
+{
+    (void)unused;
+    for (int torn = 0; torn < 2; torn++) {
+        struct seglog *log = open_log(false);
+        for (unsigned i = 0; i < 20; i++) {
+            append_numbered(log, i, 384);
+            if (i < 13)
+                flush(log);
+        }
+        done(seglog_sync(log, &err));
+        flush(log);
+        append_numbered(log, 20, 384);
+        flush(log);
+        seglog_close(log);
+        patch_at(segment_path(8000), HEAD, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+        patch_at(segment_path(4000), HEAD + (torn ? 15 : 12) * 400 - 4000 + 30, "\x77", 1);
+        if (torn) {
+            log = open_log(false);
+            holds(log, 0, 0, 15);
+            seglog_close(log);
+        } else {
+            fails(try_open(&log), ERR_DAMAGED, "fails its checksum");
+        }
+        temp_dir_remove(dir);
+        dir = temp_dir_make();
+    }
+}
+
 static void test_damaged_padding_and_position_are_noticed(void **unused)
 {
     (void)unused;
@@ -878,6 +908,7 @@ int main(void)
         TEST(test_unsynced_segments_go_with_a_hole_before_them),
         TEST(test_a_segment_that_was_being_built_is_none),
         TEST(test_damage_in_what_was_synced_is_said),
+        TEST(test_a_segments_head_is_a_witness),
         TEST(test_damaged_padding_and_position_are_noticed),
         TEST(test_bad_files_are_refused_and_left),
         TEST(test_a_missing_segment_is_damage),
