@@ -423,7 +423,7 @@ def watch_ends_at_once_when_nobody_is_there_and_waits_for_one_that_goes():
     assert fwsync("count", "--wach", env=NOWHERE)[0] == 2
     code, out, err = fwsync("ping", "--watch", env=NOWHERE)
     assert code == 2 and "no option --watch" in err, err
-    with Fleet() as fleet, started("--timeout", "0.3", "count", "--watch", env=doors(fleet.daemon)) as child:
+    with Fleet() as fleet, started("--timeout", "2", "count", "--watch", env=doors(fleet.daemon)) as child:
         assert read_line(child.stdout) == "devices\t0\n"
         fleet.daemon.stop()
         assert "is fwsyncd running?" in read_line(child.stderr)

@@ -4,7 +4,7 @@ import re
 import subprocess
 import tempfile
 
-from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test
+from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test, wait_until
 from tool import NOWHERE, done, doors
 
 FWSYNC = os.path.join(BUILD, "fwsync")
@@ -68,8 +68,8 @@ def completion_asks_the_daemon_for_devices():
     with Daemon() as daemon:
         for name in ["ESP32", "ESP33", "E", "with blank"]:
             done(fwsync("send", name, "currentFwVer=v1", daemon=daemon))
-        assert complete("get ES", "explain --json ESP33", "send w", "get ESP32 E", env=doors(daemon)) == [
-            ["ESP32", "ESP33"], ["ESP33"], ["with\\ blank"], []]
+        wait_until(lambda: complete("get ES", "explain --json ESP33", "send w", "get ESP32 E", env=doors(daemon)) == [
+            ["ESP32", "ESP33"], ["ESP33"], ["with\\ blank"], []], what="devices, which it waits for half a second only")
 
 
 @test
