@@ -33,7 +33,8 @@ these() { # these FILTER...: the campaign's devices that ...
 
 events | "$fwsync" send -
 
-# `failed`, `stuck` and `rolled-back` move no more by themselves; these do.
+# `failed`, `stuck` and `rolled-back` move no more by themselves; these do. (Who goes back to the old version only
+# later is missed here: `fwsync list --state rolled-back`.)
 moving=(--state pending --state newer --state different --state updating --state never-reported)
 end=$((SECONDS + minutes * 60)) before=
 while left=$(these "${moving[@]}" | wc -l) && [ "$left" -gt 0 ] && [ "$SECONDS" -lt "$end" ]; do
