@@ -2,8 +2,13 @@
 import contextlib
 import json
 import os
+import random
+import selectors
 import subprocess
 import tempfile
+import threading
+
+import zmq
 
 from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, main, test
 
@@ -12,9 +17,9 @@ COMPILERS = {"c": "clang", "c++": "clang++"} if "/clang" in BUILD else {"c": "gc
 
 @contextlib.contextmanager
 def started(name, *args):
-    """A program of tests/lib with its standard output as lines."""
+    """A program of tests/lib with pipes."""
     child = subprocess.Popen([os.path.join(BUILD, "tests", "lib", name), *map(str, args)],
-                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield child
     finally:
@@ -46,6 +51,101 @@ def a_sender_survives_kills_and_every_event_is_there_once():
             last = count - (count - device) % devices
             state = daemon.query({"op": "device", "device": f"d{device}"})
             assert state["client"] == {"counter": last}, (device, last, state["client"])
+
+
+# --- following
+
+class LossyProxy:
+    """Between the results door and a follower: drops messages, and stalls while told to."""
+
+    def __init__(self, folder, results, loss, seed):
+        self.endpoint = f"ipc://{folder}/lossy"
+        self.loss, self.random, self.dropped = loss, random.Random(seed), 0
+        self.flowing, self.ended = threading.Event(), threading.Event()
+        self.flowing.set()
+        self.context = zmq.Context()
+        self.back, self.front = self.context.socket(zmq.SUB), self.context.socket(zmq.XPUB)
+        self.back.subscribe(b"")
+        self.back.connect(results)
+        self.front.bind(self.endpoint)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.ended.is_set():
+            if not self.flowing.wait(0.05) or not self.back.poll(50):
+                continue
+            message = self.back.recv_multipart()
+            while self.front.poll(0):
+                self.front.recv()
+            if self.random.random() < self.loss:
+                self.dropped += 1
+            else:
+                self.front.send_multipart(message)
+
+    def close(self):
+        self.ended.set()
+        self.thread.join()
+        self.context.destroy(linger=0)
+
+
+def snapshot_of(daemon):
+    """Every attribute as (device, scope, key, value in JSON)."""
+    rows, cursor = set(), {}
+    while True:
+        page = daemon.query({"op": "snapshot", "limit": 7, **cursor})
+        assert page["ok"], page
+        for device in page["devices"]:
+            for scope in ("client", "shared", "server"):
+                for key, value in device[scope].items():
+                    rows.add((device["device"], f"{scope.upper()}_SCOPE", key, json.dumps(value)))
+        if "cursor" not in page:
+            return rows
+        cursor = {"cursor": page["cursor"]}
+
+
+def some_events(random, count):
+    return [{"device": f"d{random.randrange(40)}", "type": "POST_ATTRIBUTES_REQUEST",
+             "data": {random.choice("abc"): random.randrange(100), "currentFwVer": f"v{random.randrange(3)}"}}
+            if random.random() < 0.8 else
+            {"device": f"d{random.randrange(40)}", "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE",
+             "data": {"lastTargetFwVer": f"v{random.randrange(3)}"}} for _ in range(count)]
+
+
+def table_at(child, seq):
+    """What the follower has once it has come to the event."""
+    child.stdin.write(f"{seq}\n")
+    child.stdin.flush()
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        assert selector.select(DEADLINE_S * 2), f"the follower doesn't come to event {seq}"
+    told = json.loads(child.stdout.readline())
+    return told, {(device, scope, key, json.dumps(value)) for device, scope, key, value in told["attributes"]}
+
+
+@test
+def a_follower_is_equal_after_losses_stalls_and_restarts():
+    chance = random.Random(7)
+    with fixed_doors() as daemon, tempfile.TemporaryDirectory(prefix="fwsync-proxy-") as folder:
+        daemon.send_events(some_events(chance, 500))
+        proxy = LossyProxy(folder, daemon.results, 0.1, 8)
+        with started("follow_table", daemon.query_endpoint, proxy.endpoint) as child:
+            for trouble in ["loss", "stall", "kill", "stall and stop", "kill", "loss"]:
+                if "stall" in trouble:
+                    proxy.flowing.clear()
+                for _ in range(10):
+                    assert daemon.send_events(some_events(chance, 200))["rejected"] == 0
+                if "kill" in trouble:
+                    daemon.kill()
+                    daemon.restart()
+                if "stop" in trouble:
+                    daemon.stop()
+                    daemon.restart()
+                proxy.flowing.set()
+                told, table = table_at(child, daemon.query({"op": "ping"})["seq"])
+                assert table == snapshot_of(daemon), trouble
+            assert told["snapshots"] == 1 and told["changes"] > 1000 and proxy.dropped > 100, told
+        proxy.close()
 
 
 # --- installing
