@@ -40,7 +40,7 @@ int main(int argc, char **argv)
     if (argc != 4)
         return 2;
     uint64_t count = strtoull(argv[2], NULL, 10), devices = strtoull(argv[3], NULL, 10);
-    struct fwsync_options options = {.events = argv[1], .window_events = 5000};
+    struct fwsync_options options = {.events = argv[1], .window_events = count / 50 + 1};
     struct fwsync_client *client;
     enum fwsync_code code = fwsync_open(&options, &client);
     for (uint64_t number = 1; code == FWSYNC_OK && number <= count; number++) {
