@@ -148,6 +148,42 @@ def a_follower_is_equal_after_losses_stalls_and_restarts():
         proxy.close()
 
 
+def versions(lines):
+    """The versions in what `watch --json` printed: of attributes, or of verdicts."""
+    results = [json.loads(line) for line in lines]
+    return [result["value"] if "key" in result else result["data"]["currentFwVer"] for result in results
+            if result.get("key", "currentFwVer") == "currentFwVer"]
+
+
+@test
+def watch_misses_nothing_over_kills():
+    count = 60
+    for what, expected in [("attributes", range(count)), ("sync", range(count)),
+                           ("attributes/d1", range(1, count, 3))]:
+        with fixed_doors() as daemon:
+            watch = subprocess.Popen(
+                [os.path.join(BUILD, "fwsync"), "--results", daemon.results, "--query", daemon.query_endpoint,
+                 "watch", what, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True)
+            try:
+                assert watch.stderr.readline().startswith("watching ")
+                for number in range(count):
+                    daemon.send_events({"device": f"d{number % 3}", "type": "POST_ATTRIBUTES_REQUEST",
+                                        "data": {"currentFwVer": f"v{number}"}})
+                    if number % 20 == 15:
+                        daemon.kill()
+                        daemon.restart()
+                lines, last = [], f"v{expected[-1]}"
+                while not lines or last not in versions(lines[-1:]):
+                    line = watch.stdout.readline()
+                    assert line, watch.stderr.read()
+                    lines.append(line)
+                assert versions(lines) == [f"v{number}" for number in expected], (what, versions(lines))
+            finally:
+                watch.kill()
+                watch.communicate()
+
+
 # --- installing
 
 PROGRAM = r"""

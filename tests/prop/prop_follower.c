@@ -21,6 +21,7 @@
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/base/json.h"
+#include "tests/unit/temp_dir.h"
 
 enum {
     ROUND_COUNT = 6,
@@ -70,6 +71,7 @@ struct data {
 struct stand_in {
     void *context;
     void *query, *results;
+    char *folder;
     char query_endpoint[128], results_endpoint[128];
     struct data data;
     struct data earlier;
@@ -277,43 +279,51 @@ static void serve(struct stand_in *server)
     reply(server, (struct text){frames[3], (size_t)lens[3]});
 }
 
-static void *bind_again(struct stand_in *server, void *socket, int type, char endpoint[128])
+static void *bind_socket(struct stand_in *server, int type, const char *endpoint)
 {
-    size_t len = 128;
     int none = 0;
-    if (socket != NULL)
-        zmq_close(socket);
-    socket = zmq_socket(server->context, type);
+    void *socket = zmq_socket(server->context, type);
     zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none);
-    int64_t end = clock_monotonic_ns() + DEADLINE_MS * INT64_C(1000000);
-    while (zmq_bind(socket, endpoint) != 0)
-        assert_true(clock_monotonic_ns() < end); /* the old one is still closing */
-    zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &len);
+    assert_int_equal(zmq_bind(socket, endpoint), 0);
     return socket;
+}
+
+static void start(struct stand_in *server)
+{
+    server->context = zmq_ctx_new();
+    server->query = bind_socket(server, ZMQ_ROUTER, server->query_endpoint);
+    server->results = bind_socket(server, ZMQ_XPUB, server->results_endpoint);
+}
+
+/* With its context, because only then the endpoints are surely free. */
+static void stop(struct stand_in *server)
+{
+    zmq_close(server->query);
+    zmq_close(server->results);
+    zmq_ctx_term(server->context);
 }
 
 static void restart(struct stand_in *server)
 {
-    server->query = bind_again(server, server->query, ZMQ_ROUTER, server->query_endpoint);
-    server->results = bind_again(server, server->results, ZMQ_XPUB, server->results_endpoint);
+    stop(server);
+    start(server);
 }
 
 static struct stand_in *stand_in_create(void)
 {
     struct stand_in *server = calloc(1, sizeof *server);
-    server->context = zmq_ctx_new();
     server->data.seq = server->earlier.seq = 1;
-    snprintf(server->query_endpoint, sizeof server->query_endpoint, "tcp://127.0.0.1:*");
-    snprintf(server->results_endpoint, sizeof server->results_endpoint, "tcp://127.0.0.1:*");
-    restart(server);
+    server->folder = temp_dir_make();
+    snprintf(server->query_endpoint, sizeof server->query_endpoint, "ipc://%s/query", server->folder);
+    snprintf(server->results_endpoint, sizeof server->results_endpoint, "ipc://%s/results", server->folder);
+    start(server);
     return server;
 }
 
 static void stand_in_destroy(struct stand_in *server)
 {
-    zmq_close(server->query);
-    zmq_close(server->results);
-    zmq_ctx_term(server->context);
+    stop(server);
+    temp_dir_remove(server->folder);
     free(server);
 }
 
