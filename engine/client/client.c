@@ -210,12 +210,13 @@ static bool wait_readable(const struct client *client, void *socket, int64_t wai
     return true;
 }
 
-void client_look(struct client *client, enum client_door door)
+bool client_look(struct client *client, enum client_door door)
 {
-    int events;
+    int events = 0;
     size_t len = sizeof events;
     if (client->links[door].socket != NULL)
         zmq_getsockopt(client->links[door].socket, ZMQ_EVENTS, &events, &len);
+    return (events & ZMQ_POLLIN) != 0;
 }
 
 bool client_lost(struct client *client, enum client_door door)

@@ -65,8 +65,9 @@ bool client_take(struct client *client, enum client_door door, uint64_t *id, str
 void client_reset(struct client *client, enum client_door door);
 /* client_open - open the door's socket now, to see whether its endpoint can be used. */
 bool client_open(struct client *client, enum client_door door, struct err *err);
-/* client_look - take note of what has come, without reading it: the wakeup isn't readable for it any more. */
-void client_look(struct client *client, enum client_door door);
+/* client_look - take note of what has come, without reading it: the wakeup isn't readable for it any more.
+ * Returns whether there is anything. */
+bool client_look(struct client *client, enum client_door door);
 /* client_lost - did the door's connection break since it was opened or last asked about? With a wakeup only. */
 bool client_lost(struct client *client, enum client_door door);
 

@@ -141,13 +141,12 @@ static int on_lost(void *context, const char *class_name, uint64_t count, const 
 static void on_state(void *context, enum fwsync_follower_state state, const char *why)
 {
     struct watch *watch = context;
-    (void)why;
     if (state == FWSYNC_FOLLOWER_LIVE && !watch->heard) {
         fprintf(stderr, "watching %s at %s; Ctrl-C ends\n",
                 watch->what[0] == '\0' ? "everything" : watch->what, watch->session.setup->results);
         watch->heard = true;
     } else if (state == FWSYNC_FOLLOWER_CONNECTING) {
-        fputs("fwsync watch: nothing heard for 5 s, not even a heartbeat; waiting\n", stderr);
+        fprintf(stderr, "fwsync watch: %s\n", why);
     }
 }
 

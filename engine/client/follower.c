@@ -263,7 +263,8 @@ static bool post_question(struct fwsync_follower *follower, int64_t now_ms, stru
     return true;
 }
 
-/* The answer is lost, or late. Where there is no snapshot, live results are worth more than waiting. */
+/* The answer is lost, or late. Where there is no snapshot, and the daemon goes on to send results, these are worth
+ * more than waiting. */
 static void check_answer_due(struct fwsync_follower *follower, int64_t now_ms)
 {
     struct question *question = &follower->question;
@@ -277,10 +278,10 @@ static void check_answer_due(struct fwsync_follower *follower, int64_t now_ms)
         return;
     err_set(&follower->reach.err, ERR_TIMEOUT, "no answer from %s within %g s: is fwsyncd running?", endpoint,
             (double)follower->reach.timeout_ms / 1000);
-    if (follower->takes_snapshots)
-        enter_state(follower, FWSYNC_FOLLOWER_CONNECTING, follower->reach.err.text);
-    else
+    if (!follower->takes_snapshots && client_look(follower->reach.client, CLIENT_RESULTS))
         give_up_missing(follower, follower->reach.err.text);
+    else
+        enter_state(follower, FWSYNC_FOLLOWER_CONNECTING, follower->reach.err.text);
 }
 
 /* An answer that isn't ok. To `changes`, `bad-query` means that there is no event of this number yet, or that this
