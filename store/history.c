@@ -206,7 +206,5 @@ bool history_read(struct seglog *log, const struct words *words, uint64_t positi
     const unsigned char *start = (const unsigned char *)bytes.bytes;
     struct coding_reader reader = {start, start + bytes.len};
     return read_row(&reader, words, arena, row) ||
-           err_set(err, ERR_DAMAGED, "the history has a row at %" PRIu64 " that makes no sense: move the folder "
-                                     "history away and start again; what it says is lost, nothing else is",
-                   position);
+           seglog_damaged(log, position, err, "the row at %" PRIu64 " makes no sense", position);
 }

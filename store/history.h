@@ -21,7 +21,7 @@
 #include "store/state.h"
 #include "store/words.h"
 
-enum { HISTORY_CLASSES_MAX = 66 }; /* a rule set's, and the engine's own two */
+enum { HISTORY_CLASSES_MAX = CLASS_COUNT_MAX + 2 }; /* a rule set's, and the engine's own two */
 
 /* What has to go into the next row. */
 struct history_notes {

@@ -11,6 +11,7 @@
 #include "store/raised.h"
 #include "store/seglog.h"
 #include "store/sources.h"
+#include "store/waypoints.h"
 
 enum {
     COMMIT = 0, /* a record's kind beside those of enum journal_kind: the last of a transaction */
@@ -71,6 +72,7 @@ struct journal {
     /* the reader's */
     struct seglog_reader *reader;
     uint64_t next_seq, next_position; /* where it would go on */
+    struct waypoints waypoints;
 };
 
 static const struct seglog_kind journal_kind = {
@@ -248,6 +250,7 @@ void journal_close(struct journal *journal)
         return;
     seglog_reader_destroy(journal->own_reader);
     seglog_reader_destroy(journal->reader);
+    waypoints_fini(&journal->waypoints);
     sources_close(journal->sources);
     seglog_close(journal->log);
     raised_fini(&journal->raised);
@@ -482,6 +485,17 @@ static bool find_segment(struct journal *journal, uint64_t seq, uint64_t *positi
     return true;
 }
 
+/* Where to begin reading for `seq`. */
+static bool find_event(struct journal *journal, uint64_t seq, uint64_t *position, struct err *err)
+{
+    struct waypoint waypoint;
+    if (!find_segment(journal, seq, position, err))
+        return false;
+    if (waypoints_find(&journal->waypoints, seq, &waypoint) && waypoint.position > *position)
+        *position = waypoint.position;
+    return true;
+}
+
 static bool read_on(struct journal *journal, uint64_t seq, size_t count_max, struct arena *arena,
                     struct journal_record *items, size_t *count, struct err *err)
 {
@@ -494,7 +508,10 @@ static bool read_on(struct journal *journal, uint64_t seq, size_t count_max, str
         uint64_t at = position;
         if (!read_record(journal, journal->reader, at, &head, &body, &position, err))
             return err_context(err, "event %" PRIu64 ": ", seq);
-        if (head.kind == COMMIT || head.seq < seq)
+        if (head.kind == COMMIT)
+            continue;
+        waypoints_note(&journal->waypoints, head.seq, at, seglog_first(journal->log));
+        if (head.seq < seq)
             continue;
         if (head.seq != seq)
             return seglog_damaged(journal->log, at, err, "event %" PRIu64 " is missing", seq);
@@ -512,14 +529,14 @@ bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_coun
 {
     uint64_t first_seq = atomic_load(&journal->first_seq), last_seq = atomic_load(&journal->last_seq);
     if (from_seq < first_seq)
-        return err_set(err, ERR_NOT_FOUND,
+        return err_set(err, ERR_GONE,
                        "event %" PRIu64 " is no longer in the journal, the first is %" PRIu64, from_seq, first_seq);
     uint64_t kept = from_seq <= last_seq ? last_seq - from_seq + 1 : 0;
     size_t count_max = kept < record_count_max ? (size_t)kept : record_count_max;
     struct journal_record *items = arena_alloc(arena, count_max * sizeof *items);
     size_t count = 0;
     if (count_max > 0 && from_seq != journal->next_seq &&
-        !find_segment(journal, from_seq, &journal->next_position, err))
+        !find_event(journal, from_seq, &journal->next_position, err))
         return false;
     if (count_max > 0 && !read_on(journal, from_seq, count_max, arena, items, &count, err))
         return false;

@@ -80,7 +80,7 @@ bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms,
 
 /* journal_read - up to `record_count_max` records from `from_seq` on, at most about 1 MiB of bodies,
  * into `arena`. *record_count 0 means there are none (yet). from_seq below first_seq is an error:
- * ERR_NOT_FOUND names the first one kept. A failed checksum is ERR_DAMAGED. */
+ * ERR_GONE names the first one kept. A failed checksum is ERR_DAMAGED. */
 bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_count_max,
                   struct arena *arena, struct journal_record **records, size_t *record_count,
                   struct err *err);

@@ -86,7 +86,7 @@ bool seglog_trim(struct seglog *log, uint64_t position, size_t *removed, struct 
 
 /* seglog_read - the record at `position`, flushed or not, copied into `arena`; *next is the position behind it.
  * Writer's thread. Cheap one after the other, and a system call when jumping.
- * Errors  ERR_NOT_FOUND it was trimmed; ERR_DAMAGED no record is there, or it fails its checksum; ERR_STORE. */
+ * Errors  ERR_GONE it was trimmed; ERR_DAMAGED no record is there, or it fails its checksum; ERR_STORE. */
 bool seglog_read(struct seglog *log, uint64_t position, struct arena *arena, struct text *record,
                  uint64_t *next, struct err *err);
 

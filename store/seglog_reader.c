@@ -129,7 +129,7 @@ enum record_state reader_record(struct seglog_reader *reader, uint64_t position,
 
 static bool not_kept(const struct seglog *log, uint64_t position, struct err *err)
 {
-    return err_set(err, ERR_NOT_FOUND, "%s: what was at %" PRIu64 " is no longer kept", log->dir, position);
+    return err_set(err, ERR_GONE, "%s: what was at %" PRIu64 " is no longer kept", log->dir, position);
 }
 
 /* Point the reader at the segment that the position, which is flushed, lies in, as far as it is flushed now. */

@@ -303,6 +303,8 @@ bool device_rewind(struct device *device, struct moment moment, bool *existed, s
  * wasn't there, of this type if one is given. */
 void device_trial_open(struct device *device, bool existed, struct text type);
 
+/* device_number - 0 up, in the order in which devices came: state_device_at(). */
+uint32_t device_number(const struct device *device);
 /* device_history - position of the newest row that changed the device, or HISTORY_NONE. */
 uint64_t device_history(const struct device *device);
 

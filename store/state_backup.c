@@ -178,5 +178,5 @@ bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct
     lmdb_env_close(&copy.target);
     done = done && copy_history(snapshot, dir, copying, err);
     int rc = done ? disk_sync_folder(dir) : 0;
-    return done && (rc == 0 || err_set(err, ERR_IO, "%s: %s while syncing it", dir, strerror(rc)));
+    return done && (rc == 0 || disk_error(dir, rc, "syncing it", err));
 }

@@ -65,7 +65,7 @@ struct buckets {
     size_t capacity;
 };
 
-enum { COUNTER_COUNT_MAX = 256, COUNTER_NAME_BYTES_MAX = 64 };
+enum { COUNTER_COUNT_MAX = CLASS_LIFE_COUNT_MAX, COUNTER_NAME_BYTES_MAX = 64 };
 
 struct counter {
     uint64_t number;

@@ -267,6 +267,11 @@ void device_trial_open(struct device *device, bool existed, struct text type)
         device->head.type = arena_copy(&device->arena, type.len > 0 ? type : TEXT("default"));
 }
 
+uint32_t device_number(const struct device *device)
+{
+    return device->id;
+}
+
 uint64_t device_history(const struct device *device)
 {
     return device->head.history;

@@ -17,7 +17,8 @@ enum {
     LIST_COUNT_DEFAULT = 100,
     INDEX_COUNT_MAX = 32,           /* indexed attributes */
     CLASS_NAME_BYTES_MAX = 32,      /* a result class's name */
-    CLASS_COUNT_MAX = 64,           /* result classes over the life of a data folder */
+    CLASS_COUNT_MAX = 64,           /* result classes of a rule set */
+    CLASS_LIFE_COUNT_MAX = 256,     /* those that a data folder ever had, with fwsync's own */
     NODE_VISITS_MAX = 1000,         /* rule nodes one event may pass */
 };
 

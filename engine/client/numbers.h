@@ -15,7 +15,7 @@ struct number {
 
 /* A zeroed one knows nothing. */
 struct numbers {
-    struct number items[CLASS_COUNT_MAX];
+    struct number items[CLASS_LIFE_COUNT_MAX];
     size_t count;
     bool complete; /* a class that isn't among them has had no result */
 };

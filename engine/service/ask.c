@@ -60,6 +60,11 @@ bool ask_seq(struct ask *ask, const char *name, uint64_t *seq, bool *given)
     return true;
 }
 
+bool ask_wrong_cursor(struct ask *ask)
+{
+    return err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
+}
+
 bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second)
 {
     struct text cursor;
@@ -70,7 +75,7 @@ bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second)
     return cursor.len == 0 ||
            (sscanf(cursor.bytes, "%" SCNu64 ":%" SCNu64 "%n", first, second, &end) == 2 &&
             (size_t)end == cursor.len) ||
-           err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
+           ask_wrong_cursor(ask);
 }
 
 void ask_write_cursor(struct ask *ask, uint64_t first, uint64_t second)

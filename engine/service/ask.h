@@ -43,6 +43,8 @@ bool ask_seq(struct ask *ask, const char *name, uint64_t *seq, bool *given);
 /* ask_cursor - `cursor`: two numbers with a colon between, as ask_write_cursor wrote them, or both 0 when it
  * isn't there. */
 bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second);
+/* ask_wrong_cursor - the error for numbers that can't be from ask_write_cursor; always false. */
+bool ask_wrong_cursor(struct ask *ask);
 void ask_write_cursor(struct ask *ask, uint64_t first, uint64_t second);
 /* ask_time - `name`: milliseconds since 1970, 0 or more; *given tells whether it is there. */
 bool ask_time(struct ask *ask, const char *name, int64_t *ms, bool *given);

@@ -185,7 +185,7 @@ bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms)
             return false;
     }
     if (end > state_history_end(state))
-        return err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
+        return ask_wrong_cursor(ask);
     if (!undo_rows(&tally, &position, end))
         return false;
     json_member_integer(ask->out, "at", at_ms);

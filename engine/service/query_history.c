@@ -1,7 +1,7 @@
 /* query_history.c - what changed: of one device, for a follower, and everything as it was at one event. */
 #include "engine/service/ask.h"
 
-#include <assert.h>
+#include <inttypes.h>
 
 #include "engine/service/reply.h"
 #include "engine/service/rerun.h"
@@ -14,39 +14,37 @@ enum {
 
 /* --- one device's ----------------------------------------------------------------------------------------- */
 
-/* The message type of the event behind a row; none when it is one of the user's own and no longer kept. */
-static bool write_type(struct rerun *rerun, const struct history_row *row, struct text device, struct buf *out,
-                       struct err *err)
+/* The message type of the event behind a row; len 0 when it is one of the user's own and no longer kept. */
+static bool read_type(struct rerun *rerun, const struct history_row *row, struct text device, struct text *type,
+                      struct err *err)
 {
     const char *name = event_type_name(row->cause);
     struct event event;
     struct text line;
     int64_t received_ms;
-    if (name != NULL) {
-        json_member_text(out, "type", text_of(name));
+    *type = name == NULL ? TEXT("") : text_of(name);
+    if (name != NULL)
         return true;
-    }
     if (!rerun_read(rerun, row->seq, device, &event, &line, &received_ms, err))
         return err->code == ERR_GONE;
-    json_member_text(out, "type", event.type);
+    *type = event.type;
     return true;
 }
 
-static bool begin_change(struct rerun *rerun, const struct history_row *row, struct text device, struct buf *out,
-                         struct err *err)
+static void begin_change(const struct history_row *row, struct text type, struct buf *out)
 {
     json_comma(out);
     buf_byte(out, '{');
     json_member_unsigned(out, "seq", row->seq);
     json_member_integer(out, "ts", row->received_ms);
-    return write_type(rerun, row, device, out, err);
+    if (type.len > 0)
+        json_member_text(out, "type", type);
 }
 
-static bool write_change(struct rerun *rerun, const struct history_row *row, const struct history_change *change,
-                         struct text device, struct buf *out, struct err *err)
+static void write_change(const struct history_row *row, const struct history_change *change, struct text type,
+                         struct buf *out)
 {
-    if (!begin_change(rerun, row, device, out, err))
-        return false;
+    begin_change(row, type, out);
     json_member_text(out, "scope", text_of(scope_name(change->scope)));
     json_member_text(out, "key", change->new.key);
     if (change->has_old) {
@@ -58,45 +56,71 @@ static bool write_change(struct rerun *rerun, const struct history_row *row, con
         json_value(out, &change->new.value);
     }
     buf_byte(out, '}');
-    return true;
 }
 
 /* The row's changes, the last one first; with the device's type as one of them. */
-static bool write_row(struct rerun *rerun, const struct history_row *row, struct text device, struct buf *out,
-                      size_t *count, struct err *err)
+static void write_row(const struct history_row *row, struct text type, struct buf *out)
 {
-    for (size_t i = row->change_count; i > 0; i--, ++*count)
-        if (!write_change(rerun, row, &row->changes[i - 1], device, out, err))
-            return false;
+    for (size_t i = row->change_count; i > 0; i--)
+        write_change(row, &row->changes[i - 1], type, out);
     if (row->new_type.len == 0)
-        return true;
-    if (!begin_change(rerun, row, device, out, err))
-        return false;
+        return;
+    begin_change(row, type, out);
     json_member_text(out, "key", TEXT("deviceType"));
     if (row->old_type.len > 0)
         json_member_text(out, "old", row->old_type);
     json_member_text(out, "new", row->new_type);
     buf_byte(out, '}');
-    ++*count;
+}
+
+static bool is_kept(const struct state *state, uint64_t position)
+{
+    return position != HISTORY_NONE && position >= state_history_first(state);
+}
+
+/* The rows of device `number`, from `position` on back in time. */
+static bool write_rows(struct ask *ask, struct rerun *rerun, uint32_t number, struct text device,
+                       uint64_t *position, size_t limit)
+{
+    struct state *state = ask->context->state;
+    size_t count = 0, work = 0, bytes_max = ask->out->len + PAGE_BYTES_MAX;
+    while (is_kept(state, *position) && count < limit && work < WORK_MAX && ask->out->len < bytes_max) {
+        struct history_row row;
+        struct text type;
+        if (!state_history_read(state, *position, &rerun->arena, &row, ask->err))
+            return false;
+        if (row.device != number)
+            return ask_wrong_cursor(ask);
+        if (!read_type(rerun, &row, device, &type, ask->err))
+            return false;
+        write_row(&row, type, ask->out);
+        count += row.change_count + (row.new_type.len > 0);
+        work += RERUN_WORK;
+        *position = row.before;
+        rerun_clear(rerun);
+    }
     return true;
 }
 
-static bool write_rows(struct ask *ask, struct rerun *rerun, struct text device, uint64_t position, size_t limit)
+static bool write_history(struct ask *ask, struct rerun *rerun, struct device *device)
 {
     struct state *state = ask->context->state;
-    size_t count = 0, bytes_max = ask->out->len + PAGE_BYTES_MAX;
+    struct text name = arena_copy(&ask->query->arena, device_name(device));
+    uint32_t number = device_number(device);
+    uint64_t position, is_next;
+    size_t limit;
+    if (!ask_limit(ask, &limit) || !ask_cursor(ask, &position, &is_next))
+        return false;
+    if (is_next == 0)
+        position = device_history(device);
+    else if (position >= state_history_end(state))
+        return ask_wrong_cursor(ask);
+    json_member_text(ask->out, "device", name);
     json_open(ask->out, "changes", '[');
-    while (position != HISTORY_NONE && position >= state_history_first(state) && count < limit &&
-           ask->out->len < bytes_max) {
-        struct history_row row;
-        if (!state_history_read(state, position, &rerun->arena, &row, ask->err) ||
-            !write_row(rerun, &row, device, ask->out, &count, ask->err))
-            return false;
-        position = row.before;
-        rerun_clear(rerun);
-    }
+    if (!write_rows(ask, rerun, number, name, &position, limit))
+        return false;
     buf_byte(ask->out, ']');
-    if (position != HISTORY_NONE && position >= state_history_first(state))
+    if (is_kept(state, position))
         ask_write_cursor(ask, position, 1);
     else
         json_member_boolean(ask->out, "complete", position == HISTORY_NONE);
@@ -106,17 +130,11 @@ static bool write_rows(struct ask *ask, struct rerun *rerun, struct text device,
 static bool answer_history(struct ask *ask)
 {
     struct device *device;
-    uint64_t position, is_next;
-    size_t limit;
-    if (!ask_limit(ask, &limit) || !ask_cursor(ask, &position, &is_next) || !ask_device(ask, &device))
-        return false;
-    if (is_next == 0)
-        position = device_history(device);
-    struct text name = arena_copy(&ask->query->arena, device_name(device));
     struct rerun rerun;
+    if (!ask_device(ask, &device))
+        return false;
     rerun_init(&rerun, ask->context->partition->journal, ask->context->state, ask->context->ruleset);
-    json_member_text(ask->out, "device", name);
-    bool done = write_rows(ask, &rerun, name, position, limit);
+    bool done = write_history(ask, &rerun, device);
     rerun_fini(&rerun);
     return done;
 }
@@ -238,8 +256,8 @@ static bool answer_all_changes(struct changes *changes, uint64_t after)
     struct state *state = ask->context->state;
     uint64_t position;
     if (after > state_applied_seq(state))
-        return err_set(ask->err, ERR_BAD_QUERY, "after: there is no event %llu yet; the last one is %llu",
-                       (unsigned long long)after, (unsigned long long)state_applied_seq(state));
+        return err_set(ask->err, ERR_BAD_QUERY, "after: there is no event %" PRIu64 " yet; the last one is %" PRIu64,
+                       after, state_applied_seq(state));
     if (!state_history_seek(state, (struct moment){after, INT64_MAX}, &position, ask->err))
         return false;
     json_open(ask->out, "results", '[');
@@ -309,7 +327,7 @@ static bool answer_snapshot(struct ask *ask)
         buf_byte(ask->out, '}');
     }
     if (at > state_applied_seq(state) || number > end)
-        return err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
+        return ask_wrong_cursor(ask);
     json_member_unsigned(ask->out, "at", at);
     json_member_unsigned(ask->out, "of", end);
     json_open(ask->out, "devices", '[');

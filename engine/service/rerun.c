@@ -33,11 +33,8 @@ bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct ev
 {
     struct journal_record *records;
     size_t count;
-    if (!journal_read(rerun->journal, seq, 1, &rerun->arena, &records, &count, err)) {
-        if (err->code == ERR_NOT_FOUND)
-            err->code = ERR_GONE;
+    if (!journal_read(rerun->journal, seq, 1, &rerun->arena, &records, &count, err))
         return false;
-    }
     if (count == 0)
         return err_set(err, ERR_NOT_FOUND, "there is no event %" PRIu64 " yet", seq);
     *received_ms = records[0].received_ms;
@@ -224,12 +221,13 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
     number_results(rerun->publisher, row);
     publisher_event(rerun->publisher, seq, received_ms, event.device, device_type(trial.device), line);
     bool done = run(rerun, ruleset, &event, seq, received_ms, &trial, err);
-    *results = publisher_take(rerun->publisher);
+    struct results *published = publisher_take(rerun->publisher);
     arena_reset(&rerun->scratch);
     if (!done) {
-        results_destroy(*results);
+        results_destroy(published);
         return false;
     }
+    *results = published;
     trial.trace.version = arena_copy(&rerun->arena, ruleset_version(ruleset));
     if (trace != NULL)
         *trace = trial.trace;

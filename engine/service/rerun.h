@@ -45,7 +45,7 @@ void rerun_fini(struct rerun *rerun);
 void rerun_clear(struct rerun *rerun);
 
 /* rerun_read - an event as it was journaled; for a tick, what the device was woken with. `device` is its name.
- * Errors  ERR_GONE: it is no longer in the journal; ERR_DAMAGED. */
+ * Errors  ERR_GONE: it is no longer in the journal; ERR_NOT_FOUND: it is none that a device sees; ERR_DAMAGED. */
 bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct event *event, struct text *line,
                 int64_t *received_ms, struct err *err);
 
@@ -53,7 +53,8 @@ bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct ev
  * row      its row of history, for the numbers of its results; NULL: they don't matter
  * trace    out: may be NULL
  * results  out: what it published, to be given to results_destroy; NULL when it was nothing
- * Errors   ERR_GONE: the event or the history since are no longer kept; ERR_DAMAGED; ERR_STORE. */
+ * Errors   ERR_GONE: the event or the history since are no longer kept; ERR_NOT_FOUND: no such event or device;
+ *          ERR_RULE: rules of a newer program; ERR_DAMAGED; ERR_STORE. */
 bool rerun_event(struct rerun *rerun, uint64_t seq, struct text device, const struct history_row *row,
                  struct trace *trace, struct results **results, struct err *err);
 

@@ -133,6 +133,11 @@ def test_history_is_every_change_newest_first():
         answers, small = pages(daemon, {"op": "history", "device": "a", "limit": 1}, "changes")
         assert small == found and len(answers) == 3  # an event's changes stay together
         assert daemon.query({"op": "history", "device": "b"})["code"] == "not-found"
+        send(daemon, report("c", v="1"))
+        for cursor in (answers[0]["cursor"], "8:1", "99999999:1", "1:1", "x"):
+            wrong = daemon.query({"op": "history", "device": "c", "cursor": cursor})
+            assert wrong["code"] in ("bad-query", "damaged"), (cursor, wrong)
+        assert daemon.query({"op": "history", "device": "c", "cursor": answers[0]["cursor"]})["code"] == "bad-query"
 
 
 @test

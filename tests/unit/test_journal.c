@@ -427,7 +427,7 @@ static void test_trim_rules(void **unused)
             assert_int_equal(journal_last_seq(journal), 35);
             assert_int_equal(read_from(journal, all + 1, 100, &records), 35 - all);
             if (all > 0)
-                fails(journal_read(journal, all, 100, &arena, &records, &count, &err), ERR_NOT_FOUND,
+                fails(journal_read(journal, all, 100, &arena, &records, &count, &err), ERR_GONE,
                       "no longer");
             journal_close(journal);
             journal = open_small();
