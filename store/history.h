@@ -12,7 +12,7 @@
  *     the number of classes with results; for each: class, first n, how many
  *
  * Numbers are varints, keys, types and classes words (coding.h). Telemetry isn't in it. Only store/ uses
- * this; state.h has what others may ask. */
+ * this; state.h has what others may ask. Why a log: docs/decisions/0010-history.md. */
 #ifndef STORE_HISTORY_H
 #define STORE_HISTORY_H
 

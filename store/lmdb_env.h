@@ -1,5 +1,5 @@
-/* lmdb_env.h - what the state and the journal's numbers (sources.h) share about their LMDB environments: opening it safely,
- * committing, and turning LMDB's numbers into sentences.
+/* lmdb_env.h - what the state and the journal's numbers (sources.h) share about their LMDB environments:
+ * opening one safely, committing, and turning LMDB's numbers into sentences.
  *
  * LMDB trusts its file: cut short, it opens and dies of SIGBUS later; a foreign file may be half
  * believed. So the file is looked at before anything is read from it. A new environment is built in

@@ -408,6 +408,7 @@ bool seglog_truncate(struct seglog *log, uint64_t position, struct err *err)
     seglog_forget(log);
     return seglog_cut(log, position, err);
 }
+
 bool seglog_trim(struct seglog *log, uint64_t position, size_t *removed, struct err *err)
 {
     size_t count = 0;

@@ -66,7 +66,8 @@ size_t seglog_unflushed_bytes(const struct seglog *log);
 void seglog_forget(struct seglog *log);
 
 /* seglog_flush - write what was appended.
- * Errors  ERR_FULL: nothing of it is in the file, nothing is lost, try again or forget it; ERR_STORE. */
+ * Errors  ERR_FULL, or ERR_IO no permission or a read-only disk: nothing of it is in the file, nothing is lost, try
+ *         again or forget it; ERR_STORE. */
 bool seglog_flush(struct seglog *log, struct err *err);
 /* seglog_roll - the next flush begins a new segment, if the present one has records. */
 void seglog_roll(struct seglog *log);

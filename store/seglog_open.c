@@ -1,4 +1,4 @@
-/* Opening a log: which segments are there, are they whole, and where does what was written end.
+/* seglog_open.c - opening a log: which segments are there, are they whole, and where does what was written end.
  *
  * Segments before the newest one's head.synced were on disk when that one was made, so only what is behind that
  * position is read here. The first bad record there is the end of the log, unless a record behind it knows that
@@ -90,7 +90,8 @@ static bool open_file(struct seglog *log, size_t index, struct err *err)
     return true;
 }
 
-/* Only the newest ones stay open: those that `keep` is in or before. */
+/* Only the newest ones stay open: from the one that last_segment()->synced is in. Those before it were on disk
+ * when the last one was made. */
 static bool open_files(struct seglog *log, struct err *err)
 {
     for (size_t i = log->segment_count; i-- > 0;) {

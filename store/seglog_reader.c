@@ -1,6 +1,7 @@
-/* Reading a log: a buffer over one segment's file at a time. One record after the other costs a system call per
- * READ_AHEAD_BYTES; a jump reads little, for a record that is probably small. Files are read, not mapped: a failing
- * disk is an error and not a signal. */
+/* seglog_reader.c - reading a log: a buffer over one segment's file at a time.
+ *
+ * One record after the other costs a system call per READ_AHEAD_BYTES; a jump reads little, for a record that is
+ * probably small. Files are read, not mapped: a failing disk is an error and not a signal. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

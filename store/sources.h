@@ -35,7 +35,8 @@ size_t sources_unsaved(const struct sources *sources);
  * Errors  ERR_FULL nothing is saved, all stays in memory; ERR_STORE. */
 bool sources_save(struct sources *sources, const struct sources_place *place, struct err *err);
 
-/* sources_backup - a copy of the last save in the new or empty folder `dir`. Any thread. Errors ERR_IO, ERR_FULL. */
+/* sources_backup - a copy of the last save in the new or empty folder `dir`. Any thread.
+ * Errors  ERR_IO, ERR_FULL. */
 bool sources_backup(const struct sources *sources, const char *dir, struct err *err);
 
 #endif

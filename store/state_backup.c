@@ -1,5 +1,5 @@
-/* A copy of one checkpoint, while later ones are made. A read transaction begun between two checkpoints goes
- * on seeing the first of them: LMDB leaves its pages alone, and takes new ones meanwhile.
+/* state_backup.c - a copy of one checkpoint, while later ones are made. A read transaction begun between two
+ * checkpoints goes on seeing the first of them: LMDB leaves its pages alone, and takes new ones meanwhile.
  *
  * The rows are read in the order of their keys, checked against their checksums, and appended to a new
  * database. So the copy is compact, damage is found instead of copied, and memory stays small. LMDB's own

@@ -1,3 +1,5 @@
+/* state_history.c - the state's side of the history (history.h): rows are added while events are applied, cut
+ * back to the last checkpoint at open, and read to look things up or to take a device back in time. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>

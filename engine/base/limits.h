@@ -1,4 +1,5 @@
-/* limits.h - every bound that a user can meet, in one place. All are in docs/protocol.md too. */
+/* limits.h - every bound that a user can meet, in one place. Those of events and questions are in
+ * docs/protocol.md too, those of rules in docs/rules.md, that of indexes in docs/configuration.md. */
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
 

@@ -28,7 +28,8 @@ struct text outbox_get(const struct outbox *outbox, size_t index, uint64_t *n);
 /* outbox_bytes - how many bytes the events in it take. */
 size_t outbox_bytes(const struct outbox *outbox);
 
-/* outbox_compose - append the first events to `body`, one a line, with source and n unless source is "": at most count_max, and as many as fit into bytes_max, but one at least. Returns how many. */
+/* outbox_compose - append the first events to `body`, one a line, with source and n unless source is "": at
+ * most count_max, and as many as fit into bytes_max, but one at least. Returns how many. */
 size_t outbox_compose(const struct outbox *outbox, struct text source, size_t count_max, size_t bytes_max,
                       struct buf *body);
 

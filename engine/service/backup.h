@@ -5,7 +5,8 @@
  * checkpoint, between two of them.
  *
  * A folder is marked before anything is written to it, and the mark is taken away when all is on disk: a
- * daemon doesn't start from a marked one. So a copy is whole or is refused, whatever happened.
+ * daemon doesn't start from a marked one. So a copy is whole or is refused, whatever happened. Why all this:
+ * docs/decisions/0009-backup.md.
  *
  * All functions are called on the applier's thread, but for backup_check. */
 #ifndef SERVICE_BACKUP_H

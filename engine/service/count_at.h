@@ -8,6 +8,12 @@
 
 #include "engine/service/ask.h"
 
+/* count_at - append one page to the answer: `at`, `devices` and, if an index was asked for, `index` and `values`
+ * with what to add to each count, which may be negative; `cursor` while there is more.
+ *
+ * at_ms   time of receipt, milliseconds since 1970
+ * Errors  in ask->err: ERR_GONE the history doesn't go back so far; ERR_LIMIT more values than fit a page, and
+ *         none was named; ERR_BAD_QUERY the cursor isn't one of ours; ERR_DAMAGED, ERR_STORE. */
 bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms);
 
 #endif

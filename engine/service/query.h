@@ -1,7 +1,7 @@
-/* query.h - what can be asked: one row a question.
+/* query.h - a question and its answer. What can be asked is in query_*.c, an op each.
  *
- * Questions are answered on the applier's thread between two batches, in the open transaction, so an
- * answer includes every event that was acknowledged before it was asked. */
+ * Questions are answered on the applier's thread between two batches, from the state with all changes in
+ * memory, so an answer includes every event that was acknowledged before it was asked. */
 #ifndef SERVICE_QUERY_H
 #define SERVICE_QUERY_H
 
@@ -35,8 +35,8 @@ struct query_context {
     struct backup *backup;
 };
 
-/* query_answer - fill the reply, or have it answered later; whatever is wrong with the question is an answer too. False only when the
- * store failed so that the process has to stop. */
+/* query_answer - fill the reply, or have it answered later; whatever is wrong with the question is an answer
+ * too. False only when the store failed so that the process has to stop. */
 bool query_answer(const struct query_context *context, struct query *query, struct err *err);
 
 /* query_reply_error - the reply is this error. */

@@ -6,7 +6,8 @@
 #include "engine/base/err.h"
 #include "store/state.h"
 
-/* reply_error - append the whole answer that isn't ok: {"ok":false,"code":...,"error":...}. `code` is for machines, `error` one line for a person. */
+/* reply_error - append the whole answer that isn't ok: {"ok":false,"code":...,"error":...}. `code` is for
+ * machines, `error` one line for a person. */
 void reply_error(struct buf *reply, enum err_code code, const char *error);
 
 /* reply_scopes - `"client":{...}` and so on: the device's attributes by scope, up to the scope `last`. */
