@@ -36,7 +36,7 @@ static inline unsigned char *coding_put_varint(unsigned char *out, uint64_t numb
 
 static inline uint64_t coding_zigzag(int64_t number)
 {
-    return ((uint64_t)number << 1) ^ (uint64_t)(number >> 63);
+    return ((uint64_t)number << 1) ^ (number < 0 ? UINT64_MAX : 0);
 }
 
 static inline int64_t coding_unzigzag(uint64_t number)
