@@ -4,7 +4,8 @@
  * can never be taken before a lower one: neither when ZeroMQ loses one message and delivers the next over a
  * new connection, nor when a request is refused. What isn't answered goes again: at once on a new socket
  * when the connection broke, or after the timeout; what was refused as busy, after the time asked for
- * (docs/protocol.md, "Resending"; docs/decisions/0005-refused-sources.md). Nothing here waits. */
+ * (docs/protocol.md, "Resending"; docs/decisions/0005-refused-sources.md). Nothing here waits. Why one:
+ * docs/decisions/0011-one-request-under-way.md. */
 #ifndef CLIENT_SENDER_H
 #define CLIENT_SENDER_H
 

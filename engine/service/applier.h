@@ -5,8 +5,8 @@
  * After a start, and after a checkpoint that was lost to a full disk, it replays the journal from the last
  * checkpoint: the same events through the same rules give the same state and the same results.
  *
- * The state is opened, used and closed on this thread alone: LMDB wants a write transaction to be ended by
- * the thread that began it. */
+ * The state is opened, used and closed on this thread alone; what it writes to disk at a checkpoint it writes
+ * on a thread of its own. */
 #ifndef SERVICE_APPLIER_H
 #define SERVICE_APPLIER_H
 
