@@ -430,6 +430,18 @@ bool seglog_trim(struct seglog *log, uint64_t position, size_t *removed, struct 
 
 /* --- reading ----------------------------------------------------------------------------------------------- */
 
+/* Is a record there, `at` bytes into what isn't flushed? A position may come from outside, as a cursor does. */
+static bool check_pending(const struct seglog *log, uint64_t position, uint64_t at, struct record_head *head)
+{
+    uint64_t left = log->pending_bytes - at;
+    const char *bytes = log->pending + at + sizeof *head;
+    if (position % SEGLOG_ALIGN != 0 || left < sizeof *head)
+        return false;
+    memcpy(head, log->pending + at, sizeof *head);
+    return head->len > 0 && head->len <= SEGLOG_RECORD_BYTES_MAX && record_room(head->len) <= left &&
+           head->crc == record_crc(position, head, bytes);
+}
+
 bool seglog_read(struct seglog *log, uint64_t position, struct arena *arena, struct text *record, uint64_t *next,
                  struct err *err)
 {
@@ -445,7 +457,8 @@ bool seglog_read(struct seglog *log, uint64_t position, struct arena *arena, str
     uint64_t at = position - flushed;
     if (at >= log->pending_bytes)
         return seglog_damaged(log, position, err, "it ends before %" PRIu64, position);
-    memcpy(&head, log->pending + at, sizeof head);
+    if (!check_pending(log, position, at, &head))
+        return seglog_damaged(log, position, err, "the record at %" PRIu64 " fails its checksum", position);
     *record = arena_copy(arena, (struct text){log->pending + at + sizeof head, head.len});
     *next = position + record_room(head.len);
     return true;

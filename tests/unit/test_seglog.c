@@ -291,6 +291,35 @@ static void test_records_are_read_in_any_order(void **unused)
     seglog_close(log);
 }
 
+/* A position may come from outside: whatever it points into is no record unless one begins there. */
+static void test_only_a_records_position_is_read(void **unused)
+{
+    (void)unused;
+    static const uint32_t lengths[] = {0, 1, 40, 4000, 1 << 30, UINT32_MAX}; /* which a body may pretend */
+    for (size_t row = 0; row < sizeof lengths / sizeof lengths[0]; row++) {
+        struct seglog *log = open_log(false);
+        uint32_t words[64];
+        for (size_t i = 0; i < 64; i++)
+            words[i] = lengths[row];
+        struct text record, part = {(const char *)words, sizeof words};
+        append_numbered(log, 0, 100);
+        if (row % 2 == 0)
+            flush(log);
+        uint64_t next, second = seglog_append(log, &part, 1), end = seglog_end(log);
+        for (int step = 0; step < 2; step++) {
+            for (uint64_t position = second - 100; position < end + 9; position++)
+                if (position != second)
+                    fails(seglog_read(log, position, &arena, &record, &next, &err), ERR_DAMAGED, "restore a backup");
+            read_at(log, second, &next);
+            assert_int_equal(next, end);
+            flush(log);
+        }
+        seglog_close(log);
+        temp_dir_remove(dir);
+        dir = temp_dir_make();
+    }
+}
+
 /* --- other threads ----------------------------------------------------------------------------------------- */
 
 enum { CONCURRENT_COUNT = 3000 };
@@ -899,6 +928,7 @@ int main(void)
         TEST(test_a_flush_lies_in_one_segment),
         TEST(test_roll_begins_a_segment_once),
         TEST(test_records_are_read_in_any_order),
+        TEST(test_only_a_records_position_is_read),
         TEST(test_others_read_and_sync_meanwhile),
         TEST(test_truncate_drops_all_behind),
         TEST(test_truncate_beyond_the_end_is_damage),
