@@ -116,6 +116,9 @@ bool state_device_find(struct state *state, struct text name, struct device **de
                        struct err *err);
 /* state_device_at - the same by its number, 0 to state_device_count() - 1 in the order in which they came. */
 bool state_device_at(struct state *state, uint32_t number, struct device **device, struct err *err);
+/* state_device_name - only its name, in `arena`; the working copy stays as it is. */
+bool state_device_name(struct state *state, uint32_t number, struct arena *arena, struct text *name,
+                       struct err *err);
 /* state_device_save - write what changed since the open, with the index entries and its row of history. When
  * it fails, no checkpoint may follow. */
 bool state_device_save(struct state *state, struct device *device, struct err *err);
@@ -276,6 +279,9 @@ uint64_t state_history_first(const struct state *state);
 uint64_t state_history_end(const struct state *state);
 uint64_t state_history_bytes(const struct state *state);
 
+/* state_history_reads - how many rows were read so far: for callers that bound their work by it. */
+uint64_t state_history_reads(const struct state *state);
+
 /* state_history_read - Errors ERR_GONE: it is no longer kept; ERR_DAMAGED; ERR_STORE. */
 bool state_history_read(struct state *state, uint64_t position, struct arena *arena,
                         struct history_row *row, struct err *err);
@@ -296,7 +302,9 @@ void state_history_mark(struct state *state, struct moment moment, uint64_t posi
 
 /* device_rewind - take the working copy back to what it was at the moment; telemetry stays as it is. It can
  * be changed then, for a trial, and never be saved. *existed is false when the device wasn't there yet.
- * Errors  as state_history_seek; then the working copy is of no use. */
+ * Errors  as state_history_seek, ERR_GONE also when the device changed more than REWIND_ROWS_MAX times since; then
+ *         the working copy is of no use. */
+enum { REWIND_ROWS_MAX = 50000 };
 bool device_rewind(struct device *device, struct moment moment, bool *existed, struct err *err);
 
 /* device_trial_open - make of a rewound device what state_device_open would have made of it: a new one if it
@@ -305,6 +313,8 @@ void device_trial_open(struct device *device, bool existed, struct text type);
 
 /* device_number - 0 up, in the order in which devices came: state_device_at(). */
 uint32_t device_number(const struct device *device);
+/* device_is_trial - is it rewound, and its number `number`? */
+bool device_is_trial(const struct device *device, uint32_t number);
 /* device_history - position of the newest row that changed the device, or HISTORY_NONE. */
 uint64_t device_history(const struct device *device);
 

@@ -124,6 +124,7 @@ struct state {
     struct seglog *history;
     struct history_notes notes; /* of the step under way */
     size_t flush_bytes;         /* of history in memory: then it is written */
+    uint64_t history_reads; /* rows */
     struct history_mark {
         struct moment moment;
         uint64_t position;

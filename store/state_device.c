@@ -318,6 +318,16 @@ bool state_device_at(struct state *state, uint32_t number, struct device **devic
     return true;
 }
 
+bool state_device_name(struct state *state, uint32_t number, struct arena *arena, struct text *name,
+                       struct err *err)
+{
+    struct record_head head;
+    if (!state_device_look(state, number, &head, err))
+        return false;
+    *name = arena_copy(arena, head.name);
+    return true;
+}
+
 bool state_device_find(struct state *state, struct text name, struct device **device,
                        struct err *err)
 {

@@ -101,9 +101,15 @@ uint64_t state_history_bytes(const struct state *state)
     return seglog_bytes(state->history);
 }
 
+uint64_t state_history_reads(const struct state *state)
+{
+    return state->history_reads;
+}
+
 bool state_history_read(struct state *state, uint64_t position, struct arena *arena, struct history_row *row,
                         struct err *err)
 {
+    state->history_reads++;
     return history_read(state->history, &state->words, position, arena, row, err);
 }
 
@@ -232,12 +238,18 @@ static void undo_row(struct device *device, const struct history_row *row)
     device->head.history = row->before;
 }
 
+static bool too_many(const struct device *device, struct err *err)
+{
+    return err_set(err, ERR_GONE, "the device \"" TEXT_FMT "\" has changed more than %d times since: that is too long ago",
+                   TEXT_ARG(device->head.name), REWIND_ROWS_MAX);
+}
+
 static bool rewind_rows(struct device *device, struct moment moment, struct arena *arena, bool *existed,
                         struct err *err)
 {
     struct state *state = device->state;
     *existed = true;
-    while (*existed && device->head.history != HISTORY_NONE) {
+    for (size_t rows = 0; *existed && device->head.history != HISTORY_NONE; rows++) {
         struct history_row row;
         if (device->head.history < state_history_first(state))
             return check_kept(state, moment, arena, err);
@@ -245,6 +257,8 @@ static bool rewind_rows(struct device *device, struct moment moment, struct aren
             return false;
         if (!is_after(&row, moment))
             return true;
+        if (rows == REWIND_ROWS_MAX)
+            return too_many(device, err);
         undo_row(device, &row);
         *existed = !row.created;
         arena_reset(arena);
@@ -267,6 +281,11 @@ void device_trial_open(struct device *device, bool existed, struct text type)
     assert(device->is_trial);
     if (type.len > 0 || !existed)
         device->head.type = arena_copy(&device->arena, type.len > 0 ? type : TEXT("default"));
+}
+
+bool device_is_trial(const struct device *device, uint32_t number)
+{
+    return device->is_trial && device->id == number;
 }
 
 uint32_t device_number(const struct device *device)

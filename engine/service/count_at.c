@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { ROWS_MAX = 5000 };
+enum { ROWS_MAX = 5000, BYTES_MAX = 8 << 20, ROW_ARENA_BYTES = 16384 };
 
 /* A value, as its JSON, with what to add to its count. */
 struct delta {
@@ -155,15 +155,22 @@ static void write_values(struct tally *tally)
 static bool undo_rows(struct tally *tally, uint64_t *position, uint64_t end)
 {
     struct ask *ask = tally->ask;
-    for (size_t rows = 0; rows < ROWS_MAX && *position < end; rows++) {
+    struct arena arena;
+    bool done = true;
+    arena_init(&arena, ROW_ARENA_BYTES);
+    for (size_t rows = 0, bytes = 0; rows < ROWS_MAX && bytes < BYTES_MAX && *position < end; rows++) {
         struct history_row row;
-        if (!state_history_read(ask->context->state, *position, &ask->query->arena, &row, ask->err))
-            return false;
+        done = state_history_read(ask->context->state, *position, &arena, &row, ask->err);
+        if (!done)
+            break;
         reserve(tally, 2 * row.change_count + 2);
         undo(tally, &row);
         *position = row.next;
+        bytes += arena.used_bytes;
+        arena_reset(&arena);
     }
-    return true;
+    arena_fini(&arena);
+    return done;
 }
 
 bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms)

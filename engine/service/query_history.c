@@ -151,7 +151,8 @@ struct changes {
     size_t limit;
     size_t bytes_max;
     size_t count; /* results written */
-    size_t work;
+    size_t work;          /* that `reads` doesn't count */
+    uint64_t reads_start; /* rows of history */
 };
 
 static bool is_wanted(const struct changes *changes, struct text class_name)
@@ -206,10 +207,9 @@ static bool has_others(const struct changes *changes, const struct history_row *
 static bool write_row_results(struct changes *changes, const struct history_row *row)
 {
     struct ask *ask = changes->ask;
-    struct device *device;
-    if (!state_device_at(ask->context->state, row->device, &device, ask->err))
+    struct text name;
+    if (!state_device_name(ask->context->state, row->device, &changes->rerun.arena, &name, ask->err))
         return false;
-    struct text name = arena_copy(&changes->rerun.arena, device_name(device));
     if (is_wanted(changes, TEXT("attributes")) && row->change_count > 0)
         write_attributes(changes, row, name);
     if (!has_others(changes, row))
@@ -224,7 +224,8 @@ static bool write_row_results(struct changes *changes, const struct history_row 
 
 static bool is_full(const struct changes *changes)
 {
-    return changes->count >= changes->limit || changes->work >= WORK_MAX ||
+    uint64_t reads = state_history_reads(changes->ask->context->state) - changes->reads_start;
+    return changes->count >= changes->limit || changes->work + reads >= WORK_MAX ||
            changes->ask->out->len >= changes->bytes_max;
 }
 
@@ -243,7 +244,6 @@ static bool write_changes(struct changes *changes, uint64_t *position, uint64_t 
             return false;
         *after = row.seq;
         *position = row.next;
-        changes->work++;
         rerun_clear(&changes->rerun);
     }
     *after = state_applied_seq(state);
@@ -272,7 +272,11 @@ static bool answer_all_changes(struct changes *changes, uint64_t after)
 
 static bool answer_changes(struct ask *ask)
 {
-    struct changes changes = {.ask = ask, .bytes_max = ask->out->len + PAGE_BYTES_MAX};
+    struct changes changes = {
+        .ask = ask,
+        .bytes_max = ask->out->len + PAGE_BYTES_MAX,
+        .reads_start = state_history_reads(ask->context->state),
+    };
     uint64_t after = 0;
     bool given;
     if (!ask_seq(ask, "after", &after, &given) || !ask_text(ask, "class", &changes.class_name) ||
@@ -316,7 +320,7 @@ static bool write_one_of_all(struct ask *ask, uint32_t number, uint64_t at)
 static bool answer_snapshot(struct ask *ask)
 {
     struct state *state = ask->context->state;
-    uint64_t at, number, end = state_device_count(state);
+    uint64_t at, number, end = state_device_count(state), reads = state_history_reads(state);
     size_t limit, bytes_max = ask->out->len + PAGE_BYTES_MAX;
     if (!ask_limit(ask, &limit) || !ask_cursor(ask, &at, &number))
         return false;
@@ -331,7 +335,9 @@ static bool answer_snapshot(struct ask *ask)
     json_member_unsigned(ask->out, "at", at);
     json_member_unsigned(ask->out, "of", end);
     json_open(ask->out, "devices", '[');
-    for (; limit > 0 && number < end && ask->out->len < bytes_max; limit--, number++)
+    for (; limit > 0 && number < end && ask->out->len < bytes_max &&
+           state_history_reads(state) - reads < WORK_MAX;
+         limit--, number++)
         if (!write_one_of_all(ask, (uint32_t)number, at))
             return false;
     buf_byte(ask->out, ']');

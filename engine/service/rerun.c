@@ -147,7 +147,10 @@ static bool trial_get(void *context, enum scope scope, struct text key, struct v
 static bool trial_put(void *context, enum scope scope, struct text key, const struct value *value,
                       int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
 {
-    return device_put(((struct trial *)context)->device, scope, key, value, ts_ms, seq, changed, err);
+    if (!device_put(((struct trial *)context)->device, scope, key, value, ts_ms, seq, changed, err))
+        return false;
+    *changed |= scope == SCOPE_TELEMETRY; /* what is there now says nothing of then */
+    return true;
 }
 
 static bool trial_remove(void *context, enum scope scope, struct text key, bool *existed, struct err *err)
@@ -164,12 +167,24 @@ static const struct device_access trial_access = {trial_get, trial_put, trial_re
 
 /* --- the rerun ------------------------------------------------------------------------------------------- */
 
+/* Is the working copy what this event found? The last rerun left it as it was after the row before. */
+static bool goes_on(const struct rerun *rerun, const struct history_row *row)
+{
+    return row != NULL && rerun->device != NULL && row->before == rerun->device_row &&
+           device_is_trial(rerun->device, row->device);
+}
+
 /* The device as it was before the event, in the working copy. */
-static bool open_before(struct rerun *rerun, uint64_t seq, const struct event *event, struct device **device,
-                        struct err *err)
+static bool open_before(struct rerun *rerun, uint64_t seq, const struct event *event, const struct history_row *row,
+                        struct device **device, struct err *err)
 {
     struct text name = event->device;
-    bool existed;
+    bool existed = true;
+    *device = rerun->device;
+    if (goes_on(rerun, row)) {
+        device_trial_open(*device, true, event->device_type);
+        return true;
+    }
     if (!state_device_find(rerun->state, name, device, err))
         return false;
     if (*device == NULL)
@@ -178,6 +193,31 @@ static bool open_before(struct rerun *rerun, uint64_t seq, const struct event *e
         return false;
     device_trial_open(*device, existed, event->device_type);
     return true;
+}
+
+static uint64_t count_of_class(const struct results *results, struct text class_name)
+{
+    struct text topic, payload;
+    uint64_t count = 0;
+    for (size_t at = 0; results != NULL && results_next(results, &at, &topic, &payload);)
+        count += topic.len > class_name.len && topic.bytes[class_name.len] == '/' &&
+                 text_starts(topic, class_name);
+    return count;
+}
+
+/* As many results of each class as then? Else something that it depends on isn't as it was. */
+static bool came_out_the_same(const struct history_row *row, const struct results *results)
+{
+    for (size_t i = 0; row != NULL && i < row->result_count; i++)
+        if (count_of_class(results, row->results[i].class_name) != row->results[i].count)
+            return false;
+    return true;
+}
+
+/* Else it is about results alone, and no part of the device's chain. */
+static bool changes_device(const struct history_row *row)
+{
+    return row->change_count > 0 || row->created || row->new_type.len > 0;
 }
 
 static void number_results(struct publisher *publisher, const struct history_row *row)
@@ -213,9 +253,11 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
     int64_t received_ms;
     const struct ruleset *ruleset = NULL;
     struct trial trial = {.arena = &rerun->arena};
+    if (!goes_on(rerun, row))
+        rerun->device = NULL;
     if (!rerun_read(rerun, seq, name, &event, &line, &received_ms, err) ||
         !rules_at(rerun, seq, &ruleset, err) ||
-        !open_before(rerun, seq, &event, &trial.device, err) ||
+        !open_before(rerun, seq, &event, row, &trial.device, err) ||
         !publisher_rules(rerun->publisher, ruleset, err))
         return false;
     number_results(rerun->publisher, row);
@@ -223,7 +265,14 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
     bool done = run(rerun, ruleset, &event, seq, received_ms, &trial, err);
     struct results *published = publisher_take(rerun->publisher);
     arena_reset(&rerun->scratch);
-    if (!done) {
+    bool same = done && came_out_the_same(row, published);
+    if (done && !same)
+        err_set(err, ERR_GONE, "event %" PRIu64 " can't be run again: its rules depend on telemetry, which has no "
+                               "history", seq);
+    rerun->device = same && row != NULL ? trial.device : NULL;
+    if (row != NULL)
+        rerun->device_row = changes_device(row) ? row->position : row->before;
+    if (!same) {
         results_destroy(published);
         return false;
     }

@@ -277,6 +277,52 @@ nodes:
             assert changes(daemon, before, limit=limit)[0][:len(got)] == got
 
 
+TELEMETRY_RULES = """
+chain: root
+first: what-came
+nodes:
+  what-came:
+    type: message-type-switch
+    to: {Post telemetry: save, Other: look}
+  save: {type: save-telemetry, to: {Success: tell}}
+  tell: {type: publish, class: told}
+  look: {type: fetch-attributes, telemetry: [x], require: true, to: {Success: found}}
+  found: {type: publish, class: found, on: always}
+"""
+
+
+@test
+def test_results_that_telemetry_decided_are_the_same_or_said_to_be_gone():
+    with Rules({"root.yaml": TELEMETRY_RULES}) as rules, Daemon("--rules", rules) as daemon:
+        before = daemon.query({"op": "ping"})["seq"]
+        subscription = daemon.subscribe("told/", "found/", "deadletter/")
+        for i in range(3):
+            send(daemon, {"device": "a", "type": "POST_TELEMETRY_REQUEST", "data": {"x": i}},
+                 {"device": "a", "type": "LOOK", "data": {}})
+        got = seen(subscription, 6)
+        assert [result["class"] for result in got] == ["told", "found"] * 3
+        told = [result for result in got if result["class"] == "told"]
+        assert changes(daemon, before, **{"class": "told"})[0] == told
+        after = send(daemon, {"device": "b", "type": "LOOK", "data": {}}) - 1  # a dead letter: there is none
+        assert seen(subscription, 1)[0]["class"] == "deadletter"
+        assert [r["class"] for r in changes(daemon, after)[0]] == ["deadletter"]
+        send(daemon, {"device": "b", "type": "POST_TELEMETRY_REQUEST", "data": {"x": 1}})
+        answer = daemon.query({"op": "changes", "after": after})
+        assert answer["code"] == "gone" and "telemetry" in answer["error"], answer
+
+
+@test
+def test_one_device_that_changes_often_is_followed_page_by_page():
+    with Rules() as rules, Daemon("--rules", rules) as daemon:
+        before = daemon.query({"op": "ping"})["seq"]
+        for i in range(20):
+            send(daemon, *[event for j in range(200) for event in
+                           (report("a", v=f"{i}.{j}"), report("a", v=f"{i}.{j}"))])
+        found, _ = changes(daemon, before, **{"class": "told"}, limit=1000)
+        assert [result["data"]["copy"] for result in found] == [f"{i}.{j}" for i in range(20) for j in range(200)]
+        assert [result["n"] for result in found] == list(range(1, 4001))
+
+
 @test
 def test_results_of_older_rules_come_again_from_those_rules():
     with Rules() as rules, Daemon("--rules", rules) as daemon:
