@@ -2,7 +2,8 @@
  *
  * Segments before the newest one's head.synced were on disk when that one was made, so only what is behind that
  * position is read here. The first bad record there is the end of the log, unless a record behind it knows that
- * the log was synced further: then what is bad was acknowledged. */
+ * the log was synced further: then what is bad was acknowledged. A file that is too short ends with a bad record: a
+ * log that is flushed without being synced may go on in the next file while the end of this one isn't on disk. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -65,6 +66,15 @@ static bool check_head(struct seglog *log, struct segment *segment, const struct
     return true;
 }
 
+/* So many bytes of a segment's records were on disk when the last segment was made. */
+static uint64_t synced_bytes(const struct seglog *log, size_t index)
+{
+    uint64_t first = log->segments[index].first, end = log->segments[index + 1].first;
+    uint64_t synced = last_segment(log)->synced;
+    return synced <= first ? 0 : (synced < end ? synced : end) - first;
+}
+
+/* The last one comes first: its head says what was synced. */
 static bool open_file(struct seglog *log, size_t index, struct err *err)
 {
     struct segment *segment = &log->segments[index];
@@ -82,7 +92,7 @@ static bool open_file(struct seglog *log, size_t index, struct err *err)
         return false;
     if (index + 1 == log->segment_count)
         return true;
-    uint64_t bytes = log->segments[index + 1].first - segment->first;
+    uint64_t bytes = synced_bytes(log, index);
     if (segment->size < sizeof head + bytes)
         return seglog_damaged(log, segment->first, err,
                               "the file was cut, or the next is missing: %" PRIu64 " bytes of %" PRIu64, segment->size,

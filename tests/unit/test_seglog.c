@@ -572,6 +572,87 @@ static void test_unsynced_segments_go_with_a_hole_before_them(void **unused)
     }
 }
 
+/* 35 records in four segments, flushed one by one, and synced behind number 4 and this one. */
+static void fill_five_synced(unsigned synced_again)
+{
+    struct seglog *log = open_log(false);
+    for (unsigned i = 0; i < 35; i++) {
+        append_numbered(log, i, 384);
+        flush(log);
+        if (i == 4 || i == synced_again)
+            done(seglog_sync(log, &err));
+    }
+    seglog_close(log);
+}
+
+/* The disk may have made later segments, and not yet written the end of an earlier one. */
+static void test_unsynced_segments_go_with_a_short_one_before_them(void **unused)
+{
+    (void)unused;
+    static const struct {
+        uint64_t first; /* the segment's */
+        long bytes;     /* it has of its records */
+        unsigned kept;
+    } rows[] = {{0, 2000, 5},    {0, 2001, 5},    {0, 2399, 5},     {0, 2400, 6},     {0, 3999, 9},    {4000, 0, 10},
+                {4000, 1, 10},   {4000, 416, 11}, {4000, 3999, 19}, {8000, 3200, 28}, {8000, 3999, 29}};
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        fill_five_synced(0);
+        assert_int_equal(truncate(segment_path(rows[row].first), HEAD + rows[row].bytes), 0);
+        struct seglog *log = open_log(false);
+        holds(log, 0, 0, rows[row].kept);
+        assert_int_equal(seglog_segment_count(log), rows[row].first / 4000 + 1);
+        assert_int_equal(seglog_torn_bytes(log), (35 - rows[row].kept) * 400);
+        append_numbered(log, rows[row].kept, 384);
+        flush_and_sync(log);
+        seglog_close(log);
+        log = open_log(false);
+        holds(log, 0, 0, rows[row].kept + 1);
+        assert_int_equal(seglog_torn_bytes(log), 0);
+        seglog_close(log);
+        temp_dir_remove(dir);
+        dir = temp_dir_make();
+    }
+}
+
+static void test_a_missing_unsynced_segment_is_torn_off(void **unused)
+{
+    (void)unused;
+    fill_five_synced(0);
+    unlink(segment_path(4000));
+    struct seglog *log = open_log(false);
+    holds(log, 0, 0, 10);
+    seglog_close(log);
+}
+
+/* By a segment's head, or by a record in the last one alone. */
+static void test_a_short_segment_that_was_synced_is_damage(void **unused)
+{
+    (void)unused;
+    static const struct {
+        unsigned synced_again;
+        uint64_t first;
+        long bytes;
+        const char *words;
+    } rows[] = {
+        {0, 0, 1999, "the file was cut"}, {0, 0, 0, "the file was cut"},    {15, 4000, 2399, "the file was cut"},
+        {15, 0, 3999, "the file was cut"}, {31, 4000, 3999, "at 7600 fails"}, {31, 8000, 0, "at 8000 fails"},
+    };
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        struct seglog *log;
+        struct stat before, after;
+        fill_five_synced(rows[row].synced_again);
+        const char *path = segment_path(rows[row].first);
+        assert_int_equal(truncate(path, HEAD + rows[row].bytes), 0);
+        stat(path, &before);
+        fails(try_open(&log), ERR_DAMAGED, rows[row].words);
+        stat(path, &after);
+        assert_int_equal(before.st_size, after.st_size);
+        assert_int_equal(access(segment_path(12000), F_OK), 0);
+        temp_dir_remove(dir);
+        dir = temp_dir_make();
+    }
+}
+
 static void test_a_segment_that_was_being_built_is_none(void **unused)
 {
     (void)unused;
@@ -936,6 +1017,9 @@ int main(void)
         TEST(test_trim_leaves_what_is_not_synced),
         TEST(test_what_was_not_synced_is_torn_off),
         TEST(test_unsynced_segments_go_with_a_hole_before_them),
+        TEST(test_unsynced_segments_go_with_a_short_one_before_them),
+        TEST(test_a_missing_unsynced_segment_is_torn_off),
+        TEST(test_a_short_segment_that_was_synced_is_damage),
         TEST(test_a_segment_that_was_being_built_is_none),
         TEST(test_damage_in_what_was_synced_is_said),
         TEST(test_a_segments_head_is_a_witness),
