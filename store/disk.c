@@ -18,6 +18,11 @@ bool disk_means_full(int error)
     return error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
 
+bool disk_passes(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 int disk_sync_folder(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -22,6 +22,8 @@ bool copying_stopped(const struct copying *copying, struct err *err);
 
 /* disk_means_full - does this errno say that there is no space? */
 bool disk_means_full(int error);
+/* disk_passes - does it say that descriptors or memory are short, and nothing is wrong with the disk? */
+bool disk_passes(int error);
 /* disk_sync_folder - what was created, renamed or removed in it is on disk afterwards. 0 or errno. */
 int disk_sync_folder(const char *dir);
 /* disk_error - a sentence for an errno about the file at `path`; `doing` completes "while ". ERR_FULL, ERR_IO or

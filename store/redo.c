@@ -120,7 +120,7 @@ bool redo_write(const char *dir, const struct redo_head *head, const struct chan
     unlink(writing);
     unlink(path);
     bool full = disk_means_full(error);
-    bool passes = error == EMFILE || error == ENFILE || error == ENOMEM;
+    bool passes = disk_passes(error);
     return err_set(err, full || passes ? ERR_FULL : ERR_STORE, "%s: %s while writing a checkpoint%s",
                    path, strerror(error),
                    full     ? ": free some space"
@@ -133,8 +133,11 @@ bool redo_remove(const char *dir, struct err *err)
     char path[PATH_BYTES];
     file_path(path, dir, "changes");
     int error = unlink(path) == 0 || errno == ENOENT ? disk_sync_folder(dir) : errno;
-    return error == 0 || err_set(err, ERR_STORE, "%s: %s while removing it: check the disk", path,
-                                 strerror(error));
+    if (error == 0)
+        return true;
+    bool passes = disk_passes(error);
+    return err_set(err, passes ? ERR_FULL : ERR_STORE, "%s: %s while removing it%s", path, strerror(error),
+                   passes ? "" : ": check the disk");
 }
 
 /* --- reading --- */

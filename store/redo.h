@@ -30,7 +30,8 @@ bool redo_read(const char *dir, struct redo_head *head, struct changes *changes,
                struct err *err);
 
 /* redo_remove - when it isn't needed any more; it is gone for good when this returns. Coming back after a
- * power failure it would undo what later checkpoints wrote. Errors ERR_STORE. */
+ * power failure it would undo what later checkpoints wrote. Errors ERR_FULL: no descriptor was left, try again;
+ * ERR_STORE. */
 bool redo_remove(const char *dir, struct err *err);
 
 #endif

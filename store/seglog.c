@@ -49,6 +49,8 @@ bool segment_error(const struct seglog *log, uint64_t first, int error, const ch
 {
     char path[SEGMENT_PATH_BYTES];
     segment_path(log->dir, first, path);
+    if (disk_passes(error))
+        return err_set(err, ERR_FULL, "%s: %s while %s", path, strerror(error), doing);
     return disk_error(path, error, doing, err);
 }
 
@@ -122,7 +124,7 @@ bool segment_add(struct seglog *log, uint64_t first, struct err *err)
     segment_path(log->dir, first, path);
     int fd = build_segment(log, &head, path);
     if (fd < 0)
-        return disk_error(path, errno, "making it", err);
+        return segment_error(log, first, errno, "making it", err);
     segment_list_add(log, (struct segment){first, head.synced, SEGMENT_HEAD_BYTES, fd});
     log->file_end = SEGMENT_HEAD_BYTES;
     log->roll = false;
@@ -146,7 +148,8 @@ bool seglog_open(const char *dir, const struct seglog_kind *kind, const struct s
     snprintf(log->mark, sizeof log->mark, "fwsync %s %d", kind->name, kind->format);
     pthread_mutex_init(&log->mutex, NULL);
     log->reader = seglog_reader_create(log);
-    if (!seglog_look(log, err)) {
+    log->folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (log->folder < 0 ? !disk_error(dir, errno, "opening it", err) : !seglog_look(log, err)) {
         seglog_close(log);
         return false;
     }
@@ -162,6 +165,8 @@ void seglog_close(struct seglog *log)
     for (size_t i = 0; i < log->segment_count; i++)
         if (log->segments[i].fd >= 0)
             close(log->segments[i].fd);
+    if (log->folder >= 0)
+        close(log->folder);
     pthread_mutex_destroy(&log->mutex);
     free(log->segments);
     free(log->pending);
@@ -340,9 +345,8 @@ static void close_synced(struct seglog *log, uint64_t synced)
 bool seglog_sync(struct seglog *log, struct err *err)
 {
     uint64_t target = atomic_load(&log->flushed), at = atomic_load(&log->synced);
-    int error = atomic_exchange(&log->folder_changed, false) ? disk_sync_folder(log->dir) : 0;
-    if (error != 0)
-        return err_set(err, ERR_STORE, "%s: %s while syncing: check the disk", log->dir, strerror(error));
+    if (atomic_exchange(&log->folder_changed, false) && fsync(log->folder) != 0)
+        return err_set(err, ERR_STORE, "%s: %s while syncing: check the disk", log->dir, strerror(errno));
     while (at < target) {
         pthread_mutex_lock(&log->mutex);
         size_t index = segment_of(log, at);
@@ -369,9 +373,8 @@ static bool remove_file(struct seglog *log, struct segment *segment, struct err 
     segment_path(log->dir, segment->first, path);
     if (unlink(path) != 0 && errno != ENOENT)
         return disk_error(path, errno, "removing it", err);
-    int error = disk_sync_folder(log->dir); /* one by one, so that a crash leaves no gap */
-    if (error != 0)
-        return disk_error(log->dir, error, "removing a file", err);
+    if (fsync(log->folder) != 0) /* one by one, so that a crash leaves no gap */
+        return disk_error(log->dir, errno, "removing a file", err);
     if (segment->fd >= 0)
         close(segment->fd);
     return true;

@@ -66,8 +66,8 @@ size_t seglog_unflushed_bytes(const struct seglog *log);
 void seglog_forget(struct seglog *log);
 
 /* seglog_flush - write what was appended.
- * Errors  ERR_FULL, or ERR_IO no permission or a read-only disk: nothing of it is in the file, nothing is lost, try
- *         again or forget it; ERR_STORE. */
+ * Errors  ERR_FULL, also for want of a descriptor, or ERR_IO no permission or a read-only disk: nothing of it is in
+ *         the file, nothing is lost, try again or forget it; ERR_STORE. */
 bool seglog_flush(struct seglog *log, struct err *err);
 /* seglog_roll - the next flush begins a new segment, if the present one has records. */
 void seglog_roll(struct seglog *log);
@@ -87,7 +87,8 @@ bool seglog_trim(struct seglog *log, uint64_t position, size_t *removed, struct 
 
 /* seglog_read - the record at `position`, flushed or not, copied into `arena`; *next is the position behind it.
  * Writer's thread. Cheap one after the other, and a system call when jumping.
- * Errors  ERR_GONE it was trimmed; ERR_DAMAGED no record is there, or it fails its checksum; ERR_STORE. */
+ * Errors  ERR_GONE it was trimmed; ERR_DAMAGED no record is there, or it fails its checksum; ERR_BUSY there is no
+ *         descriptor or memory left to read it with; ERR_STORE. */
 bool seglog_read(struct seglog *log, uint64_t position, struct arena *arena, struct text *record,
                  uint64_t *next, struct err *err);
 

@@ -40,6 +40,7 @@ struct segment {
 
 struct seglog {
     char *dir;
+    int folder; /* its descriptor, so that syncing it takes no new one */
     const struct seglog_kind *kind;
     struct seglog_options options;
     char mark[sizeof((struct segment_head){0}.mark)];
@@ -87,7 +88,7 @@ int segment_open(const char *dir, uint64_t first, int flags);
 /* segment_add - make a new last segment, ready for records from `first` on. Errors ERR_FULL, ERR_IO, ERR_STORE. */
 bool segment_add(struct seglog *log, uint64_t first, struct err *err);
 void segment_list_add(struct seglog *log, struct segment segment);
-/* segment_error - an errno about that segment's file. Returns false. */
+/* segment_error - an errno about that segment's file: as disk_error, and ERR_FULL for one that passes. */
 bool segment_error(const struct seglog *log, uint64_t first, int error, const char *doing, struct err *err);
 
 /* seglog_write - all of it, at that place of the file. 0 or an errno. */

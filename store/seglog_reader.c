@@ -133,6 +133,15 @@ static bool not_kept(const struct seglog *log, uint64_t position, struct err *er
     return err_set(err, ERR_GONE, "%s: what was at %" PRIu64 " is no longer kept", log->dir, position);
 }
 
+/* Somebody's question is what fails when there are no more descriptors, and not the log. */
+static bool read_error(const struct seglog *log, uint64_t first, int error, struct err *err)
+{
+    segment_error(log, first, error, "reading", err);
+    if (disk_passes(error))
+        err->code = ERR_BUSY;
+    return false;
+}
+
 /* Point the reader at the segment that the position, which is flushed, lies in, as far as it is flushed now. */
 static bool go_to(struct seglog_reader *reader, uint64_t position, struct err *err)
 {
@@ -153,7 +162,7 @@ static bool go_to(struct seglog_reader *reader, uint64_t position, struct err *e
         if (fd < 0 && errno == ENOENT && position < atomic_load(&log->first))
             return not_kept(log, position, err); /* since a moment ago */
         if (fd < 0)
-            return segment_error(log, first, errno, "reading", err);
+            return read_error(log, first, errno, err);
         reader_point(reader, fd, first, limit);
         reader->own_fd = true;
     }
@@ -177,7 +186,7 @@ bool seglog_reader_next(struct seglog_reader *reader, uint64_t position, struct 
         return false;
     enum record_state state = reader_record(reader, position, &head, &bytes);
     if (state == RECORD_FAILED)
-        return segment_error(log, reader->first, errno, "reading", err);
+        return read_error(log, reader->first, errno, err);
     if (state == RECORD_BAD)
         return seglog_damaged(log, position, err, "the record at %" PRIu64 " fails its checksum", position);
     *record = (struct text){bytes, head.len};

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -296,9 +297,20 @@ static void set_up_malloc(void)
     mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
 }
 
+/* Each connection takes a descriptor, and the usual soft limit of 1024 is meant for programs that use select. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
     set_up_malloc();
+    raise_file_limit();
     struct command command = {.file = NULL};
     settings_init(&command.settings);
     int status = read_options(&command, argc, argv, true);

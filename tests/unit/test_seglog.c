@@ -954,6 +954,40 @@ static void test_a_broken_disk_stops(void **unused)
     seglog_close(log);
 }
 
+/* Without descriptors nothing new can be opened. What has one goes on, and the rest works again afterwards. */
+static void test_running_out_of_descriptors_passes(void **unused)
+{
+    (void)unused;
+    struct rlimit limit, none;
+    struct text record;
+    uint64_t next;
+    struct seglog *log = filled();
+    append_numbered(log, 35, 384);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = limit;
+    none.rlim_cur = 3;
+    setrlimit(RLIMIT_NOFILE, &none);
+    bool synced = seglog_flush(log, &err) && seglog_sync(log, &err);
+    bool read = seglog_read(log, 0, &arena, &record, &next, &err);
+    struct err why = err;
+    seglog_roll(log);
+    append_numbered(log, 36, 384);
+    bool flushed = seglog_flush(log, &err);
+    bool trimmed = seglog_trim(log, 4000, NULL, &why);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    assert_true(synced && trimmed);
+    assert_int_equal(why.code, ERR_BUSY);
+    assert_false(read);
+    fails(flushed, ERR_FULL, "Too many open files");
+    flush_and_sync(log);
+    assert_int_equal(seglog_segment_count(log), 4);
+    holds(log, 4000, 10, 37);
+    seglog_close(log);
+    log = open_log(false);
+    holds(log, 4000, 10, 37);
+    seglog_close(log);
+}
+
 /* What is ahead of the records takes no more than it may, and a small flush leaves the file as long as it was. */
 static void test_files_are_filled_ahead(void **unused)
 {
@@ -1035,6 +1069,7 @@ int main(void)
         TEST(test_short_writes_are_continued),
         TEST(test_full_disk_at_first_start_can_be_repeated),
         TEST(test_a_broken_disk_stops),
+        TEST(test_running_out_of_descriptors_passes),
         TEST(test_files_are_filled_ahead),
         TEST(test_backup_is_a_log_up_to_there),
     };
