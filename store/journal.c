@@ -61,7 +61,7 @@ struct journal {
     /* the writer's */
     struct seglog_reader *own_reader;
     int64_t segment_ms; /* time of the newest segment's first records */
-    uint64_t second;    /* where the second segment begins, once it was looked at; else 0 */
+    uint64_t second;    /* where the first segment behind the oldest that can be read begins, once it was looked at */
     struct head second_head;
     bool in_transaction;
     struct bounds open; /* as the transaction has it */
@@ -161,10 +161,25 @@ static bool save_sources(struct journal *journal, uint64_t position, struct err 
     return true;
 }
 
+/* Saves the sources when many are unsaved, to take little memory. On a full disk they stay there, and it is tried
+ * again when they are twice as many. */
+static bool save_many(struct journal *journal, uint64_t position, size_t *due, struct err *err)
+{
+    size_t unsaved = sources_unsaved(journal->sources);
+    if (unsaved < *due)
+        return true;
+    *due = SOURCES_UNSAVED_MAX;
+    if (save_sources(journal, position, err))
+        return true;
+    *due = 2 * unsaved;
+    return err->code == ERR_FULL;
+}
+
 /* Reads what was committed since the sources were saved; what no commit closes is dropped. */
 static bool read_commits(struct journal *journal, struct err *err)
 {
     uint64_t position = journal->saved, closed = position, last_seq = journal->committed.last_seq;
+    size_t due = SOURCES_UNSAVED_MAX;
     while (position < seglog_end(journal->log)) {
         struct head head;
         struct text body;
@@ -180,7 +195,7 @@ static bool read_commits(struct journal *journal, struct err *err)
             return false;
         closed = position;
         journal->committed = (struct bounds){head.seq, head.received_ms};
-        if (sources_unsaved(journal->sources) >= SOURCES_UNSAVED_MAX && !save_sources(journal, closed, err))
+        if (!save_many(journal, closed, &due, err))
             return false;
     }
     journal->torn_bytes += position - closed;
@@ -415,20 +430,36 @@ void journal_abort(struct journal *journal)
 
 /* --- trimming ---------------------------------------------------------------------------------------------- */
 
-/* May the oldest segment go? It ends before the second, which is looked at once. */
+/* Looks once at what the oldest segment ends before: the first record of the second one. A segment whose first
+ * record can't be read hasn't a known age, and goes with the one before it, when that of a later one says so. */
+static bool find_second(struct journal *journal, bool *found, struct err *err)
+{
+    struct err why;
+    size_t count = seglog_segment_count(journal->log);
+    *found = journal->second > seglog_first(journal->log);
+    for (size_t i = 1; i < count && !*found; i++) {
+        uint64_t position = seglog_segment_first(journal->log, i);
+        *found = head_at(journal, journal->own_reader, position, &journal->second_head, &why);
+        if (*found) {
+            journal->second = position;
+        } else if (why.code != ERR_DAMAGED) {
+            *err = why;
+            return why.code == ERR_BUSY; /* another time */
+        }
+    }
+    return true;
+}
+
+/* May what is before the second segment go? */
 static bool oldest_may_go(struct journal *journal, uint64_t applied_seq, int64_t older_than_ms, uint64_t keep_bytes,
                           bool *may, struct err *err)
 {
+    bool found;
     *may = false;
-    if (seglog_segment_count(journal->log) == 1)
-        return true;
-    uint64_t second = seglog_segment_first(journal->log, 1);
-    if (journal->second != second &&
-        !head_at(journal, journal->own_reader, second, &journal->second_head, err))
+    if (!find_second(journal, &found, err))
         return false;
-    journal->second = second;
     const struct head *head = &journal->second_head;
-    *may = first_event(head) - 1 <= applied_seq &&
+    *may = found && first_event(head) - 1 <= applied_seq &&
            (head->received_ms < older_than_ms || seglog_bytes(journal->log) > keep_bytes);
     return true;
 }
@@ -482,7 +513,10 @@ static bool find_segment(struct journal *journal, uint64_t seq, uint64_t *positi
         if (!head_at(journal, journal->reader, *position, &head, err))
             return false;
     } while (first_event(&head) > seq && from-- > 0);
-    return true;
+    if (first_event(&head) <= seq)
+        return true;
+    return err_set(err, ERR_GONE, "event %" PRIu64 " is no longer in the journal, the first is %" PRIu64, seq,
+                   first_event(&head));
 }
 
 /* Where to begin reading for `seq`. */

@@ -72,7 +72,8 @@ void journal_abort(struct journal *journal);
 /* journal_trim - outside a transaction: remove the oldest file, if all its records are older than `keep_ms`
  * (against now_ms) or the journal exceeds `keep_bytes`; never one with a record above `applied_seq`, and never
  * the newest file. A file takes records of a quarter of keep_ms at the most (of a minute at the least), so up to so
- * much longer is kept. *trimmed = how many records went. Errors ERR_STORE. */
+ * much longer is kept. A file that begins with a damaged record goes together with the one before it, and is kept until
+ * the next one tells that both may go. *trimmed = how many records went. Errors ERR_STORE. */
 bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms, int64_t keep_ms,
                   uint64_t keep_bytes, uint64_t *trimmed, struct err *err);
 

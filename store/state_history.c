@@ -300,18 +300,25 @@ uint64_t device_history(const struct device *device)
 
 /* --- keeping --- */
 
-/* Is all of a segment older than `oldest_ms`, by the first row of the one after it? */
+/* Is all of a segment older than `oldest_ms`, by the first row of the one after it? When that row can't be read, the
+ * next one's tells; without any nothing is known to be old. */
 static bool is_old(struct state *state, size_t segment, int64_t oldest_ms, struct arena *arena, bool *old,
                    struct err *err)
 {
-    uint64_t next = seglog_segment_first(state->history, segment + 1);
-    struct history_row row;
+    size_t count = seglog_segment_count(state->history);
     *old = false;
-    if (next == state_history_end(state))
-        return true;
-    if (!state_history_read(state, next, arena, &row, err))
-        return false;
-    *old = row.received_ms < oldest_ms;
+    while (++segment < count) {
+        uint64_t position = seglog_segment_first(state->history, segment);
+        struct history_row row;
+        if (position == state_history_end(state))
+            break;
+        if (state_history_read(state, position, arena, &row, err)) {
+            *old = row.received_ms < oldest_ms;
+            break;
+        }
+        if (err->code != ERR_DAMAGED)
+            return err->code == ERR_BUSY; /* another time */
+    }
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* What a row of history says, where rows are found, and how old ones go. That devices go back in time is in
  * prop_state.c, against a model. */
+#include <dirent.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -246,6 +247,55 @@ static void test_old_rows_go_by_size_and_age_and_are_told_to_be_gone(void **unus
     seeks((struct moment){seq - 201, INT64_MAX}, seq - 200);
 }
 
+static int is_segment(const struct dirent *entry)
+{
+    return strstr(entry->d_name, ".log") != NULL;
+}
+
+/* The row that the second file begins with can't be read any more. */
+static void damage_second_file(void)
+{
+    struct dirent **entries;
+    char name[280];
+    int count = scandir(temp_dir_path(dir, "history"), &entries, is_segment, alphasort);
+    assert_true(count >= 4);
+    snprintf(name, sizeof name, "history/%s", entries[1]->d_name);
+    FILE *file = fopen(temp_dir_path(dir, name), "r+b");
+    fseek(file, 64 + 1000, SEEK_SET);
+    fputc('z', file);
+    fclose(file);
+    while (count-- > 0)
+        free(entries[count]);
+    free(entries);
+}
+
+static void test_trim_goes_on_behind_a_damaged_row(void **unused)
+{
+    (void)unused;
+    struct history_row row;
+    for (int by_age = 0; by_age < 2; by_age++) {
+        uint64_t seq = fill(1), bytes = state_history_bytes(state);
+        damage_second_file();
+        done(state_history_trim(state, INT64_MAX / 2, UINT64_MAX, &err));
+        done(state_history_trim(state, (int64_t)seq * 10 - 20, UINT64_MAX, &err)); /* the first file's first rows */
+        assert_int_equal(state_history_first(state), 0);
+        if (by_age) {
+            done(state_history_trim(state, 2000, UINT64_MAX, &err));
+            assert_true(read_row(state_history_first(state)).seq > seq / 2);
+        } else {
+            done(state_history_trim(state, INT64_MAX / 2, bytes - 1, &err));
+            assert_true(state_history_first(state) > 0);
+            assert_false(state_history_read(state, state_history_first(state), &arena, &row, &err));
+            assert_int_equal(err.code, ERR_DAMAGED);
+            done(state_history_trim(state, INT64_MAX / 2, bytes / 2, &err));
+            assert_true(read_row(state_history_first(state)).seq > seq / 3);
+        }
+        set(seq, "b", "goes on");
+        tear_down(NULL);
+        set_up(NULL);
+    }
+}
+
 static void test_the_checkpoint_keeps_its_end(void **unused)
 {
     (void)unused;
@@ -276,6 +326,7 @@ int main(void)
         TEST(test_rows_behind_the_checkpoint_are_cut_off),
         TEST(test_seek_finds_the_first_row_after_a_moment),
         TEST(test_old_rows_go_by_size_and_age_and_are_told_to_be_gone),
+        TEST(test_trim_goes_on_behind_a_damaged_row),
         TEST(test_the_checkpoint_keeps_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

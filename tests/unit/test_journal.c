@@ -1,4 +1,5 @@
 /* The journal keeps what it acknowledged, in order, once, and says so when it can't. */
+#include <dirent.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -381,6 +382,31 @@ static void test_numbers_outlive_the_events_that_raised_them(void **unused)
 
 /* --- trimming --- */
 
+enum { TRIM_COUNT = 100 };
+
+static int is_segment(const struct dirent *entry)
+{
+    return strstr(entry->d_name, ".log") != NULL;
+}
+
+/* The record that it begins with fails its checksum then. */
+static void damage_second_file(void)
+{
+    enum { HEAD_BYTES = 64 + 16 };
+    struct dirent **entries;
+    int count = scandir(dir, &entries, is_segment, alphasort);
+    assert_true(count >= 3);
+    FILE *file = fopen(temp_dir_path(dir, entries[1]->d_name), "r+b");
+    fseek(file, HEAD_BYTES + 30, SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, HEAD_BYTES + 30, SEEK_SET);
+    fputc(byte ^ 1, file);
+    fclose(file);
+    while (count-- > 0)
+        free(entries[count]);
+    free(entries);
+}
+
 static void test_trim_rules(void **unused)
 {
     (void)unused;
@@ -439,6 +465,43 @@ static void test_trim_rules(void **unused)
     }
 }
 
+/* Without the first record of the second file nothing tells up to where the first one goes. The third one does. */
+static void test_trim_goes_on_behind_a_damaged_record(void **unused)
+{
+    (void)unused;
+    enum { MANY = 1 << 30 };
+    static const struct {
+        uint64_t applied_seq;
+        int64_t now_ms;
+        uint64_t keep_bytes;
+        uint64_t trimmed;
+    } rows[] = {
+        {35, 0, MANY, 0},      {35, 20999, MANY, 0}, {35, 21001, MANY, 20}, {19, 21001, MANY, 0},
+        {20, 21001, MANY, 20}, {35, 0, 0, 20},       {20, 0, 0, 20},        {19, 0, 0, 0},
+    };
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        uint64_t trimmed;
+        struct journal_record *records;
+        struct journal *journal = open_small();
+        fill_small(journal, 35);
+        journal_close(journal);
+        damage_second_file();
+        journal = open_small();
+        for (int call = 0; call < 2; call++) {
+            done(journal_trim(journal, rows[row].applied_seq, rows[row].now_ms, 0, rows[row].keep_bytes, &trimmed,
+                              &err));
+            if (call == 0)
+                assert_int_equal(trimmed, rows[row].trimmed);
+        }
+        append_committed(journal, 1, "goes on");
+        assert_int_equal(read_from(journal, 31, 100, &records), 6);
+        journal_close(journal);
+        journal_close(open_small());
+        temp_dir_remove(dir);
+        dir = temp_dir_make();
+    }
+}
+
 /* A file that doesn't fill up is closed after a quarter of the time, so that what is in it can go. */
 static void test_trim_by_age_needs_no_full_files(void **unused)
 {
@@ -458,6 +521,42 @@ static void test_trim_by_age_needs_no_full_files(void **unused)
     assert_in_range(least, 60, 78);
     journal_close(journal);
     journal_close(open_journal());
+}
+
+/* What goes while somebody looks for it is gone, and not damaged. */
+static void *read_the_oldest(void *context)
+{
+    struct journal *journal = context;
+    struct arena own;
+    struct err why;
+    char *failure = NULL;
+    arena_init(&own, 65536);
+    for (uint64_t first = 0; failure == NULL && first < TRIM_COUNT * SMALL_EVENTS;) {
+        struct journal_record *records;
+        size_t count;
+        first = journal_first_seq(journal);
+        arena_reset(&own);
+        if (!journal_read(journal, first, 1, &own, &records, &count, &why) && why.code != ERR_GONE)
+            failure = strdup(why.text);
+    }
+    arena_fini(&own);
+    return failure;
+}
+
+static void test_what_is_trimmed_while_it_is_read_is_gone(void **unused)
+{
+    (void)unused;
+    pthread_t reader;
+    void *failure;
+    struct journal *journal = open_small();
+    fill_small(journal, (TRIM_COUNT + 1) * SMALL_EVENTS);
+    assert_int_equal(pthread_create(&reader, NULL, read_the_oldest, journal), 0);
+    for (uint64_t trimmed = 1; trimmed > 0;)
+        done(journal_trim(journal, UINT64_MAX, 0, 0, 0, &trimmed, &err));
+    assert_int_equal(pthread_join(reader, &failure), 0);
+    if (failure != NULL)
+        fail_msg("%s", (char *)failure);
+    journal_close(journal);
 }
 
 static void test_trimmed_files_are_gone(void **unused)
@@ -764,6 +863,33 @@ static void test_full_disk_while_saving_numbers_passes(void **unused)
     journal_close(journal);
 }
 
+/* A start needs no space: what it can't save of the numbers stays in memory. */
+static void test_full_disk_at_start_keeps_numbers_in_memory(void **unused)
+{
+    (void)unused;
+    enum { SOURCE_COUNT = 10000 };
+    char name[16];
+    struct journal *journal = open_journal();
+    journal_begin(journal);
+    for (int i = 0; i < SOURCE_COUNT; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        raise_to(journal, name, 7);
+    }
+    done(journal_commit(journal, &err));
+    journal_close(journal);
+    full_disk.error = ENOSPC;
+    journal = open_journal();
+    full_disk.error = 0;
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(highest(journal, "s0"), 7);
+        assert_int_equal(highest(journal, "s9999"), 7);
+        append_committed(journal, 1, "body");
+        journal_close(journal);
+        journal = open_journal();
+    }
+    journal_close(journal);
+}
+
 static void test_file_size_limit_is_full(void **unused)
 {
     (void)unused;
@@ -849,7 +975,9 @@ int main(void)
         TEST(test_many_sources),
         TEST(test_numbers_outlive_the_events_that_raised_them),
         TEST(test_trim_rules),
+        TEST(test_trim_goes_on_behind_a_damaged_record),
         TEST(test_trim_by_age_needs_no_full_files),
+        TEST(test_what_is_trimmed_while_it_is_read_is_gone),
         TEST(test_trimmed_files_are_gone),
         TEST(test_segment_sizes_fit_what_is_kept),
         TEST(test_flipped_bit_is_damage),
@@ -866,6 +994,7 @@ int main(void)
         TEST(test_no_permission_names_the_owner),
         TEST(test_full_disk_loses_nothing_and_passes),
         TEST(test_full_disk_while_saving_numbers_passes),
+        TEST(test_full_disk_at_start_keeps_numbers_in_memory),
         TEST(test_file_size_limit_is_full),
         TEST(test_unknown_outcome_stops),
         TEST(test_full_disk_at_first_start_can_be_repeated),
