@@ -159,7 +159,7 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
  * more rows have to come together to be worth it. */
 static size_t changes_bytes_max(const struct applier *applier)
 {
-    enum { BYTES_A_DEVICE = 56 };
+    enum { BYTES_A_DEVICE = 52 };
     size_t setting = (size_t)applier->partition->settings->checkpoint_mib << 20;
     size_t fleet = BYTES_A_DEVICE * state_device_count(applier->step.state);
     return setting > fleet ? setting : fleet;
