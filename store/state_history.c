@@ -10,6 +10,7 @@
 enum {
     SEGMENT_BYTES = 4 << 20, /* a look-up reads through half of one */
     FLUSH_BYTES = 1 << 20,
+    FLUSHES_HELD = 4, /* while a checkpoint syncs the log */
     ROWS_ARENA_BYTES = 16384,
     MARK_COUNT = sizeof ((struct state *)NULL)->marks / sizeof(struct history_mark),
 };
@@ -73,7 +74,9 @@ bool state_history_add(struct state *state, struct device *device, struct err *e
         device->changed[PART_ATTRIBUTES] = true;
     }
     history_notes_clear(notes);
-    if (seglog_unflushed_bytes(state->history) < state->flush_bytes)
+    /* a file that is being synced makes whoever writes to it wait */
+    size_t enough = state->checkpoint.is_running ? FLUSHES_HELD * state->flush_bytes : state->flush_bytes;
+    if (seglog_unflushed_bytes(state->history) < enough)
         return true;
     struct err full;
     bool flushed = seglog_flush(state->history, &full);
