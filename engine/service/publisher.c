@@ -276,15 +276,21 @@ struct publisher *publisher_create_trial(void)
     return publisher_create(NULL, NULL, 0);
 }
 
-void publisher_number(struct publisher *publisher, struct text class_name, uint64_t n)
+static void number_class(struct publisher *publisher, const struct history_result *result)
+{
+    for (size_t i = 0; i < OWN_COUNT; i++)
+        if (text_equal(publisher->own[i].name, result->class_name))
+            publisher->own[i].trial_n = result->first_n - 1;
+    for (size_t i = 0; i < publisher->class_count; i++)
+        if (text_equal(publisher->classes[i].name, result->class_name))
+            publisher->classes[i].trial_n = result->first_n - 1;
+}
+
+void publisher_number(struct publisher *publisher, const struct history_row *row)
 {
     assert(publisher->state == NULL);
-    for (size_t i = 0; i < OWN_COUNT; i++)
-        if (text_equal(publisher->own[i].name, class_name))
-            publisher->own[i].trial_n = n - 1;
-    for (size_t i = 0; i < publisher->class_count; i++)
-        if (text_equal(publisher->classes[i].name, class_name))
-            publisher->classes[i].trial_n = n - 1;
+    for (size_t i = 0; i < row->result_count; i++)
+        number_class(publisher, &row->results[i]);
 }
 
 void publisher_destroy(struct publisher *publisher)

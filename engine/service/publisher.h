@@ -26,9 +26,9 @@ struct publisher *publisher_create(struct state *state, struct subscriptions *su
 void publisher_destroy(struct publisher *publisher);
 
 /* publisher_create_trial - one that writes every result and touches no state, to see again what was published
- * long ago. publisher_number - the next result of the class gets this n. */
+ * long ago. publisher_number - the next results get the numbers that are in the row. */
 struct publisher *publisher_create_trial(void);
-void publisher_number(struct publisher *publisher, struct text class_name, uint64_t n);
+void publisher_number(struct publisher *publisher, const struct history_row *row);
 
 /* publisher_home - what was sent comes back to this queue, and its memory is used again. The queue lives longer
  * than the publisher. */

@@ -184,8 +184,7 @@ static void write_results(struct changes *changes, struct results *results, bool
 static void write_attributes(struct changes *changes, const struct history_row *row, struct text device)
 {
     const struct sink *sink = publisher_sink(changes->publisher);
-    for (size_t i = 0; i < row->result_count; i++)
-        publisher_number(changes->publisher, row->results[i].class_name, row->results[i].first_n);
+    publisher_number(changes->publisher, row);
     publisher_event(changes->publisher, row->seq, row->received_ms, device, TEXT(""), TEXT(""));
     for (size_t i = 0; i < row->change_count; i++) {
         const struct history_change *change = &row->changes[i];

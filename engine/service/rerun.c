@@ -220,12 +220,6 @@ static bool changes_device(const struct history_row *row)
     return row->change_count > 0 || row->created || row->new_type.len > 0;
 }
 
-static void number_results(struct publisher *publisher, const struct history_row *row)
-{
-    for (size_t i = 0; row != NULL && i < row->result_count; i++)
-        publisher_number(publisher, row->results[i].class_name, row->results[i].first_n);
-}
-
 static bool run(struct rerun *rerun, const struct ruleset *ruleset, const struct event *event, uint64_t seq,
                 int64_t received_ms, struct trial *trial, struct err *err)
 {
@@ -260,7 +254,8 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
         !open_before(rerun, seq, &event, row, &trial.device, err) ||
         !publisher_rules(rerun->publisher, ruleset, err))
         return false;
-    number_results(rerun->publisher, row);
+    if (row != NULL)
+        publisher_number(rerun->publisher, row);
     publisher_event(rerun->publisher, seq, received_ms, event.device, device_type(trial.device), line);
     bool done = run(rerun, ruleset, &event, seq, received_ms, &trial, err);
     struct results *published = publisher_take(rerun->publisher);
