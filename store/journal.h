@@ -6,7 +6,8 @@
  * also after a crash. Nothing is acknowledged before journal_commit returned true, which means fdatasync.
  * Why files: docs/decisions/0007-plain-segments.md.
  *
- * One thread writes (begin, append, commit, trim); any one other thread may read at the same time.
+ * One thread writes (begin, append, commit, trim); one other thread may read at the same time. Who that is may
+ * change, when the one before has ended or hands over in a way that orders memory.
  * The disk can be full: then a commit fails with ERR_FULL, nothing of the transaction is there, and it can be
  * tried again. Any other failure of a commit leaves its outcome unknown: ERR_STORE, and the process must stop
  * without answering. */

@@ -12,12 +12,11 @@
 #include "engine/service/batch.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
+#include "engine/service/replay.h"
 #include "engine/service/step.h"
 
 enum {
-    EVENT_ARENA_BYTES = 64 * 1024,
-    BUNDLE_ARENA_BYTES = 256 * 1024, /* of rules or records read back */
-    REPLAY_RECORDS = 1000, /* read at once */
+    RULES_ARENA_BYTES = 256 * 1024,
     HEARTBEAT_MS = 1000,
     TICK_RETRY_MS = 1000,    /* for one that found the disk full */
     CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
@@ -32,8 +31,6 @@ struct applier {
     const char *state_dir; /* borrowed until ready */
     struct step step; /* the state, the active rules, the publisher: all owned here */
     struct backup *backup;
-    struct arena event_arena; /* of an event read back from the journal */
-    struct arena scratch;
     uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
     int64_t checkpoint_at_ms;    /* monotonic; when the next is due */
     int64_t checkpoint_start_ms; /* of the running one, or the last */
@@ -95,7 +92,7 @@ static void activate(struct applier *applier, struct ruleset *ruleset, uint64_t 
 static bool load_active_rules(struct applier *applier, struct err *err)
 {
     struct arena arena;
-    arena_init(&arena, BUNDLE_ARENA_BYTES);
+    arena_init(&arena, RULES_ARENA_BYTES);
     struct text version, bundle;
     uint64_t seq;
     int64_t since_ms;
@@ -203,18 +200,13 @@ static bool last_checkpoint(struct applier *applier, struct err *err)
 
 /* --- replay ---------------------------------------------------------------------------------------------- */
 
+/* event  of a JOURNAL_EVENT */
 static bool replay_record(struct applier *applier, const struct journal_record *record,
-                          struct err *err)
+                          const struct event *event, struct err *err)
 {
     switch (record->kind) {
-    case JOURNAL_EVENT: {
-        struct event event;
-        bool done = event_parse(record->body, &applier->scratch, &applier->event_arena, &event, err)
-                        ? apply_one(applier, &event, record->body, record->seq, record->received_ms, err)
-                        : err_context(err, "journal record %" PRIu64 ": ", record->seq);
-        arena_reset(&applier->event_arena);
-        return done;
-    }
+    case JOURNAL_EVENT:
+        return apply_one(applier, event, record->body, record->seq, record->received_ms, err);
     case JOURNAL_RULES: {
         struct ruleset *ruleset = ruleset_load_kept(record->body, err);
         if (ruleset == NULL)
@@ -247,24 +239,30 @@ static bool has_room(const struct applier *applier, struct err *err)
                                   "taken (checkpoint-mib): free some space and start again");
 }
 
+static bool replay_bundle(struct applier *applier, const struct replay_bundle *bundle, struct err *err)
+{
+    for (size_t i = 0; i < bundle->count; i++)
+        if (!replay_record(applier, &bundle->records[i], &bundle->events[i], err))
+            return false;
+    if (bundle->err.code == ERR_NONE)
+        return true;
+    *err = bundle->err;
+    return false;
+}
+
 /* Everything the journal has and the state lacks. */
 static bool replay(struct applier *applier, struct err *err)
 {
-    struct arena arena;
-    arena_init(&arena, BUNDLE_ARENA_BYTES);
-    size_t count = 1;
-    bool done = true;
-    while (done && count > 0) {
-        struct journal_record *records;
-        arena_reset(&arena);
-        done = journal_read(applier->partition->journal, state_applied_seq(applier->step.state) + 1,
-                            REPLAY_RECORDS, &arena, &records, &count, err);
-        for (size_t i = 0; done && i < count; i++)
-            done = replay_record(applier, &records[i], err);
+    struct replay *ahead = replay_start(applier->partition->journal, state_applied_seq(applier->step.state) + 1);
+    const struct replay_bundle *bundle;
+    bool done;
+    do {
+        bundle = replay_next(ahead);
+        done = replay_bundle(applier, bundle, err);
         pass_results(applier);
         done = done && checkpoint_if_due(applier, err) && has_room(applier, err);
-    }
-    arena_fini(&arena);
+    } while (done && bundle->count > 0);
+    replay_stop(ahead);
     return done;
 }
 
@@ -281,11 +279,13 @@ static bool recover(struct applier *applier, struct err *err)
     int64_t start_ms = now_ms();
     applier->checkpoint_at_ms = start_ms + applier->partition->settings->checkpoint_ms;
     atomic_store(&applier->partition->stats->unsaved_since_ms, start_ms);
-    if (!load_active_rules(applier, err) || !replay(applier, err))
+    if (!load_active_rules(applier, err))
         return false;
-    if (last > from)
-        log_line(LOG_INFO, "replayed", "events=%" PRIu64 " ms=%" PRId64, last - from,
-                 now_ms() - start_ms);
+    if (last == from)
+        return true;
+    if (!replay(applier, err))
+        return false;
+    log_line(LOG_INFO, "replayed", "events=%" PRIu64 " ms=%" PRId64, last - from, now_ms() - start_ms);
     return true;
 }
 
@@ -409,6 +409,7 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
     }
     case WORK_ACKS:
     case WORK_RESULTS:
+    case WORK_BUNDLE:
     case WORK_FAILED:
         break;
     }
@@ -505,8 +506,6 @@ bool applier_start(struct partition *partition, const char *state_dir, struct ap
     applier->state_dir = state_dir;
     applier->backup = backup_create(partition);
     step_init(&applier->step);
-    arena_init(&applier->event_arena, EVENT_ARENA_BYTES);
-    arena_init(&applier->scratch, EVENT_ARENA_BYTES);
     sem_init(&applier->ready, 0, 0);
     int failed = pthread_create(&applier->thread, NULL, run, applier);
     assert(failed == 0);
@@ -529,8 +528,6 @@ void applier_finish(struct applier *applier)
     pthread_join(applier->thread, NULL);
     sem_destroy(&applier->ready);
     step_fini(&applier->step);
-    arena_fini(&applier->event_arena);
-    arena_fini(&applier->scratch);
     free(applier);
 }
 

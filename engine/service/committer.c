@@ -162,6 +162,7 @@ static bool append_work(struct committer *committer, struct work *work, struct e
     case WORK_ACKS:
     case WORK_QUERY:
     case WORK_RESULTS:
+    case WORK_BUNDLE:
     case WORK_FAILED:
         break;
     }

@@ -418,6 +418,7 @@ static void finish(struct doors *doors, struct work *work)
         free(work);
         return;
     case WORK_TICK:
+    case WORK_BUNDLE:
         break;
     }
     abort();

@@ -1,5 +1,5 @@
 /* partition.h - the unit of order, of backup and of scale: one journal, one state, two threads and
- * one more while a checkpoint is written, and while a backup is made.
+ * one more while a checkpoint is written, while a backup is made, and at a start while the journal is replayed.
  *
  * The committer's thread writes the journal and answers producers; the applier's runs the rules, keeps the
  * state, answers queries and writes results. Batches travel committer -> applier -> door and nothing else

@@ -19,6 +19,7 @@ enum work_kind {
     WORK_RULES,   /* struct rules_change: door -> committer -> applier -> door */
     WORK_TICK,    /* struct tick: applier -> committer -> applier */
     WORK_RESULTS, /* struct results: applier -> door */
+    WORK_BUNDLE,  /* struct replay_bundle: at a start, the replay's thread -> applier, and back */
     WORK_STOP,    /* nothing more: door -> committer -> applier -> door */
     WORK_FAILED,  /* struct failure: any thread -> door */
 };

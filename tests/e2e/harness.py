@@ -82,16 +82,22 @@ class Daemon:
 
     def start(self):
         """Starts it and waits until it can serve. Fails with its log when it ends instead."""
-        command = self.wrapper + [
-            os.path.join(BUILD, "fwsyncd"), "--data", self.data, "--events", "tcp://127.0.0.1:*",
-            "--query", "tcp://127.0.0.1:*", "--results", "tcp://127.0.0.1:*"] + self.args
-        self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      stderr=self.log, env=self.env)
+        self.launch()
         self.ready = self._read_ready()
         fields = dict(word.split("=", 1) for word in self.ready.split()[1:])
         self.events, self.query_endpoint = fields["events"], fields["query"]
         self.results = fields["results"]
         return self
+
+    def launch(self):
+        """Starts it, and doesn't wait."""
+        if self.child:
+            self.child.stdout.close()
+        command = self.wrapper + [
+            os.path.join(BUILD, "fwsyncd"), "--data", self.data, "--events", "tcp://127.0.0.1:*",
+            "--query", "tcp://127.0.0.1:*", "--results", "tcp://127.0.0.1:*"] + self.args
+        self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=self.log, env=self.env)
 
     def _read_ready(self):
         end, line = time.monotonic() + DEADLINE_S, b""
@@ -145,7 +151,6 @@ class Daemon:
         for socket in self.sockets.values():
             socket.close(0)
         self.sockets.clear()
-        self.child.stdout.close()
         return self.start()
 
     def close(self):

@@ -61,6 +61,64 @@ def test_a_clock_that_is_set_back_makes_no_difference():
             assert before[1]["created"] >= before[0]["created"], "time went back"
 
 
+def filled(daemon, count=20000):
+    """So many events that no checkpoint has, and then it dies. How its devices are."""
+    for first in range(0, count, 1000):
+        daemon.send_events([{"device": f"d{i % 700}", "type": "POST_ATTRIBUTES_REQUEST",
+                             "data": {"currentFwVer": f"v-{i:05}"}} for i in range(first, first + 1000)])
+    before = devices(daemon)
+    daemon.kill()
+    return before
+
+
+def change_byte(folder, marker, change):
+    """In the file of the folder that has the marker; which that is."""
+    for name in os.listdir(folder):
+        if not name.endswith(".log"):
+            continue
+        with open(f"{folder}/{name}", "r+b") as file:
+            at = file.read().find(marker)
+            if at >= 0:
+                file.seek(at)
+                file.write(change)
+                return name
+    raise AssertionError(f"{folder} has no {marker}")
+
+
+@test
+def test_a_damaged_record_far_in_ends_the_replay_and_repaired_it_goes_on():
+    with Daemon("--checkpoint-ms", 60000, "--journal-keep-mib", 4) as daemon:  # small files: only the last is read to open
+        before = filled(daemon)
+        journal = f"{daemon.data}/journal"
+        name = change_byte(journal, b"v-12345", b"w")
+        daemon.launch()
+        assert daemon.wait() == 1
+        last = daemon.stderr.strip().splitlines()[-1]
+        for word in ("error stopped", f"{journal}/{name}", "event 12347: ", "fails its checksum", "restore a backup"):
+            assert word in last, (word, last)
+        change_byte(journal, b"w-12345", b"v")
+        daemon.restart()
+        assert daemon.query({"op": "stats"})["events"]["replayed"] == 20000
+        assert devices(daemon) == before
+
+
+@test
+def test_a_stop_or_a_kill_amid_a_replay_loses_nothing():
+    with Daemon("--checkpoint-ms", 60000) as daemon:
+        before = filled(daemon)
+
+        def amid(end):
+            said = len(daemon.stderr)
+            daemon.launch()
+            wait_until(lambda: "rules-active" in daemon.stderr[said:], what="its first record is replayed")
+            end()
+        amid(daemon.kill)
+        amid(daemon.stop)
+        daemon.restart()
+        assert daemon.query({"op": "stats"})["events"]["replayed"] == 0, "a clean stop has saved all"
+        assert devices(daemon) == before
+
+
 @test
 def old_events_leave_the_journal_but_never_before_a_checkpoint_has_them():
     batch = [{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST", "data": {"a": "v" * 500 + str(i)}} for i in range(100)]
