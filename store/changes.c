@@ -69,10 +69,15 @@ void changes_clear(struct changes *changes)
     memset(changes->dbs, 0, sizeof changes->dbs);
 }
 
-void changes_follow(struct changes *changes, const struct changes *before)
+void changes_follow(struct changes *changes, uint32_t place)
 {
     assert(changes->count == 0);
-    changes->first_place = before->first_place + (uint32_t)before->count;
+    changes->first_place = place;
+}
+
+uint32_t changes_end_place(const struct changes *changes)
+{
+    return changes->first_place + (uint32_t)changes->count;
 }
 
 size_t changes_bytes(const struct changes *changes)

@@ -57,8 +57,10 @@ void changes_init(struct changes *changes);
 void changes_fini(struct changes *changes);
 /* changes_clear - forget all; memory that only a burst needed is given back. */
 void changes_clear(struct changes *changes);
-/* changes_follow - the rows to come of `changes`, which is empty, get other places than those of `before`. */
-void changes_follow(struct changes *changes, const struct changes *before);
+/* changes_follow - the rows to come of `changes`, which is empty, get places from `place` on. changes_end_place -
+ * the first behind its rows. */
+void changes_follow(struct changes *changes, uint32_t place);
+uint32_t changes_end_place(const struct changes *changes);
 
 /* changes_bytes - the memory that it takes. */
 size_t changes_bytes(const struct changes *changes);

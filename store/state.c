@@ -10,7 +10,7 @@ enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192, SLICE_PAGES = 256
 
 static const struct lmdb_env_kind state_kind = {
     .name = "state",
-    .format = 3,
+    .format = 4,
     .advice =
         "move the state folder away and start again: it is rebuilt if the journal goes back to "
         "event 1; else restore a backup",
@@ -116,7 +116,9 @@ void state_close(struct state *state)
     changes_fini(&state->changes[1]);
     names_fini(&state->names);
     spots_fini(&state->spots);
-    free(state->places);
+    state_layers_close(state);
+    for (enum part part = 0; part < PART_COUNT; part++)
+        free(state->places[part]);
     words_fini(&state->words);
     seen_fini(&state->seen);
     free(state->checkpoint.seen);
@@ -158,10 +160,10 @@ uint64_t state_bytes(const struct state *state)
     size_t branches;
     for (enum db db = 0; db < DB_COUNT; db++)
         pages += state_db_pages(state, state->read, db, &branches);
-    return pages * state->env.page_bytes;
+    return pages * state->env.page_bytes + layers_bytes(&state->layers);
 }
 
 uint64_t state_file_bytes(const struct state *state)
 {
-    return lmdb_env_pages(&state->env) * state->env.page_bytes;
+    return lmdb_env_pages(&state->env) * state->env.page_bytes + layers_bytes(&state->layers);
 }

@@ -2,7 +2,7 @@
  * checkpoints goes on seeing the first of them: LMDB leaves its pages alone, and takes new ones meanwhile.
  *
  * The rows are read in the order of their keys, checked against their checksums, and appended to a new
- * database. So the copy is compact, damage is found instead of copied, and memory stays small. LMDB's own
+ * database; the layers beside it (layer.h) are copied as they are. So the copy is compact, damage is found instead of copied, and memory stays small. LMDB's own
  * mdb_env_copy begins its transaction whenever it gets to it, which may be in the middle of a checkpoint, and
  * can't be stopped. */
 #include <assert.h>
@@ -22,6 +22,7 @@ struct state_snapshot {
     uint64_t bytes; /* of pages */
     uint64_t history_end;
     uint64_t row_count;
+    struct layers layers; /* held */
 };
 
 /* --- holding a checkpoint -------------------------------------------------------------------------------- */
@@ -36,6 +37,16 @@ static uint64_t count_rows(const struct state *state, MDB_txn *txn)
         count += stat.ms_entries;
     }
     return count;
+}
+
+static struct layers hold_layers(const struct layers *layers)
+{
+    struct layers held = {.items = calloc(layers->count + 1, sizeof *held.items), .count = layers->count};
+    if (held.items == NULL)
+        abort();
+    for (size_t i = 0; i < held.count; i++)
+        layer_hold(held.items[i] = layers->items[i]);
+    return held;
 }
 
 bool state_snapshot_take(struct state *state, struct state_snapshot **out, struct err *err)
@@ -53,9 +64,10 @@ bool state_snapshot_take(struct state *state, struct state_snapshot **out, struc
         abort();
     *snapshot = (struct state_snapshot){.state = state,
                                         .txn = txn,
-                                        .bytes = state_bytes(state),
+                                        .bytes = state_bytes(state) - layers_bytes(&state->layers),
                                         .history_end = state->checkpoint_history,
-                                        .row_count = count_rows(state, txn)};
+                                        .row_count = count_rows(state, txn),
+                                        .layers = hold_layers(&state->layers)};
     atomic_fetch_add(&state->snapshot_count, 1);
     *out = snapshot;
     return true;
@@ -65,6 +77,9 @@ void state_snapshot_release(struct state_snapshot *snapshot)
 {
     mdb_txn_abort(snapshot->txn);
     atomic_fetch_sub(&snapshot->state->snapshot_count, 1);
+    for (size_t i = 0; i < snapshot->layers.count; i++)
+        layer_release(snapshot->layers.items[i]);
+    free(snapshot->layers.items);
     free(snapshot);
 }
 
@@ -166,6 +181,15 @@ static bool copy_history(const struct state_snapshot *snapshot, const char *dir,
     return seglog_backup(snapshot->state->history, path, snapshot->history_end, copying, err);
 }
 
+static bool copy_layers(const struct state_snapshot *snapshot, const char *dir, struct copying *copying,
+                        struct err *err)
+{
+    for (size_t i = 0; i < snapshot->layers.count; i++)
+        if (!layer_copy(snapshot->layers.items[i], dir, copying, err))
+            return false;
+    return true;
+}
+
 bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct copying *copying,
                   struct err *err)
 {
@@ -176,7 +200,7 @@ bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct
     if (copy.txn != NULL)
         mdb_txn_abort(copy.txn);
     lmdb_env_close(&copy.target);
-    done = done && copy_history(snapshot, dir, copying, err);
+    done = done && copy_layers(snapshot, dir, copying, err) && copy_history(snapshot, dir, copying, err);
     int rc = done ? disk_sync_folder(dir) : 0;
     return done && (rc == 0 || disk_error(dir, rc, "syncing it", err));
 }

@@ -7,7 +7,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "store/redo.h"
 #include "store/state_db.h"
 
 enum {
@@ -16,51 +15,29 @@ enum {
     MAP_MARGIN_PART = 16,        /* of the map is kept in reserve */
 };
 
-/* --- freezing --- */
-
-static void save_totals(struct state *state)
-{
-    const struct totals *totals = &state->totals;
-    if (memcmp(totals, &state->written, sizeof *totals) == 0)
-        return;
-    memcpy(state_db_put(state, DB_META, row_key("totals", 6), sizeof *totals), totals,
-           sizeof *totals);
-    state->written = *totals;
-}
-
-/* What is kept beside the rows joins them; then the changes are frozen. */
-static void freeze(struct state *state)
-{
-    assert(state->frozen->count == 0);
-    free(state->checkpoint.seen);
-    state->checkpoint.seen = seen_take_dirty(&state->seen, &state->checkpoint.seen_count);
-    state_words_save(state);
-    state_counters_save(state);
-    state->totals.history_end = seglog_end(state->history);
-    save_totals(state);
-    state->checkpoint.seq = state->totals.applied_seq;
-    state->checkpoint.history_end = state->totals.history_end;
-    struct changes *empty = state->frozen;
-    state->frozen = state->now;
-    state->now = empty;
-    changes_follow(state->now, state->frozen);
-}
-
 /* --- is there space? --- */
 
-/* Pages of one sub-database that writing the changes takes, at most: each row on a page of its own, or
+/* Pages of one sub-database that writing so many rows takes, at most: each row on a page of its own, or
  * all pages there are, and what the rows add. A removed row may merge its page with two others. */
-static uint64_t pages_to_write(const struct state *state, MDB_txn *txn, enum db db)
+static uint64_t pages_for(const struct state *state, MDB_txn *txn, enum db db, uint64_t rows, uint64_t bytes)
 {
-    const struct changes *changes = state->frozen;
     enum { ROW_EXTRA_BYTES = 24, PAGES_A_ROW = 3 };
     size_t branches, all = state_db_pages(state, txn, db, &branches);
-    uint64_t rows = changes->dbs[db].count;
     if (rows == 0)
         return 0;
-    uint64_t bytes = changes->dbs[db].bytes + rows * ROW_EXTRA_BYTES;
     uint64_t touched = PAGES_A_ROW * rows + branches;
-    return (touched < all ? touched : all) + 2 * bytes / state->env.page_bytes + 4;
+    return (touched < all ? touched : all) + 2 * (bytes + rows * ROW_EXTRA_BYTES) / state->env.page_bytes + 4;
+}
+
+/* Of the frozen changes; a sweep has its devices from many checkpoints, and they are as large as these. */
+static uint64_t pages_to_write(const struct state *state, MDB_txn *txn, enum db db)
+{
+    uint64_t rows = state->frozen->dbs[db].count, bytes = state->frozen->dbs[db].bytes;
+    uint64_t swept = state->checkpoint.sweep.count;
+    bool of_devices = db == DB_DEVICES || db == DB_TELEMETRY;
+    if (!of_devices || !state->checkpoint.layered || rows == 0)
+        return pages_for(state, txn, db, rows, bytes);
+    return pages_for(state, txn, db, swept, bytes / rows * swept);
 }
 
 static uint64_t all_pages_to_write(const struct state *state, MDB_txn *txn)
@@ -92,18 +69,13 @@ static uint64_t reusable_pages(const struct state *state, MDB_txn *txn)
     return in_file > needed ? in_file - needed : 0;
 }
 
-static bool is_small(const struct state *state, uint64_t pages)
-{
-    return pages <= SLICES_AT_ONCE * state->slice_pages && !state->checkpoint.has_redo;
-}
-
 static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages, struct err *err)
 {
     const struct lmdb_env *env = &state->env;
     uint64_t reusable = reusable_pages(state, txn);
     uint64_t need = pages > reusable ? (pages - reusable) * env->page_bytes : 0;
-    bool writes_redo = !is_small(state, pages) && !state->checkpoint.has_redo;
-    uint64_t redo_bytes = writes_redo ? changes_bytes(state->frozen) : 0;
+    bool makes_layer = state->checkpoint.layered && state->checkpoint.layer == NULL;
+    uint64_t layer_bytes = makes_layer ? changes_bytes(state->frozen) : 0;
     uint64_t file_bytes = lmdb_env_pages(env) * env->page_bytes;
     if (file_bytes + need + env->map_bytes / MAP_MARGIN_PART > env->map_bytes)
         return err_set(err, ERR_FULL,
@@ -111,7 +83,7 @@ static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages,
                        " GiB: raise state-map-gib and start again",
                        env->path, env->map_bytes >> 30);
     uint64_t free_bytes = lmdb_env_free_bytes(env);
-    need += redo_bytes + FREE_MARGIN_BYTES;
+    need += layer_bytes + FREE_MARGIN_BYTES;
     if (free_bytes >= need)
         return true;
     return err_set(err, ERR_FULL,
@@ -120,27 +92,66 @@ static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages,
                    env->path, need >> 10, free_bytes >> 10);
 }
 
-/* --- the thread --- */
+/* --- freezing --- */
 
-/* What is small is written in one transaction; else the redo file makes many as good as one. */
-static bool write_frozen(struct state *state, uint64_t pages, struct err *err)
+static void save_totals(struct state *state)
+{
+    const struct totals *totals = &state->totals;
+    if (memcmp(totals, &state->written, sizeof *totals) == 0)
+        return;
+    memcpy(state_db_put(state, DB_META, row_key("totals", 6), sizeof *totals), totals,
+           sizeof *totals);
+    state->written = *totals;
+}
+
+/* Few changes go into the database in one transaction. More become a layer; then all that follow, so that layers
+ * hide nothing newer, until there are so few that they can take all layers with them. */
+static void plan(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
-    if (is_small(state, pages))
+    uint64_t pages = all_pages_to_write(state, state->read);
+    checkpoint->layered = state->frozen->count > 0 &&
+                          (state->layers.count > 0 || pages > SLICES_AT_ONCE * state->slice_pages);
+    if (checkpoint->layered)
+        state_sweep_plan(state, state->layers.count > 0 && pages <= state->slice_pages);
+}
+
+/* What is kept beside the rows joins them; then the changes are frozen. */
+static void freeze(struct state *state)
+{
+    assert(state->frozen->count == 0);
+    free(state->checkpoint.seen);
+    state->checkpoint.seen = seen_take_dirty(&state->seen, &state->checkpoint.seen_count);
+    state_words_save(state);
+    state_counters_save(state);
+    state->totals.history_end = seglog_end(state->history);
+    save_totals(state);
+    state->checkpoint.seq = state->totals.applied_seq;
+    state->checkpoint.history_end = state->totals.history_end;
+    struct changes *empty = state->frozen;
+    state->frozen = state->now;
+    state->now = empty;
+    changes_follow(state->now, changes_end_place(state->frozen));
+    plan(state);
+}
+
+/* --- the thread --- */
+
+/* A layer makes many transactions as good as one. */
+static bool write_frozen(struct state *state, struct err *err)
+{
+    struct checkpoint *checkpoint = &state->checkpoint;
+    if (!checkpoint->layered)
         return state_write_at_once(state, err);
     if (!state_write_seen(state, state->slice_pages, err))
         return false;
-    struct redo_head head = {.base_seq = state->checkpoint_seq, .seq = checkpoint->seq};
-    if (!checkpoint->has_redo && !redo_write(state->dir, &head, state->frozen, err))
+    struct layer_span span = {state->layer_number + 1, state->checkpoint_seq, checkpoint->seq};
+    if (checkpoint->layer == NULL && !layer_write(state->dir, &span, state->frozen, &checkpoint->layer, err))
         return false;
-    checkpoint->has_redo = true;
-    if (!state_write_rows(state, state->slice_pages, err) || !redo_remove(state->dir, err))
-        return false;
-    checkpoint->has_redo = false;
-    return true;
+    return state_write_rows(state, state->slice_pages, err) && state_sweep_remove(state, err);
 }
 
-/* The rows on disk name positions in the history, so it comes first. Without one, a redo is under way. */
+/* The rows on disk name positions in the history, so it comes first. Without one, the state is being opened. */
 static bool write_history(struct state *state, struct err *err)
 {
     return state->history == NULL || seglog_sync(state->history, err);
@@ -159,7 +170,7 @@ static bool write_checkpoint(struct state *state, struct err *err)
     mdb_txn_abort(txn);
     if (!fits || !write_history(state, err))
         return false;
-    if (!write_frozen(state, pages, err))
+    if (!write_frozen(state, err))
         return false;
     state->checkpoint_pages = pages;
     return true;
@@ -236,6 +247,8 @@ bool state_checkpoint_end(struct state *state, struct err *err)
         *err = checkpoint->err;
         return false;
     }
+    if (checkpoint->layered)
+        state_sweep_end(state);
     changes_clear(state->frozen);
     state->checkpoint_seq = checkpoint->seq;
     state->checkpoint_history = checkpoint->history_end;
@@ -261,26 +274,8 @@ size_t state_changes_bytes(const struct state *state)
     return changes_bytes(state->now) + seglog_unflushed_bytes(state->history);
 }
 
-static bool redo_fits(const struct state *state, const struct redo_head *head, struct err *err)
-{
-    if (state->checkpoint_seq == head->base_seq || state->checkpoint_seq == head->seq)
-        return true;
-    return lmdb_env_damaged(&state->env, err,
-                            "it is at event %" PRIu64 ", and the file 'changes' beside it leads from %" PRIu64
-                            " to %" PRIu64, state->checkpoint_seq, head->base_seq, head->seq);
-}
-
 bool state_redo(struct state *state, struct err *err)
 {
-    bool found;
-    struct redo_head head;
-    if (!redo_read(state->dir, &head, state->frozen, &found, err))
-        return false;
-    if (!found)
-        return true;
-    if (!redo_fits(state, &head, err))
-        return false;
-    state->checkpoint.seq = head.seq;
-    state->checkpoint.has_redo = true;
-    return checkpoint_once(state, err);
+    bool cut_short;
+    return state_layers_load(state, &cut_short, err) && (!cut_short || checkpoint_once(state, err));
 }

@@ -2,14 +2,15 @@
  * and what is kept in memory beside them. Nobody outside store/ includes this.
  *
  * A row is found in the newest place that has it: the changes made now, the changes that a checkpoint
- * is writing, the last checkpoint on disk (read in one transaction from checkpoint to checkpoint). A
- * write only changes the changes, so it cannot fail. On disk each value begins with a checksum over key
+ * is writing, for devices of a large fleet the layers of the last checkpoints, and the database (read in one
+ * transaction from checkpoint to checkpoint). A write only changes the changes, so it cannot fail. On disk each value begins with a checksum over key
  * and value; who reads rows here needn't think of it. */
 #ifndef STORE_STATE_DB_H
 #define STORE_STATE_DB_H
 
 #include "store/changes.h"
 #include "store/history.h"
+#include "store/layer.h"
 #include "store/lmdb_env.h"
 #include "store/names.h"
 #include "store/record.h"
@@ -93,6 +94,20 @@ struct device {
 };
 _Static_assert(INDEX_PLACES <= 64, "touched has a bit for each index");
 
+/* Oldest first; their places count on from one to the next. */
+struct layers {
+    struct layer **items;
+    size_t count;
+};
+
+/* The devices whose rows a checkpoint works into the database: state_layers.c. */
+struct sweep {
+    uint32_t first; /* id */
+    uint32_t count; /* of ids */
+    uint32_t *places[PART_COUNT]; /* as they were when the changes were frozen; NULL: none has a row */
+    size_t drops; /* so many of the oldest layers aren't needed any more after it */
+};
+
 /* The checkpoint under way: a thread of its own writes `state->frozen`. */
 struct checkpoint {
     pthread_t thread;
@@ -104,7 +119,9 @@ struct checkpoint {
     struct seen_block **seen; /* times to be written with them */
     size_t seen_count;
     bool is_flushed; /* the history was written; else `err` says why not */
-    bool has_redo;   /* the frozen changes are in the redo file */
+    bool layered;    /* the frozen changes become a layer */
+    struct layer *layer; /* that they are in; NULL: not yet */
+    struct sweep sweep;
     bool done;
     struct err err; /* when it isn't done */
 };
@@ -137,9 +154,13 @@ struct state {
     uint64_t checkpoint_seq; /* as on disk */
     uint64_t checkpoint_pages; /* that the last one wrote, at most */
     struct names names;
-    uint32_t *places; /* of the devices' rows in the changes, by device id */
+    uint32_t *places[PART_COUNT]; /* of the devices' rows in the changes and layers, by id; NULL: none */
     size_t place_count;
-    struct spots spots; /* of their rows on disk */
+    struct layers layers;
+    uint64_t layer_number; /* the last one's */
+    uint32_t sweep_next; /* id that the next sweep begins with */
+    size_t sweep_layers; /* there were when it began with the first one */
+    struct spots spots;  /* of devices' rows in the database */
     struct words words;
     struct seen seen;
     struct index indexes[INDEX_PLACES];
@@ -222,16 +243,43 @@ bool state_db_check_stored(const struct state *state, enum db db, struct text ke
 bool state_write_at_once(struct state *state, struct err *err);
 /* state_write_seen - the last-seen times of the checkpoint, in transactions that change about
  * `slice_pages` pages each. They may be newer than the rest (seen.h), so they may be in without it; they
- * aren't in the redo file, so they must be in before it. Errors as lmdb_env_commit. */
+ * aren't in the layer, so they must be in before it. Errors as lmdb_env_commit. */
 bool state_write_seen(struct state *state, size_t slice_pages, struct err *err);
-/* state_write_rows - the frozen changes, likewise; the totals come with the last transaction. Earlier ones
- * may be in when it fails. */
+/* state_write_rows - the frozen changes, but of devices those of the sweep, likewise; the totals come with the
+ * last transaction. Earlier ones may be in when it fails. */
 bool state_write_rows(struct state *state, size_t slice_pages, struct err *err);
 
 /* --- checkpoints (state_checkpoint.c) --- */
 
 /* state_redo - finish the checkpoint that a crash interrupted, if any. Only the totals are loaded yet. */
 bool state_redo(struct state *state, struct err *err);
+
+/* --- layers (state_layers.c) --- */
+
+/* state_layers_load - open those that are there. When the database may not know the last of them, the
+ * checkpoint that made it was *cut_short, and is prepared to go on. Errors ERR_DAMAGED, ERR_IO. */
+bool state_layers_load(struct state *state, bool *cut_short, struct err *err);
+void state_layers_close(struct state *state);
+uint64_t layers_bytes(const struct layers *layers); /* of their files */
+
+/* state_places_grow - make room for the places of `device_count` devices. */
+void state_places_grow(struct state *state, size_t device_count);
+/* state_part_get - a device's record; borrowed until it is written again or a checkpoint ends.
+ * state_part_put - room for a new one of `len` bytes, to be filled at once. */
+bool state_part_get(struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
+                    struct err *err);
+char *state_part_put(struct state *state, enum part part, uint32_t id, size_t len);
+
+/* state_sweep_plan - which devices the checkpoint of the changes just frozen works into the database: a part, or
+ * all. state_sweep_row - the newest row of the device `at` of them (of DB_DEVICES or DB_TELEMETRY), if it isn't
+ * there yet; any thread. state_sweep_remove - the files of layers that aren't needed after it; on disk when it
+ * returns. state_sweep_end - the owner's, when all that is done. */
+void state_sweep_plan(struct state *state, bool all);
+bool state_sweep_row(const struct state *state, enum db db, uint32_t at, struct text *record, bool *found,
+                     struct err *err);
+bool state_sweep_remove(struct state *state, struct err *err);
+void state_sweep_end(struct state *state);
+void sweep_fini(struct sweep *sweep);
 
 /* --- indexes (state_index.c, state_reindex.c) --- */
 
@@ -256,8 +304,6 @@ bool state_device_load(struct state *state, uint32_t id, struct err *err);
 /* state_device_look - only look at a device: head and entries (in state->scratch), borrowed until
  * the next write. */
 bool state_device_look(struct state *state, uint32_t id, struct record_head *head, struct err *err);
-/* state_places_grow - make room for the places of `device_count` devices. */
-void state_places_grow(struct state *state, size_t device_count);
 /* state_names_load - fill state->names from disk. */
 bool state_names_load(struct state *state, struct err *err);
 

@@ -3,11 +3,6 @@
 
 #include "store/state_db.h"
 
-static struct text id_key(const uint32_t *id)
-{
-    return row_key(id, sizeof *id);
-}
-
 static enum part part_of(enum scope scope)
 {
     return scope == SCOPE_TELEMETRY ? PART_TELEMETRY : PART_ATTRIBUTES;
@@ -31,50 +26,6 @@ bool state_names_load(struct state *state, struct err *err)
     }
     state_scan_close(&scan);
     return done;
-}
-
-/* --- rows of devices --- */
-
-void state_places_grow(struct state *state, size_t device_count)
-{
-    if (device_count <= state->place_count)
-        return;
-    size_t count = state->place_count == 0 ? 1024 : state->place_count;
-    while (count < device_count)
-        count *= 2;
-    state->places = realloc(state->places, count * sizeof *state->places);
-    if (state->places == NULL)
-        abort();
-    memset(state->places + state->place_count, 0,
-           (count - state->place_count) * sizeof *state->places);
-    state->place_count = count;
-}
-
-static bool get_stored(struct state *state, uint32_t id, struct text *record, bool *found, struct err *err)
-{
-    *found = spots_get(&state->spots, id, record);
-    if (*found)
-        return true;
-    if (!state_db_get_stored(state, DB_DEVICES, id_key(&id), record, found, err))
-        return false;
-    if (*found)
-        spots_put(&state->spots, id, *record);
-    return true;
-}
-
-/* Every device has a row. */
-static bool get_device(struct state *state, uint32_t id, struct text *record, bool *found,
-                       struct err *err)
-{
-    uint32_t place = state->places[id];
-    const struct change *change = changes_at(state->now, place, DB_DEVICES, id_key(&id));
-    if (change == NULL)
-        change = changes_at(state->frozen, place, DB_DEVICES, id_key(&id));
-    if (change == NULL)
-        return get_stored(state, id, record, found, err);
-    *record = change_value(change);
-    *found = true;
-    return true;
 }
 
 /* --- in --- */
@@ -103,7 +54,7 @@ bool state_device_load(struct state *state, uint32_t id, struct err *err)
     struct text record;
     bool found;
     reset_device(device, id);
-    if (!get_device(state, id, &record, &found, err))
+    if (!state_part_get(state, PART_ATTRIBUTES, id, &record, &found, err))
         return false;
     if (!found)
         return damaged(state, id, err);
@@ -118,7 +69,7 @@ bool state_device_look(struct state *state, uint32_t id, struct record_head *hea
 {
     struct text record;
     bool found;
-    if (!get_device(state, id, &record, &found, err))
+    if (!state_part_get(state, PART_ATTRIBUTES, id, &record, &found, err))
         return false;
     if (!found || !record_read(&state->words, record, head, &state->scratch))
         return damaged(state, id, err);
@@ -136,7 +87,7 @@ static bool load_part(struct device *device, enum scope scope, struct entries **
     assert(part == PART_TELEMETRY);
     struct text record;
     bool found;
-    if (!state_db_get(device->state, DB_TELEMETRY, id_key(&device->id), &record, &found, err))
+    if (!state_part_get(device->state, part, device->id, &record, &found, err))
         return false;
     if (found &&
         !record_read(&device->state->words, arena_copy(&device->arena, record), NULL, *entries))
@@ -156,10 +107,7 @@ static void write_part(struct state *state, const struct device *device, enum pa
     if (head != NULL)
         words_intern(&state->words, head->type, &number);
     size_t len = record_bytes(words, head, entries);
-    char *bytes = part == PART_ATTRIBUTES
-                      ? changes_put_at(state->now, &state->places[device->id], DB_DEVICES,
-                                       id_key(&device->id), len)
-                      : state_db_put(state, DB_TELEMETRY, id_key(&device->id), len);
+    char *bytes = state_part_put(state, part, device->id, len);
     record_write(bytes, words, head, entries);
 }
 

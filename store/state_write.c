@@ -163,11 +163,60 @@ static bool write_db(struct writer *writer, enum db db, struct err *err)
     return done;
 }
 
+static int last_id(MDB_cursor *cursor, uint32_t *last, bool *any)
+{
+    MDB_val key, value;
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+    *any = rc == 0 && key.mv_size == sizeof *last;
+    if (*any)
+        memcpy(last, key.mv_data, sizeof *last);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* As many devices of the sweep as fit the transaction, from *at on. */
+static bool sweep_some(struct writer *writer, enum db db, MDB_cursor *cursor, uint32_t *at, struct err *err)
+{
+    struct state *state = writer->state;
+    uint32_t last = 0;
+    bool any;
+    int rc = last_id(cursor, &last, &any);
+    for (; rc == 0 && *at < state->checkpoint.sweep.count && writer->pages < writer->slice_pages; ++*at) {
+        uint32_t id = state->checkpoint.sweep.first + *at;
+        struct text record;
+        bool found;
+        if (!state_sweep_row(state, db, *at, &record, &found, err))
+            return false;
+        if (found)
+            rc = put_row(writer, cursor, row_key(&id, sizeof id), record, any && id <= last ? 0 : MDB_APPEND);
+    }
+    return rc == 0 || lmdb_env_error(&state->env, rc, "writing a checkpoint", err);
+}
+
+static bool sweep_db(struct writer *writer, enum db db, struct err *err)
+{
+    struct state *state = writer->state;
+    bool done = true;
+    for (uint32_t at = 0; done && at < state->checkpoint.sweep.count;) {
+        MDB_cursor *cursor;
+        if (writer->pages >= writer->slice_pages && !next_transaction(writer, err))
+            return false;
+        int rc = mdb_cursor_open(writer->txn, state->dbs[db], &cursor);
+        if (rc != 0)
+            return lmdb_env_error(&state->env, rc, "writing a checkpoint", err);
+        done = sweep_some(writer, db, cursor, &at, err);
+        mdb_cursor_close(cursor);
+    }
+    return done;
+}
+
 static bool write_rows(struct writer *writer, struct err *err)
 {
-    for (enum db db = 0; db < DB_COUNT; db++)
-        if (db != DB_META && !write_db(writer, db, err))
+    for (enum db db = 0; db < DB_COUNT; db++) {
+        bool of_devices = db == DB_DEVICES || db == DB_TELEMETRY;
+        if (of_devices && writer->state->checkpoint.layered ? !sweep_db(writer, db, err)
+                                                            : db != DB_META && !write_db(writer, db, err))
             return false;
+    }
     return write_db(writer, DB_META, err);
 }
 

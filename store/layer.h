@@ -1,0 +1,81 @@
+/* layer.h - the changes of one checkpoint in a file: what isn't worked into the database at once.
+ *
+ * A page of the database holds some twenty devices. A checkpoint of a large fleet that wrote the changed
+ * devices into their pages would write nearly every page there is, for a few devices each. So it writes its
+ * changes one behind the other into a file, a layer, and the devices' rows are read from there until the
+ * database has them too (state_sweep.c). All other rows go into the database with the same checkpoint; they
+ * are in the file because that takes several transactions: who opens the database and finds a layer that it
+ * doesn't know puts them in again.
+ *
+ * A row is found by its place (changes.h): the layer takes over the places of the changes that it was made
+ * of, and 4 bytes of memory a row. The file is mapped and never changes. Each row has a checksum, looked at
+ * whenever it is read. The byte order is the machine's, as in LMDB. */
+#ifndef STORE_LAYER_H
+#define STORE_LAYER_H
+
+#include <stdatomic.h>
+
+#include "engine/base/err.h"
+#include "store/changes.h"
+#include "store/disk.h"
+
+/* Which layer it is, dense from one to the next, and which events its changes lead from and to (which are the
+ * same when no event caused them). */
+struct layer_span {
+    uint64_t number;
+    uint64_t base_seq;
+    uint64_t seq;
+};
+
+struct layer_row {
+    struct text key;
+    struct text value;
+    uint8_t db;
+    bool is_deleted;
+};
+
+struct layer {
+    struct layer_span span;
+    uint32_t first_place; /* what the first row's place says; the others follow */
+    size_t count;         /* of rows */
+    size_t bytes;         /* of the file */
+
+    /* layer.c's */
+    char *path;
+    const char *map;
+    uint32_t *offsets;   /* of the rows in the file, in units of LAYER_ALIGN */
+    atomic_uint holders; /* the state, and copies that are being made */
+};
+
+/* layer_write - a file in the folder `dir`; on disk when it returns. `changes` aren't written meanwhile.
+ * Errors  ERR_FULL: there is no space, or no descriptor or memory for want of something that passes;
+ *         ERR_STORE. Then there is no file. */
+bool layer_write(const char *dir, const struct layer_span *span, const struct changes *changes,
+                 struct layer **out, struct err *err);
+
+/* layer_open - one that is there, by its number. Its places are yet to be set.
+ * Errors  ERR_DAMAGED, ERR_IO. */
+bool layer_open(const char *dir, uint64_t number, struct layer **out, struct err *err);
+
+/* layer_list - the numbers of the layers in `dir`, rising, in an array of their own (free it). What a write that
+ * didn't come to its end left is removed. Errors ERR_IO. */
+bool layer_list(const char *dir, uint64_t **numbers, size_t *count, struct err *err);
+
+/* layer_hold - one holder more; layer_release - one less; the last one's memory is freed, NULL is fine. Any
+ * thread. */
+void layer_hold(struct layer *layer);
+void layer_release(struct layer *layer);
+
+/* layer_row - the row at `index`, below the count; borrowed from the layer.
+ * Errors  ERR_DAMAGED: it isn't as it was written. */
+bool layer_row(const struct layer *layer, size_t index, struct layer_row *row, struct err *err);
+
+/* layer_remove - its file is gone for good when this returns; what was read stays readable. A file that came
+ * back would hide what later checkpoints wrote. Errors ERR_FULL: no descriptor was left, try again; ERR_STORE. */
+bool layer_remove(const struct layer *layer, const char *dir, struct err *err);
+
+/* layer_copy - a copy of its file in the folder `dir`, on disk but for the folder. Any thread that holds it.
+ * Errors  ERR_FULL, ERR_IO; ERR_BUSY: `copying` was stopped. */
+bool layer_copy(const struct layer *layer, const char *dir, struct copying *copying, struct err *err);
+
+#endif

@@ -1,0 +1,364 @@
+/* The layers of a state (layer.h): finding a device's row in them, and the sweep that works them into the
+ * database.
+ *
+ * Each checkpoint that makes a layer also writes a part of the devices into the database, id by id, from
+ * where the last one stopped: of each the newest row, be it in a layer or in the changes that are frozen. When
+ * the sweep has been past all devices, the layers that were there when it began have nothing that the database
+ * lacks, and go. So a checkpoint's work is even, and a page is written once for all changes of many
+ * checkpoints. Small changes go into the database at once; the first ones after large ones take all layers
+ * with them, so that a fleet at rest has none. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "store/state_db.h"
+
+enum {
+    ROUNDS_MAX = 32,     /* a sweep is through all devices after so many checkpoints, */
+    IDS_A_CHANGED_ROW = 2, /* or sooner */
+};
+
+/* --- places --- */
+
+static enum db db_of(enum part part)
+{
+    return part == PART_TELEMETRY ? DB_TELEMETRY : DB_DEVICES;
+}
+
+static struct text id_key(const uint32_t *id)
+{
+    return row_key(id, sizeof *id);
+}
+
+static uint32_t *grow(uint32_t *places, size_t old_count, size_t count)
+{
+    places = realloc(places, count * sizeof *places);
+    if (places == NULL)
+        abort();
+    memset(places + old_count, 0, (count - old_count) * sizeof *places);
+    return places;
+}
+
+void state_places_grow(struct state *state, size_t device_count)
+{
+    if (device_count <= state->place_count)
+        return;
+    size_t count = state->place_count == 0 ? 1024 : state->place_count;
+    while (count < device_count)
+        count *= 2;
+    for (enum part part = 0; part < PART_COUNT; part++)
+        if (part == PART_ATTRIBUTES || state->places[part] != NULL)
+            state->places[part] = grow(state->places[part], state->place_count, count);
+    state->place_count = count;
+}
+
+/* Many fleets have no telemetry: its places are made when the first comes. */
+static uint32_t *place_of(struct state *state, enum part part, uint32_t id)
+{
+    if (state->places[part] == NULL)
+        state->places[part] = grow(NULL, 0, state->place_count);
+    return &state->places[part][id];
+}
+
+char *state_part_put(struct state *state, enum part part, uint32_t id, size_t len)
+{
+    return changes_put_at(state->now, place_of(state, part, id), db_of(part), id_key(&id), len);
+}
+
+/* --- finding a row --- */
+
+/* The layer whose places include this one, and which of its rows that is; NULL: none. Places count on from
+ * layer to layer. */
+static const struct layer *layer_of(const struct layers *layers, uint32_t place, size_t *index)
+{
+    if (layers->count == 0)
+        return NULL;
+    uint32_t base = layers->items[0]->first_place, at = place - base;
+    size_t low = 0, high = layers->count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (layers->items[middle]->first_place - base <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    const struct layer *layer = layers->items[low];
+    *index = at - (layer->first_place - base);
+    return *index < layer->count ? layer : NULL;
+}
+
+/* A place of long ago may say a row of another key. */
+static bool get_in_layers(const struct state *state, uint32_t place, enum part part, uint32_t id,
+                          struct text *record, bool *found, struct err *err)
+{
+    size_t index;
+    struct layer_row row;
+    const struct layer *layer = layer_of(&state->layers, place, &index);
+    *found = false;
+    if (layer == NULL)
+        return true;
+    if (!layer_row(layer, index, &row, err))
+        return false;
+    *found = row.db == db_of(part) && text_equal(row.key, id_key(&id));
+    *record = row.value;
+    return true;
+}
+
+static bool get_stored(struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
+                       struct err *err)
+{
+    if (part != PART_ATTRIBUTES)
+        return state_db_get_stored(state, db_of(part), id_key(&id), record, found, err);
+    *found = spots_get(&state->spots, id, record);
+    if (*found)
+        return true;
+    if (!state_db_get_stored(state, DB_DEVICES, id_key(&id), record, found, err))
+        return false;
+    if (*found)
+        spots_put(&state->spots, id, *record);
+    return true;
+}
+
+bool state_part_get(struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
+                    struct err *err)
+{
+    uint32_t place = state->places[part] == NULL ? 0 : state->places[part][id];
+    const struct change *change = changes_at(state->now, place, db_of(part), id_key(&id));
+    if (change == NULL)
+        change = changes_at(state->frozen, place, db_of(part), id_key(&id));
+    if (change != NULL) {
+        *record = change_value(change);
+        *found = true;
+        return true;
+    }
+    if (!get_in_layers(state, place, part, id, record, found, err))
+        return false;
+    return *found || get_stored(state, part, id, record, found, err);
+}
+
+/* --- the list --- */
+
+static void push(struct layers *layers, struct layer *layer)
+{
+    layers->items = realloc(layers->items, (layers->count + 1) * sizeof *layers->items);
+    if (layers->items == NULL)
+        abort();
+    layers->items[layers->count++] = layer;
+}
+
+static void drop_oldest(struct layers *layers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        layer_release(layers->items[i]);
+    layers->count -= count;
+    memmove(layers->items, layers->items + count, layers->count * sizeof *layers->items);
+}
+
+uint64_t layers_bytes(const struct layers *layers)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < layers->count; i++)
+        bytes += layers->items[i]->bytes;
+    return bytes;
+}
+
+void state_layers_close(struct state *state)
+{
+    drop_oldest(&state->layers, state->layers.count);
+    free(state->layers.items);
+    layer_release(state->checkpoint.layer);
+    sweep_fini(&state->checkpoint.sweep);
+}
+
+/* --- from disk --- */
+
+static bool fits(const struct state *state, const struct layer_span *last, struct err *err)
+{
+    if (state->checkpoint_seq == last->seq || state->checkpoint_seq == last->base_seq)
+        return true;
+    return lmdb_env_damaged(&state->env, err,
+                            "it is at event %" PRIu64 ", and the last layer beside it leads from %" PRIu64
+                            " to %" PRIu64, state->checkpoint_seq, last->base_seq, last->seq);
+}
+
+static bool follows(const struct state *state, const struct layer_span *span, struct err *err)
+{
+    const struct layers *layers = &state->layers;
+    const struct layer_span *last = layers->count == 0 ? NULL : &layers->items[layers->count - 1]->span;
+    if (last == NULL || (last->number + 1 == span->number && last->seq == span->base_seq))
+        return true;
+    return lmdb_env_damaged(&state->env, err,
+                            "layer %" PRIx64 " beside it leads on from event %" PRIu64
+                            ", and the one before it is missing", span->number, span->base_seq);
+}
+
+static bool open_layers(struct state *state, const uint64_t *numbers, size_t count, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct layer *layer;
+        if (!layer_open(state->dir, numbers[i], &layer, err))
+            return false;
+        layer->first_place = state->now->first_place;
+        changes_follow(state->now, layer->first_place + (uint32_t)layer->count);
+        bool good = follows(state, &layer->span, err);
+        push(&state->layers, layer);
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+static void put_row(struct changes *changes, const struct layer_row *row)
+{
+    if (row->is_deleted)
+        changes_delete(changes, row->db, row->key);
+    else if (row->value.len == 0)
+        changes_put(changes, row->db, row->key, 0);
+    else
+        memcpy(changes_put(changes, row->db, row->key, row->value.len), row->value.bytes, row->value.len);
+}
+
+static bool is_of_device(const struct layer_row *row)
+{
+    return row->db == DB_DEVICES || row->db == DB_TELEMETRY;
+}
+
+/* The places of the devices' rows. More devices may be in it than the database knows of. */
+static bool note_places(struct state *state, const struct layer *layer, struct err *err)
+{
+    for (size_t i = 0; i < layer->count; i++) {
+        struct layer_row row;
+        uint32_t id;
+        if (!layer_row(layer, i, &row, err))
+            return false;
+        if (!is_of_device(&row) || row.key.len != sizeof id)
+            continue;
+        memcpy(&id, row.key.bytes, sizeof id);
+        state_places_grow(state, (size_t)id + 1);
+        *place_of(state, row.db == DB_DEVICES ? PART_ATTRIBUTES : PART_TELEMETRY, id) =
+            layer->first_place + (uint32_t)i;
+    }
+    return true;
+}
+
+/* The rows that a checkpoint, cut short, may not have put into the database, and how it goes on. */
+static bool take_up(struct state *state, struct err *err)
+{
+    struct layers *layers = &state->layers;
+    struct layer *last = layers->items[--layers->count];
+    state->checkpoint.layer = last;
+    state->checkpoint.seq = last->span.seq;
+    state->checkpoint.layered = true;
+    for (size_t i = 0; i < last->count; i++) {
+        struct layer_row row;
+        if (!layer_row(last, i, &row, err))
+            return false;
+        if (!is_of_device(&row))
+            put_row(state->frozen, &row);
+    }
+    return true;
+}
+
+bool state_layers_load(struct state *state, bool *cut_short, struct err *err)
+{
+    const struct layers *layers = &state->layers;
+    uint64_t *numbers;
+    size_t count;
+    *cut_short = false;
+    if (!layer_list(state->dir, &numbers, &count, err))
+        return false;
+    bool done = open_layers(state, numbers, count, err);
+    free(numbers);
+    for (size_t i = 0; done && i < count; i++)
+        done = note_places(state, layers->items[i], err);
+    if (!done || count == 0)
+        return done;
+    struct layer_span last = layers->items[count - 1]->span;
+    state->layer_number = last.number;
+    *cut_short = last.seq != state->checkpoint_seq || last.seq == last.base_seq; /* so perhaps */
+    return fits(state, &last, err) && (!*cut_short || take_up(state, err));
+}
+
+/* --- the sweep --- */
+
+static uint32_t *copy_places(const uint32_t *places, uint32_t first, uint32_t count)
+{
+    if (places == NULL)
+        return NULL;
+    uint32_t *copy = malloc(count * sizeof *copy + 1);
+    if (copy == NULL)
+        abort();
+    if (count > 0)
+        memcpy(copy, places + first, count * sizeof *copy);
+    return copy;
+}
+
+static uint32_t ids_to_sweep(const struct state *state)
+{
+    const struct changes *frozen = state->frozen;
+    size_t attributes = frozen->dbs[DB_DEVICES].count, telemetry = frozen->dbs[DB_TELEMETRY].count;
+    size_t rows = attributes > telemetry ? attributes : telemetry;
+    size_t even = state->totals.device_count / ROUNDS_MAX + 1, count = IDS_A_CHANGED_ROW * rows;
+    count = count > even ? count : even;
+    size_t left = state->totals.device_count - state->sweep_next;
+    return (uint32_t)(count < left ? count : left);
+}
+
+/* The places are copied, since the applier goes on changing them. */
+void state_sweep_plan(struct state *state, bool all)
+{
+    struct sweep *sweep = &state->checkpoint.sweep;
+    assert(state->now->count == 0); /* so every place is of a layer or frozen, or old */
+    if (all)
+        state->sweep_next = 0;
+    if (state->sweep_next == 0)
+        state->sweep_layers = state->layers.count + 1; /* with the one to be made now */
+    sweep->first = state->sweep_next;
+    sweep->count = all ? (uint32_t)state->totals.device_count : ids_to_sweep(state);
+    sweep->drops = sweep->first + sweep->count == state->totals.device_count ? state->sweep_layers : 0;
+    for (enum part part = 0; part < PART_COUNT; part++)
+        sweep->places[part] = copy_places(state->places[part], sweep->first, sweep->count);
+}
+
+void sweep_fini(struct sweep *sweep)
+{
+    for (enum part part = 0; part < PART_COUNT; part++)
+        free(sweep->places[part]);
+    *sweep = (struct sweep){.count = 0};
+}
+
+bool state_sweep_row(const struct state *state, enum db db, uint32_t at, struct text *record, bool *found,
+                     struct err *err)
+{
+    const struct sweep *sweep = &state->checkpoint.sweep;
+    enum part part = db == DB_TELEMETRY ? PART_TELEMETRY : PART_ATTRIBUTES;
+    uint32_t id = sweep->first + at, place = sweep->places[part] == NULL ? 0 : sweep->places[part][at];
+    const struct change *change = changes_at(state->frozen, place, db, id_key(&id));
+    if (change == NULL)
+        return get_in_layers(state, place, part, id, record, found, err);
+    *record = change_value(change);
+    *found = true;
+    return true;
+}
+
+/* The oldest first: what is left of them when this is cut short is still right. */
+bool state_sweep_remove(struct state *state, struct err *err)
+{
+    const struct layers *layers = &state->layers;
+    for (size_t i = 0; i < state->checkpoint.sweep.drops; i++)
+        if (!layer_remove(i < layers->count ? layers->items[i] : state->checkpoint.layer, state->dir, err))
+            return false;
+    return true;
+}
+
+void state_sweep_end(struct state *state)
+{
+    struct sweep *sweep = &state->checkpoint.sweep;
+    push(&state->layers, state->checkpoint.layer);
+    state->layer_number = state->checkpoint.layer->span.number;
+    state->checkpoint.layer = NULL;
+    state->checkpoint.layered = false;
+    drop_oldest(&state->layers, sweep->drops);
+    state->sweep_next = sweep->drops > 0 ? 0 : sweep->first + sweep->count;
+    sweep_fini(sweep);
+}
