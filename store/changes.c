@@ -209,6 +209,15 @@ void changes_delete(struct changes *changes, unsigned db, struct text key)
     row_for(changes, db, key, 0)->is_deleted = true;
 }
 
+char *changes_edit(struct changes *changes, unsigned db, struct text key, size_t *len)
+{
+    const struct change *found = changes_find(changes, db, key);
+    if (found == NULL || found->is_deleted)
+        return NULL;
+    *len = found->value_len;
+    return value_of((struct change *)(uintptr_t)found);
+}
+
 /* --- rows with places --- */
 
 /* A place of long ago may say a row of another key. */
@@ -219,6 +228,13 @@ const struct change *changes_at(const struct changes *changes, uint32_t place, u
     if (row >= changes->count || !is_row(changes->rows[row], db, key))
         return NULL;
     return changes->rows[row];
+}
+
+void changes_prefetch_at(const struct changes *changes, uint32_t place, unsigned step)
+{
+    uint32_t row = place - changes->first_place;
+    if (row < changes->count)
+        __builtin_prefetch(step == 0 ? (const void *)&changes->rows[row] : changes->rows[row]);
 }
 
 char *changes_put_at(struct changes *changes, uint32_t *place, unsigned db, struct text key,

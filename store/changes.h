@@ -72,11 +72,15 @@ const struct change *changes_find(const struct changes *changes, unsigned db, st
  * may be overwritten. `key` is 1..UINT16_MAX bytes, copied. */
 char *changes_put(struct changes *changes, unsigned db, struct text key, size_t len);
 void changes_delete(struct changes *changes, unsigned db, struct text key);
+/* changes_edit - the value of a row that is in these changes and not deleted, to be changed where it is; else NULL. */
+char *changes_edit(struct changes *changes, unsigned db, struct text key, size_t *len);
 
 /* changes_at - the row that `place` says, if it is of these changes and has this key; else NULL. A place
  * starts as 0 and is kept by the caller, one a row; it need not be cleared when changes are. */
 const struct change *changes_at(const struct changes *changes, uint32_t place, unsigned db,
                                 struct text key);
+/* changes_prefetch_at - that row will be asked for soon: 0: where it is, 1: itself. */
+void changes_prefetch_at(const struct changes *changes, uint32_t place, unsigned step);
 /* changes_put_at - as changes_put, for a row that is found by its place only. */
 char *changes_put_at(struct changes *changes, uint32_t *place, unsigned db, struct text key,
                      size_t len);

@@ -127,6 +127,19 @@ size_t idset_remove(struct text set, unsigned offset, unsigned char out[IDSET_BY
     return bitmap_count(rest) <= LIST_AGAIN ? to_list(out) : IDSET_BYTES_MAX;
 }
 
+/* A byte that becomes 0 is where a bitmap may have to become a list. */
+bool idset_flip(char *bytes, size_t len, unsigned offset, bool add)
+{
+    assert(offset < IDSET_SPAN);
+    if (len != IDSET_BYTES_MAX)
+        return false;
+    unsigned bit = 1u << offset % 8, byte = (unsigned char)bytes[offset / 8];
+    if (((byte & bit) != 0) == add || (byte ^ bit) == 0)
+        return false;
+    bytes[offset / 8] = (char)(byte ^ bit);
+    return true;
+}
+
 unsigned idset_next(struct text set, unsigned from)
 {
     if (!is_bitmap(set)) {

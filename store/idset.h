@@ -23,8 +23,11 @@ size_t idset_add(struct text set, unsigned offset, unsigned char out[IDSET_BYTES
 size_t idset_remove(struct text set, unsigned offset, unsigned char out[IDSET_BYTES_MAX],
                     bool *changed);
 
+/* idset_flip - the same, in place; false when it isn't as easy as that, and nothing was done. Then the other two
+ * are to be asked. */
+bool idset_flip(char *bytes, size_t len, unsigned offset, bool add);
+
 /* idset_next - the smallest offset in the set from `from` on; IDSET_SPAN: none. */
 unsigned idset_next(struct text set, unsigned from);
-
 
 #endif

@@ -290,6 +290,18 @@ bool layer_row(const struct layer *layer, size_t index, struct layer_row *row, s
     return row_at(layer, (size_t)layer->offsets[index] * LAYER_ALIGN, row, &bytes) || damaged(layer, err);
 }
 
+void layer_prefetch(const struct layer *layer, size_t index, unsigned step)
+{
+    enum { LINE_BYTES = 64, LINES = 3 };
+    if (step == 0) {
+        __builtin_prefetch(&layer->offsets[index]);
+        return;
+    }
+    const char *row = layer->map + (size_t)layer->offsets[index] * LAYER_ALIGN;
+    for (unsigned line = 0; line < LINES; line++)
+        __builtin_prefetch(row + line * LINE_BYTES);
+}
+
 /* Every row is looked at, so that damage is found now. */
 static bool find_rows(struct layer *layer)
 {

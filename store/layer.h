@@ -70,6 +70,9 @@ void layer_release(struct layer *layer);
  * Errors  ERR_DAMAGED: it isn't as it was written. */
 bool layer_row(const struct layer *layer, size_t index, struct layer_row *row, struct err *err);
 
+/* layer_prefetch - that row will be read soon: 0: where it is, 1: itself. */
+void layer_prefetch(const struct layer *layer, size_t index, unsigned step);
+
 /* layer_remove - its file is gone for good when this returns; what was read stays readable. A file that came
  * back would hide what later checkpoints wrote. Errors ERR_FULL: no descriptor was left, try again; ERR_STORE. */
 bool layer_remove(const struct layer *layer, const char *dir, struct err *err);

@@ -30,6 +30,12 @@ void names_fini(struct names *names);
 uint32_t name_hash(struct text name);
 void names_add(struct names *names, uint32_t hash, uint32_t id);
 
+/* names_prefetch - this one will be looked up soon. */
+static inline void names_prefetch(const struct names *names, uint32_t hash)
+{
+    __builtin_prefetch(&names->slots[hash & (names->capacity - 1)]);
+}
+
 /* names_start, names_next - ids whose name may be the one; false when there are no more. */
 struct name_probe names_start(const struct names *names, uint32_t hash);
 bool names_next(const struct names *names, struct name_probe *probe, uint32_t *id);

@@ -45,6 +45,11 @@ int64_t seen_get(const struct seen *seen, uint32_t id)
                                 memory_order_relaxed);
 }
 
+void seen_prefetch(const struct seen *seen, uint32_t id)
+{
+    __builtin_prefetch(&block_of(seen, id)->ms[id % SEEN_BLOCK_COUNT], 1);
+}
+
 void seen_set(struct seen *seen, uint32_t id, int64_t ms)
 {
     if (seen_get(seen, id) == ms)

@@ -35,6 +35,8 @@ void seen_fini(struct seen *seen);
 /* seen_grow - make room for `device_count` devices, the new ones never seen. */
 void seen_grow(struct seen *seen, size_t device_count);
 void seen_set(struct seen *seen, uint32_t id, int64_t ms);
+/* seen_prefetch - it will be set soon. */
+void seen_prefetch(const struct seen *seen, uint32_t id);
 int64_t seen_get(const struct seen *seen, uint32_t id);
 
 /* seen_take_dirty - the blocks that changed since the last call, in an array (free it; NULL when *count

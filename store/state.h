@@ -103,6 +103,11 @@ bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct
 
 /* --- one device --- */
 
+/* state_look_ahead - these devices will be opened next, in a large fleet at random places of memory: it is asked for
+ * all at once, so that the waits for it overlap. */
+enum { LOOK_AHEAD_MAX = 16 };
+void state_look_ahead(const struct state *state, const struct text *names, size_t count);
+
 /* state_device_open - the working copy of the named device, created if unknown (created_ms = now_ms).
  * One device is open at a time; it stays valid until the next state_device_open/find.
  * name      1..DEVICE_BYTES_MAX bytes of UTF-8

@@ -143,6 +143,11 @@ void state_db_delete(struct state *state, enum db db, struct text key)
     changes_delete(state->now, db, key);
 }
 
+char *state_db_edit(struct state *state, enum db db, struct text key, size_t *len)
+{
+    return changes_edit(state->now, db, key, len);
+}
+
 bool state_db_get_number(const struct state *state, enum db db, struct text key, uint64_t *number,
                          bool *found, struct err *err)
 {

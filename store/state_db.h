@@ -195,6 +195,8 @@ bool state_db_get_stored(const struct state *state, enum db db, struct text key,
 /* state_db_put - room for a value of `len` bytes, to be filled at once. */
 char *state_db_put(struct state *state, enum db db, struct text key, size_t len);
 void state_db_delete(struct state *state, enum db db, struct text key);
+/* state_db_edit - a row's value to be changed where it is, if it was written since the last checkpoint; else NULL. */
+char *state_db_edit(struct state *state, enum db db, struct text key, size_t *len);
 
 bool state_db_get_number(const struct state *state, enum db db, struct text key, uint64_t *number,
                          bool *found, struct err *err);

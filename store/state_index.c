@@ -48,10 +48,28 @@ size_t state_index_place(const struct state *state, enum scope scope, struct tex
 
 /* --- counts --- */
 
+/* Most are among the changes already. */
+static bool add_in_place(struct state *state, struct text key, int by)
+{
+    size_t len;
+    uint64_t number;
+    char *value = state_db_edit(state, DB_COUNTS, key, &len);
+    if (value == NULL || len != sizeof number)
+        return false;
+    memcpy(&number, value, sizeof number);
+    if (by < 0 && number <= 1)
+        return false;
+    number += by < 0 ? UINT64_MAX : 1;
+    memcpy(value, &number, sizeof number);
+    return true;
+}
+
 static bool change_count(struct state *state, struct text key, int by, struct err *err)
 {
     uint64_t number = 0;
     bool found;
+    if (add_in_place(state, key, by))
+        return true;
     if (!state_db_get_number(state, DB_COUNTS, key, &number, &found, err))
         return false;
     if (by < 0 && number == 0)
@@ -101,6 +119,13 @@ static void put_set(struct state *state, struct text key, struct text set)
         memcpy(state_db_put(state, DB_INDEX, key, set.len), set.bytes, set.len);
 }
 
+static bool flip_in_place(struct state *state, struct text key, uint32_t id, bool enters)
+{
+    size_t len;
+    char *set = state_db_edit(state, DB_INDEX, key, &len);
+    return set != NULL && idset_flip(set, len, id % IDSET_SPAN, enters);
+}
+
 /* One device enters (by = +1) or leaves (by = -1) a value of an index. */
 static bool change_set(struct state *state, uint8_t number, uint32_t id, struct text value_key,
                        int by, struct err *err)
@@ -111,6 +136,8 @@ static bool change_set(struct state *state, uint8_t number, uint32_t id, struct 
     bool changed;
     row_fill(&row, number, value_key);
     struct text key = set_key(&row, id / IDSET_SPAN);
+    if (flip_in_place(state, key, id, by > 0))
+        return change_count(state, count_key(&row), by, err);
     if (!get_set(state, key, &set, err))
         return false;
     size_t len = by > 0 ? idset_add(set, id % IDSET_SPAN, bytes, &changed)

@@ -136,6 +136,44 @@ bool state_part_get(struct state *state, enum part part, uint32_t id, struct tex
     return *found || get_stored(state, part, id, record, found, err);
 }
 
+/* --- looking ahead --- */
+
+/* Of rows in the database's pages nothing is known without walking there. */
+static void prefetch_row(const struct state *state, uint32_t place, unsigned step)
+{
+    size_t index;
+    const struct layer *layer = layer_of(&state->layers, place, &index);
+    if (layer != NULL)
+        layer_prefetch(layer, index, step);
+    changes_prefetch_at(state->frozen, place, step);
+    changes_prefetch_at(state->now, place, step);
+}
+
+/* Each loop asks for what the next one reads; a hash that is another device's does no harm. */
+void state_look_ahead(const struct state *state, const struct text *names, size_t count)
+{
+    enum { FITS_CACHES = 50000 };
+    uint32_t hashes[LOOK_AHEAD_MAX], ids[LOOK_AHEAD_MAX];
+    size_t found = 0;
+    assert(count <= LOOK_AHEAD_MAX);
+    if (state->totals.device_count < FITS_CACHES)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = name_hash(names[i]);
+        names_prefetch(&state->names, hashes[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct name_probe probe = names_start(&state->names, hashes[i]);
+        if (!names_next(&state->names, &probe, &ids[found]))
+            continue;
+        __builtin_prefetch(&state->places[PART_ATTRIBUTES][ids[found]]);
+        seen_prefetch(&state->seen, ids[found++]);
+    }
+    for (unsigned step = 0; step < 2; step++)
+        for (size_t i = 0; i < found; i++)
+            prefetch_row(state, state->places[PART_ATTRIBUTES][ids[i]], step);
+}
+
 /* --- the list --- */
 
 static void push(struct layers *layers, struct layer *layer)

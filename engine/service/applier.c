@@ -291,12 +291,23 @@ static bool recover(struct applier *applier, struct err *err)
 
 /* --- the thread ------------------------------------------------------------------------------------------ */
 
+static void look_ahead(const struct applier *applier, const struct batch *batch, size_t from)
+{
+    struct text names[LOOK_AHEAD_MAX];
+    size_t count = 0;
+    for (size_t i = from; i < batch->event_count && count < LOOK_AHEAD_MAX; i++)
+        names[count++] = batch->events[i].event.device;
+    state_look_ahead(applier->step.state, names, count);
+}
+
 static bool apply_batch(struct applier *applier, struct batch *batch, struct err *err)
 {
     struct stats *stats = applier->partition->stats;
     int64_t start_ns = clock_monotonic_ns();
     for (size_t i = 0; i < batch->event_count; i++) {
         const struct batch_event *event = &batch->events[i];
+        if (i % LOOK_AHEAD_MAX == 0)
+            look_ahead(applier, batch, i);
         if (event->seq <= state_applied_seq(applier->step.state))
             continue; /* a duplicate, which has none */
         if (!apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err))

@@ -9,6 +9,8 @@
 
 #include "store/idset.h"
 
+static unsigned flips; /* that were easy */
+
 struct set {
     unsigned char bytes[IDSET_BYTES_MAX];
     size_t len;
@@ -21,10 +23,15 @@ static struct text text_of_set(const struct set *set)
 
 static bool change(struct set *set, unsigned offset, bool add)
 {
-    struct set changed;
-    bool did;
+    struct set changed, flipped = *set;
+    bool did, easy = idset_flip((char *)flipped.bytes, flipped.len, offset, add);
     changed.len = add ? idset_add(text_of_set(set), offset, changed.bytes, &did)
                       : idset_remove(text_of_set(set), offset, changed.bytes, &did);
+    if (easy) {
+        assert_true(did);
+        assert_true(text_equal(text_of_set(&flipped), text_of_set(&changed)));
+        flips++;
+    }
     *set = changed;
     return did;
 }
@@ -68,6 +75,7 @@ static void test_set_is_what_was_put_in(void **unused)
             assert_int_equal(change(&set, i, false), model[i]);
         assert_int_equal(set.len, 0);
     }
+    assert_true(flips > 1000);
 }
 
 int main(void)
