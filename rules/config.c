@@ -384,6 +384,13 @@ bool fwsync_config_class(struct fwsync_config *config, const char *key, enum fws
                     key, yaml->scalar.bytes);
         return false;
     }
+    if (text_is(yaml->scalar, "batch")) {
+        problem_add(config->problems, yaml->place,
+                    "%s: 'batch' is the engine's own word: batches of results have topics that begin with it; "
+                    "take another",
+                    key);
+        return false;
+    }
     size_t i = 0;
     while (i < ruleset->class_count && !text_equal(ruleset->class_names[i], yaml->scalar))
         i++;

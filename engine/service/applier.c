@@ -223,8 +223,7 @@ static bool replay_record(struct applier *applier, const struct journal_record *
 
 static void pass_results(struct applier *applier)
 {
-    struct results *results = publisher_take(applier->step.publisher);
-    if (results != NULL)
+    for (struct results *results; (results = publisher_take(applier->step.publisher)) != NULL;)
         queue_push(applier->partition->door_queue, &results->work);
 }
 

@@ -167,16 +167,22 @@ static void send_acks(struct doors *doors, struct acks *acks)
     doors->spare_ack_count++;
 }
 
+static void send_result(struct doors *doors, struct text topic, struct text payload)
+{
+    zmq_send(doors->results.socket, topic.bytes, topic.len, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    zmq_send(doors->results.socket, payload.bytes, payload.len, ZMQ_DONTWAIT);
+}
+
 static void send_results(struct doors *doors, struct results *results)
 {
-    struct text topic, payload;
-    uint64_t count = 0;
+    struct text topic = {results->topic, results->topic_bytes}, payload;
     doors->results.look = true;
-    for (size_t at = 0; results_next(results, &at, &topic, &payload); count++) {
-        zmq_send(doors->results.socket, topic.bytes, topic.len, ZMQ_SNDMORE | ZMQ_DONTWAIT);
-        zmq_send(doors->results.socket, payload.bytes, payload.len, ZMQ_DONTWAIT);
-    }
-    stats_add(&doors->stats->results, count);
+    if (topic.len > 0)
+        send_result(doors, topic, buf_text(&results->bytes));
+    else
+        for (size_t at = 0; results_next(results, &at, &topic, &payload);)
+            send_result(doors, topic, payload);
+    stats_add(&doors->stats->results, results->count);
     results_done(results);
 }
 
@@ -365,7 +371,19 @@ static void take_queries(struct doors *doors, struct partition *partition)
     }
 }
 
-/* An XPUB is told what its subscribers want: one byte, 1 or 0, and the prefix. */
+struct subscriber {
+    void *socket;
+    int option; /* ZMQ_SUBSCRIBE or ZMQ_UNSUBSCRIBE */
+};
+
+static void set_prefix(void *context, struct text prefix)
+{
+    const struct subscriber *subscriber = context;
+    zmq_setsockopt(subscriber->socket, subscriber->option, prefix.bytes, prefix.len);
+}
+
+/* An XPUB is told what a subscriber wants: one byte, 1 or 0, and the prefix. It is ZMQ_XPUB_MANUAL, so what this
+ * subscriber gets is what is set now. */
 static void take_subscriptions(struct doors *doors)
 {
     zmq_msg_t message;
@@ -373,9 +391,12 @@ static void take_subscriptions(struct doors *doors)
     while (zmq_msg_recv(&message, doors->results.socket, ZMQ_DONTWAIT) >= 0) {
         const char *bytes = zmq_msg_data(&message);
         size_t len = zmq_msg_size(&message);
-        if (len >= 1 && (bytes[0] == 0 || bytes[0] == 1))
-            subscriptions_change(doors->subscriptions, (struct text){bytes + 1, len - 1},
-                                 bytes[0] == 1);
+        if (len == 0 || (bytes[0] != 0 && bytes[0] != 1))
+            continue;
+        struct text prefix = {bytes + 1, len - 1};
+        struct subscriber subscriber = {doors->results.socket, bytes[0] == 1 ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE};
+        subscriptions_change(doors->subscriptions, prefix, bytes[0] == 1);
+        subscriptions_prefixes(prefix, set_prefix, &subscriber);
     }
     zmq_msg_close(&message);
     doors->results.look = false;

@@ -6,10 +6,7 @@
 
 #include "engine/base/log.h"
 
-enum {
-    RESULTS_KEPT = 8, /* for the next use; more are needed only while the door is behind */
-    RESULTS_KEPT_BYTES = 256 * 1024,
-};
+enum { RESULTS_KEPT = 16 }; /* for the next use; more are needed only while the door is behind */
 enum { OWN_ATTRIBUTES, OWN_DEADLETTER, OWN_COUNT }; /* classes that fwsync itself publishes */
 
 struct class {
@@ -17,6 +14,7 @@ struct class {
     uint64_t *n;      /* the last one given; in the state, of a trial in the next field */
     uint64_t trial_n;
     unsigned slot;    /* in the subscriptions */
+    struct results *batch; /* that takes more lines; NULL: none */
 };
 
 struct publisher {
@@ -28,7 +26,9 @@ struct publisher {
     size_t class_count;
     unsigned heartbeat_slot;
     struct sink sink;
-    struct results *results; /* NULL: nothing written */
+    struct results *single;  /* NULL: nothing written; the batches are in their classes */
+    struct work *ready;      /* results to be taken, oldest first */
+    struct work **ready_end;
     struct work *spares;     /* empty results */
     struct queue *home;      /* more of them; NULL: none come back */
     unsigned made_count;
@@ -41,24 +41,13 @@ struct publisher {
     struct text device;
     struct text device_type;
     struct text line;
+
+    /* the result under way */
+    struct class *class;
+    unsigned wanted; /* in which forms */
 };
 
 /* --- writing one result ------------------------------------------------------------------------------ */
-
-struct record_head {
-    uint32_t topic_bytes;
-    uint32_t payload_bytes;
-};
-
-static struct results *results_create(struct queue *home)
-{
-    struct results *results = calloc(1, sizeof *results);
-    if (results == NULL)
-        abort();
-    results->work.kind = WORK_RESULTS;
-    results->home = home;
-    return results;
-}
 
 /* Those that came back, or new ones. */
 static struct results *empty_results(struct publisher *publisher)
@@ -72,56 +61,70 @@ static struct results *empty_results(struct publisher *publisher)
     return (struct results *)spare;
 }
 
-static struct buf *records(struct publisher *publisher)
+static struct results *single_results(struct publisher *publisher)
 {
-    if (publisher->results == NULL)
-        publisher->results = empty_results(publisher);
-    return &publisher->results->records;
+    if (publisher->single == NULL)
+        publisher->single = empty_results(publisher);
+    return publisher->single;
 }
 
-/* Starts a record with its head and its topic; where the payload goes, with `payload_room` bytes. */
-static char *begin_record(struct publisher *publisher, struct text class_name, struct text device,
-                          size_t payload_room)
+/* What is in *open is taken next. */
+static void make_ready(struct publisher *publisher, struct results **open)
 {
-    size_t topic_bytes = class_name.len + device.len + (device.len > 0); /* a '/' between the two */
-    char *at = buf_room(records(publisher), sizeof(struct record_head) + topic_bytes + payload_room);
-    struct record_head head = {(uint32_t)topic_bytes, 0};
-    at = put_text(at, (struct text){(const char *)&head, sizeof head});
-    at = put_text(at, class_name);
-    if (device.len > 0)
-        *at++ = '/';
-    return put_text(at, device);
+    if (*open == NULL)
+        return;
+    (*open)->work.next = NULL;
+    *publisher->ready_end = &(*open)->work;
+    publisher->ready_end = &(*open)->work.next;
+    *open = NULL;
 }
 
-/* `end` is behind the payload of the record that was begun last. */
-static void end_record(struct publisher *publisher, const char *end)
+static struct results *batch_with_room(struct publisher *publisher, struct class *class, size_t line_room)
 {
-    struct buf *out = records(publisher);
-    struct record_head head;
-    char *start = out->bytes + out->len;
-    memcpy(&head, start, sizeof head);
-    head.payload_bytes = (uint32_t)(end - start - (ptrdiff_t)sizeof head - head.topic_bytes);
-    memcpy(start, &head, sizeof head);
-    out->len = (size_t)(end - out->bytes);
+    if (class->batch != NULL && !results_has_room(class->batch, line_room))
+        make_ready(publisher, &class->batch);
+    if (class->batch == NULL) {
+        class->batch = empty_results(publisher);
+        results_make_batch(class->batch, class->name);
+    }
+    return class->batch;
 }
 
 /* Starts a result, or returns NULL when nobody listens. The n is taken either way. `room` is for the members
  * that only this class has. */
-static char *begin(struct publisher *publisher, const struct class *class, size_t room)
+static char *begin(struct publisher *publisher, struct class *class, size_t room)
 {
     enum { COMMON_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
     ++*class->n;
+    publisher->class = class;
+    publisher->wanted = WANTED_SINGLE;
     if (publisher->state != NULL) {
         state_note_result(publisher->state, class->n);
-        if (!subscriptions_wanted(publisher->subscriptions, class->slot))
+        publisher->wanted = subscriptions_wanted(publisher->subscriptions, class->slot);
+        if (publisher->wanted == 0)
             return NULL;
     }
-    char *at = begin_record(publisher, class->name, publisher->device,
-                            COMMON_ROOM + json_string_room(publisher->device) + room);
+    room += COMMON_ROOM + json_string_room(publisher->device);
+    char *at = (publisher->wanted & WANTED_BATCHED) != 0
+                   ? results_begin_line(batch_with_room(publisher, class, room), room)
+                   : results_begin(single_results(publisher), class->name, publisher->device, room);
     at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
     at = put_unsigned(put_text(at, TEXT(",\"seq\":")), publisher->seq);
     at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
     return put_json_string(put_text(at, TEXT(",\"device\":")), publisher->device);
+}
+
+/* `at` is behind the payload of the result that was begun last. Who wants both forms gets the same bytes. */
+static void end(struct publisher *publisher, char *at)
+{
+    if ((publisher->wanted & WANTED_BATCHED) != 0) {
+        struct text line = results_end_line(publisher->class->batch, at);
+        if ((publisher->wanted & WANTED_SINGLE) == 0)
+            return;
+        at = put_text(results_begin(single_results(publisher), publisher->class->name, publisher->device, line.len),
+                      line);
+    }
+    results_end(publisher->single, at);
 }
 
 /* --- the sink ----------------------------------------------------------------------------------------- */
@@ -143,7 +146,7 @@ static void sink_attribute(void *context, enum scope scope, struct text key, con
     else
         at = put_json_value(put_text(at, TEXT(",\"value\":")), value);
     *at++ = '}';
-    end_record(publisher, at);
+    end(publisher, at);
 }
 
 static size_t fields_room(const struct fields *fields)
@@ -185,7 +188,7 @@ static void sink_publish(void *context, struct text class_name, int class_index,
     at = put_fields(put_text(at, TEXT(",\"data\":{")), message->data);
     at = put_fields(put_text(at, TEXT(",\"metadata\":{")), message->metadata);
     *at++ = '}';
-    end_record(publisher, at);
+    end(publisher, at);
 }
 
 /* The members behind those that tell of the event. */
@@ -216,7 +219,7 @@ static void sink_dead_letter(void *context, struct text chain, struct text node,
     struct text rest = {letter->bytes + common_bytes, letter->len - common_bytes};
     char *at = begin(publisher, &publisher->own[OWN_DEADLETTER], rest.len);
     if (at != NULL)
-        end_record(publisher, put_text(at, rest));
+        end(publisher, put_text(at, rest));
 }
 
 static void sink_log(void *context, struct text chain, struct text node, struct text line)
@@ -262,6 +265,7 @@ struct publisher *publisher_create(struct state *state, struct subscriptions *su
     publisher->state = state;
     publisher->subscriptions = subscriptions;
     publisher->dead_letter_keep = dead_letter_keep;
+    publisher->ready_end = &publisher->ready;
     publisher->sink = (struct sink){publisher, sink_attribute, sink_publish, sink_dead_letter, sink_log};
     bool room = class_init(publisher, &publisher->own[OWN_ATTRIBUTES], TEXT("attributes"), NULL) &&
                 class_init(publisher, &publisher->own[OWN_DEADLETTER], TEXT("deadletter"), NULL);
@@ -293,11 +297,21 @@ void publisher_number(struct publisher *publisher, const struct history_row *row
         number_class(publisher, &row->results[i]);
 }
 
+static void close_batches(struct publisher *publisher)
+{
+    for (size_t i = 0; i < OWN_COUNT; i++)
+        make_ready(publisher, &publisher->own[i].batch);
+    for (size_t i = 0; i < publisher->class_count; i++)
+        make_ready(publisher, &publisher->classes[i].batch);
+}
+
 void publisher_destroy(struct publisher *publisher)
 {
     if (publisher == NULL)
         return;
-    results_destroy(publisher->results);
+    close_batches(publisher);
+    results_destroy(publisher->single);
+    results_destroy_all(publisher->ready);
     results_destroy_all(publisher->spares);
     buf_fini(&publisher->letter);
     buf_fini(&publisher->beat);
@@ -321,6 +335,7 @@ bool publisher_rules(struct publisher *publisher, const struct ruleset *ruleset,
             free(classes);
             return false;
         }
+    close_batches(publisher);
     free(publisher->classes);
     publisher->classes = classes;
     publisher->class_count = count;
@@ -344,7 +359,7 @@ const struct sink *publisher_sink(const struct publisher *publisher)
 
 void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t seq)
 {
-    if (!subscriptions_wanted(publisher->subscriptions, publisher->heartbeat_slot))
+    if ((subscriptions_wanted(publisher->subscriptions, publisher->heartbeat_slot) & WANTED_SINGLE) == 0)
         return;
     struct buf *beat = &publisher->beat;
     buf_clear(beat);
@@ -355,56 +370,22 @@ void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t s
     buf_byte(beat, '{');
     publisher_classes(publisher, beat);
     buf_append(beat, TEXT("}}"));
-    char *at = begin_record(publisher, TEXT("heartbeat"), TEXT(""), beat->len);
-    end_record(publisher, put_text(at, buf_text(beat)));
+    struct results *single = single_results(publisher);
+    char *at = results_begin(single, TEXT("heartbeat"), TEXT(""), beat->len);
+    results_end(single, put_text(at, buf_text(beat)));
 }
 
 struct results *publisher_take(struct publisher *publisher)
 {
-    struct results *results = publisher->results;
-    publisher->results = NULL;
-    return results;
-}
-
-void results_done(struct results *results)
-{
-    if (results->home == NULL) {
-        results_destroy(results);
-        return;
-    }
-    buf_clear(&results->records);
-    if (results->records.capacity > RESULTS_KEPT_BYTES)
-        buf_fini(&results->records);
-    queue_push(results->home, &results->work);
-}
-
-void results_destroy(struct results *results)
-{
-    if (results == NULL)
-        return;
-    buf_fini(&results->records);
-    free(results);
-}
-
-void results_destroy_all(struct work *first)
-{
-    for (struct work *next; first != NULL; first = next) {
-        next = first->next;
-        results_destroy((struct results *)first);
-    }
-}
-
-bool results_next(const struct results *results, size_t *at, struct text *topic, struct text *payload)
-{
-    if (*at == results->records.len)
-        return false;
-    struct record_head head;
-    memcpy(&head, results->records.bytes + *at, sizeof head);
-    const char *bytes = results->records.bytes + *at + sizeof head;
-    *topic = (struct text){bytes, head.topic_bytes};
-    *payload = (struct text){bytes + head.topic_bytes, head.payload_bytes};
-    *at += sizeof head + head.topic_bytes + head.payload_bytes;
-    return true;
+    close_batches(publisher);
+    make_ready(publisher, &publisher->single);
+    struct work *first = publisher->ready;
+    if (first == NULL)
+        return NULL;
+    publisher->ready = first->next;
+    if (publisher->ready == NULL)
+        publisher->ready_end = &publisher->ready;
+    return (struct results *)first;
 }
 
 struct class_visit {

@@ -1,23 +1,15 @@
 /* publisher.h - results: numbered per class, written out only where somebody listens.
  *
  * The sink of apply_event(). The applier sets which event is being applied, hands the sink to the rules,
- * and takes what was written after each batch. The numbers live in the state, so a replay gives every
+ * and takes what was written after each batch: single results, batches, or both, as subscribers want it. The numbers live in the state, so a replay gives every
  * result the n that it had before. */
 #ifndef SERVICE_PUBLISHER_H
 #define SERVICE_PUBLISHER_H
 
-#include "engine/base/buf.h"
+#include "engine/service/results.h"
 #include "engine/service/subscriptions.h"
-#include "engine/service/work.h"
 #include "rules/apply.h"
 #include "store/state.h"
-
-/* Results on their way to the door: records of two lengths, topic and payload. */
-struct results {
-    struct work work;
-    struct queue *home; /* where they go once they are sent; NULL: nowhere */
-    struct buf records;
-};
 
 struct publisher;
 
@@ -44,15 +36,9 @@ const struct sink *publisher_sink(const struct publisher *publisher);
 
 void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t seq);
 
-/* publisher_take - what was written since, or NULL; the caller's, until results_done. */
+/* publisher_take - the next of what was written since, batches of a class before single ones; NULL when there is no
+ * more. The caller's, until results_done. */
 struct results *publisher_take(struct publisher *publisher);
-/* results_done - they were sent; results_destroy - free them. */
-void results_done(struct results *results);
-void results_destroy(struct results *results);
-void results_destroy_all(struct work *first); /* of a list of them */
-
-/* results_next - step through the records; *at starts at 0. False at the end. */
-bool results_next(const struct results *results, size_t *at, struct text *topic, struct text *payload);
 
 /* publisher_classes - `"class":n` members of the object that `out` has open. */
 void publisher_classes(const struct publisher *publisher, struct buf *out);

@@ -6,8 +6,11 @@
 #include <stdlib.h>
 
 #include "engine/base/limits.h"
+#include "engine/service/results.h"
 
 enum { CLASS_BYTES_MAX = 64, PREFIX_COUNT_MAX = 256 };
+
+static const struct text batch = {RESULTS_BATCH_PREFIX, sizeof RESULTS_BATCH_PREFIX - 1};
 
 /* Prefixes with the same part before '/' are one entry: they want the same classes. */
 struct prefix {
@@ -22,14 +25,20 @@ struct class_name {
     size_t len;
 };
 
-struct subscriptions {
-    pthread_mutex_t mutex; /* of everything but `wanted` */
-    struct class_name classes[CLASS_COUNT_MAX];
-    unsigned class_count;
+/* What is listened to in one form. */
+struct wishes {
     struct prefix prefixes[PREFIX_COUNT_MAX];
     size_t prefix_count;
     bool everything; /* more kinds of prefixes than we tell apart: write all results out */
     atomic_uint_fast64_t wanted; /* bit per class slot */
+};
+
+struct subscriptions {
+    pthread_mutex_t mutex; /* of everything but `wanted` */
+    struct class_name classes[CLASS_COUNT_MAX];
+    unsigned class_count;
+    struct wishes single;
+    struct wishes batched;
 };
 _Static_assert(CLASS_COUNT_MAX <= 64, "a bit per class");
 
@@ -57,49 +66,53 @@ static bool prefix_wants(const struct prefix *prefix, const struct class_name *c
     return prefix->whole ? text_equal(wanted, name) : text_starts(name, wanted);
 }
 
-static void update_wanted(struct subscriptions *subscriptions)
+static void update_wanted(struct subscriptions *subscriptions, struct wishes *wishes)
 {
     uint64_t wanted = 0;
     for (unsigned slot = 0; slot < subscriptions->class_count; slot++) {
-        bool any = subscriptions->everything;
-        for (size_t i = 0; i < subscriptions->prefix_count && !any; i++)
-            any = prefix_wants(&subscriptions->prefixes[i], &subscriptions->classes[slot]);
+        bool any = wishes->everything;
+        for (size_t i = 0; i < wishes->prefix_count && !any; i++)
+            any = prefix_wants(&wishes->prefixes[i], &subscriptions->classes[slot]);
         wanted |= (uint64_t)any << slot;
     }
-    atomic_store(&subscriptions->wanted, wanted);
+    atomic_store(&wishes->wanted, wanted);
 }
 
-static void change_prefix(struct subscriptions *subscriptions, struct text name, bool whole, bool on)
+static void change_prefix(struct wishes *wishes, struct text name, bool whole, bool on)
 {
     size_t i = 0;
-    for (; i < subscriptions->prefix_count; i++) {
-        struct prefix *prefix = &subscriptions->prefixes[i];
+    for (; i < wishes->prefix_count; i++) {
+        struct prefix *prefix = &wishes->prefixes[i];
         if (prefix->whole == whole && text_equal(name, (struct text){prefix->bytes, prefix->len}))
             break;
     }
-    struct prefix *prefix = &subscriptions->prefixes[i];
-    if (i < subscriptions->prefix_count) {
+    struct prefix *prefix = &wishes->prefixes[i];
+    if (i < wishes->prefix_count) {
         prefix->count += on ? 1u : -1u;
         if (prefix->count == 0)
-            *prefix = subscriptions->prefixes[--subscriptions->prefix_count];
+            *prefix = wishes->prefixes[--wishes->prefix_count];
     } else if (on && i == PREFIX_COUNT_MAX) {
-        subscriptions->everything = true;
+        wishes->everything = true;
     } else if (on) {
         *prefix = (struct prefix){.len = name.len, .whole = whole, .count = 1};
         memcpy(prefix->bytes, name.bytes, name.len);
-        subscriptions->prefix_count++;
+        wishes->prefix_count++;
     }
 }
 
 void subscriptions_change(struct subscriptions *subscriptions, struct text prefix, bool on)
 {
+    bool batched = text_starts(prefix, batch);
+    struct wishes *wishes = batched ? &subscriptions->batched : &subscriptions->single;
+    if (batched)
+        prefix = (struct text){prefix.bytes + batch.len, prefix.len - batch.len};
     const char *slash = memchr(prefix.bytes, '/', prefix.len);
     struct text name = {prefix.bytes, slash == NULL ? prefix.len : (size_t)(slash - prefix.bytes)};
-    if (name.len > CLASS_BYTES_MAX)
-        return; /* longer than any class: nothing matches */
+    if (name.len > CLASS_BYTES_MAX || (batched && slash != NULL))
+        return; /* longer than any class, or any topic of batches: nothing matches */
     pthread_mutex_lock(&subscriptions->mutex);
-    change_prefix(subscriptions, name, slash != NULL, on);
-    update_wanted(subscriptions);
+    change_prefix(wishes, name, slash != NULL, on);
+    update_wanted(subscriptions, wishes);
     pthread_mutex_unlock(&subscriptions->mutex);
 }
 
@@ -116,14 +129,42 @@ unsigned subscriptions_class(struct subscriptions *subscriptions, struct text cl
         subscriptions->class_count++;
         subscriptions->classes[slot].len = class_name.len;
         memcpy(subscriptions->classes[slot].bytes, class_name.bytes, class_name.len);
-        update_wanted(subscriptions);
+        update_wanted(subscriptions, &subscriptions->single);
+        update_wanted(subscriptions, &subscriptions->batched);
     }
     pthread_mutex_unlock(&subscriptions->mutex);
     return slot;
 }
 
-bool subscriptions_wanted(const struct subscriptions *subscriptions, unsigned slot)
+static bool has_slot(const struct wishes *wishes, unsigned slot)
 {
-    return slot == CLASS_COUNT_MAX ||
-           (atomic_load_explicit(&subscriptions->wanted, memory_order_relaxed) >> slot & 1) != 0;
+    return (atomic_load_explicit(&wishes->wanted, memory_order_relaxed) >> slot & 1) != 0;
+}
+
+unsigned subscriptions_wanted(const struct subscriptions *subscriptions, unsigned slot)
+{
+    if (slot == CLASS_COUNT_MAX)
+        return WANTED_SINGLE | WANTED_BATCHED;
+    return (has_slot(&subscriptions->single, slot) ? WANTED_SINGLE : 0u) |
+           (has_slot(&subscriptions->batched, slot) ? WANTED_BATCHED : 0u);
+}
+
+/* "b" becomes "b" with each byte but 'a', "ba" with each but 't', and so on: together they match what begins
+ * with "b", but for what begins with "batch/". */
+void subscriptions_prefixes(struct text prefix, void (*visit)(void *context, struct text prefix), void *context)
+{
+    static const char topic_bytes[] = "abcdefghijklmnopqrstuvwxyz0123456789-/";
+    if (prefix.len >= batch.len || !text_starts(batch, prefix)) {
+        visit(context, prefix);
+        return;
+    }
+    char longer[sizeof RESULTS_BATCH_PREFIX] = RESULTS_BATCH_PREFIX;
+    for (size_t at = prefix.len; at < batch.len; at++) {
+        for (const char *byte = topic_bytes; *byte != '\0'; byte++) {
+            longer[at] = *byte;
+            if (*byte != batch.bytes[at])
+                visit(context, (struct text){longer, at + 1});
+        }
+        longer[at] = batch.bytes[at];
+    }
 }

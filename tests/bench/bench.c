@@ -36,7 +36,7 @@ static _Noreturn void usage(void)
           "  window=N                requests under way\n"
           "  clients=N               connections to spread them over\n"
           "  rate=N                  events each second; 0: as fast as the window lets\n"
-          "  subscribe=CLASS         a subscriber to these results\n"
+          "  subscribe=PREFIX        a subscriber to these topics: sync/, batch/sync\n"
           "  ask=device|page|count   questions at the same time\n"
           "  ask-rate=N              questions each second; 0: one after the other\n"
           "  asks=N                  at least so many\n"

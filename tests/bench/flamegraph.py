@@ -16,7 +16,7 @@ import time
 
 START_S, SECONDS, HERTZ = 10, 6, 499
 FLEET = ["work=changing", "devices=10000"]
-LOAD = FLEET + ["prepare=no", "events=1000000000", "batch=100", "window=64", "subscribe=sync"]
+LOAD = FLEET + ["prepare=no", "events=1000000000", "batch=100", "window=64", "subscribe=batch/sync"]
 PERF_RECORD = ["perf", "record", "-q", "-F", str(HERTZ), "--call-graph", "dwarf,8192"]
 PERF_SCRIPT = ["perf", "script", "--no-inline", "-F", "comm,tid,ip,sym,dso"]
 

@@ -199,6 +199,20 @@ static void take_answer(struct load *load)
     }
 }
 
+/* A batch has a line for each. */
+static uint64_t count_results(const struct text *frames)
+{
+    uint64_t count = 1;
+    if (!text_starts(frames[0], TEXT("batch/")))
+        return count;
+    const char *at = frames[1].bytes, *end = at + frames[1].len;
+    while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        at++;
+        count++;
+    }
+    return count;
+}
+
 static void take_results(struct load *load)
 {
     struct text frames[FRAMES_MAX];
@@ -209,7 +223,7 @@ static void take_results(struct load *load)
             if (text_starts(frames[0], TEXT("heartbeat")))
                 load->heartbeats++;
             else
-                load->results++;
+                load->results += count_results(frames);
     }
 }
 
@@ -394,13 +408,13 @@ void load_run(struct load *load, const struct demand *demand, struct outcome *ou
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
-static void subscribe_to(struct load *load, const char *class_name)
+static void subscribe_to(struct load *load, const char *prefix)
 {
     char wanted[64];
     wire_open(&load->subscriber, load->daemon->results, "SUB");
-    int len = snprintf(wanted, sizeof wanted, "\1%s/", class_name);
+    int len = snprintf(wanted, sizeof wanted, "\1%s", prefix);
     if (len >= (int)sizeof wanted)
-        fail("too long a class: %s", class_name);
+        fail("too long a topic: %s", prefix);
     wire_frame(&load->subscriber, (struct text){wanted, (size_t)len}, false);
     wire_frame(&load->subscriber, TEXT("\1heartbeat"), false);
     if (!wire_flush(&load->subscriber))

@@ -52,7 +52,7 @@ struct load;
 /* load_create - connect `client_count` clients (1..CLIENTS_MAX).
  *
  * daemon     borrowed until load_destroy()
- * subscribe  the class of results to receive and count, or NULL */
+ * subscribe  the topics of results to receive and count, a prefix: `sync/`, `batch/sync`; or NULL */
 struct load *load_create(const struct daemon *daemon, uint32_t client_count, const char *subscribe);
 void load_destroy(struct load *load);
 

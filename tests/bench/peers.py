@@ -108,7 +108,7 @@ def drive(words, environment=None):
 
 def fwsync(folder, devices, events):
     row = run.load(os.path.join(folder, "data"), work="changing", devices=devices, events=events,
-                   batch=100, window=64, subscribe="sync")
+                   batch=100, window=64, subscribe="batch/sync")
     return row["applied_per_s"]  # acknowledged and applied: what the others' answers mean
 
 

@@ -37,8 +37,10 @@ RUNS = {
     "unchanged": dict(work="unchanged", events=1_500_000, batch=100, window=64),
     "campaign": dict(work="campaign", events=1_000_000, batch=100, window=64),
     "changing": dict(work="changing", events=1_500_000, batch=100, window=64),
-    "followed by attributes": dict(work="changing", events=1_500_000, batch=100, window=64, subscribe="attributes"),
-    "followed by sync": dict(work="changing", events=1_500_000, batch=100, window=64, subscribe="sync"),
+    "followed by attributes": dict(work="changing", events=1_500_000, batch=100, window=64,
+                                   subscribe="batch/attributes"),
+    "followed by sync": dict(work="changing", events=1_500_000, batch=100, window=64, subscribe="batch/sync"),
+    "sync, a message each": dict(work="changing", events=1_500_000, batch=100, window=64, subscribe="sync/"),
     "one by one": dict(work="changing", events=400_000, batch=1, window=1000),
     "offered": dict(work="changing", events=3 * OFFERED_PER_S, batch=1, window=10_000, clients=100,
                     rate=OFFERED_PER_S),
@@ -54,7 +56,7 @@ RUNS = {
     "shipped": dict(work="changing", events=1_000_000, batch=100, window=64, rules=""),
 }
 BESIDE_EVENTS = ["asked, 100 clients", "asked, batches"]
-FOLLOWED = ["followed by attributes", "followed by sync"]
+FOLLOWED = ["followed by attributes", "followed by sync", "sync, a message each"]
 
 
 class Scale:

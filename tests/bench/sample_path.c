@@ -8,7 +8,7 @@
  *
  * parse   requests of 100 lines become batches, as at the door
  * commit  the committer takes each batch into the journal, in a commit of its own
- * apply   the rules on the state, with a subscriber to `sync`
+ * apply   the rules on the state, with a subscriber to `sync`, in batches
  *
  * FOLDER has to be empty. RULES is a folder; with an empty one, it is the shipped rules, and only what they do
  * is counted. Prints a line per counted part, in the order in which they ran: its name and its
@@ -114,11 +114,10 @@ static void apply(struct path *path)
         struct batch *batch = path->batches[i];
         for (size_t j = 0; j < batch->event_count; j++)
             apply_one(path, &batch->events[j]);
-        struct results *results = publisher_take(path->step.publisher);
-        if (results == NULL)
-            continue;
-        path->results_bytes += results->records.len;
-        results_done(results);
+        for (struct results *results; (results = publisher_take(path->step.publisher)) != NULL;) {
+            path->results_bytes += results->bytes.len;
+            results_done(results);
+        }
     }
 }
 
@@ -227,7 +226,7 @@ static void path_open(struct path *path, const char *folder, const char *rules)
     };
     step_init(&path->step);
     open_stores(path, folder);
-    subscriptions_change(path->partition.subscriptions, TEXT("sync"), true);
+    subscriptions_change(path->partition.subscriptions, TEXT("batch/sync"), true);
     path->step.publisher = publisher_create(path->step.state, path->partition.subscriptions, 100);
     publisher_home(path->step.publisher, path->partition.results_home);
     load_rules(path, rules);

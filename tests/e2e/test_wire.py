@@ -686,6 +686,73 @@ def test_a_subscription_is_a_prefix_of_the_topic():
             assert topics[:-1] == expected, (end, topics)
 
 
+def next_frames(socket):
+    """Of the next message that is no heartbeat."""
+    frames = receive(socket)
+    while frames[0] == b"heartbeat":
+        frames = receive(socket)
+    return frames
+
+
+def batches(socket, topic, last):
+    """The payloads of a batched topic up to the one that has the result with number `last`."""
+    payloads, n = [], 0
+    while n < last:
+        frames = next_frames(socket)
+        assert frames[0] == topic and len(frames) == 2, frames
+        payloads.append(frames[1])
+        n = json.loads(frames[1].split(b"\n")[-1])["n"]
+    return payloads
+
+
+@test
+def test_a_batch_is_one_message_with_what_single_ones_would_have_said():
+    bound = 64 * 1024
+    large = {"device": "large", "type": "POST_ATTRIBUTES_REQUEST", "data": {"text": "x" * 60000}}
+    with Daemon(*SAMPLE_RULES) as daemon:
+        batched, single = daemon.subscribe("batch/attributes"), daemon.subscribe("attributes/")
+        everything, all_batches = daemon.subscribe(""), daemon.subscribe("batch/")
+        for some in range(5):
+            reply = daemon.send_events([report(f"d{i}", f"v{some}") for i in range(100)] +
+                                       [target(f"t{some}", "v1"), large])
+            assert reply["accepted"] == 102, reply
+        last = daemon.query({"op": "stats"})["results"]["attributes"]
+        payloads = batches(batched.socket, b"batch/attributes", last)
+        lines = [line for payload in payloads for line in payload.split(b"\n")]
+        assert [json.loads(line)["n"] for line in lines] == list(range(1, last + 1))
+        frames = [next_frames(single.socket) for _ in lines]
+        assert [payload for _, payload in frames] == lines  # to the byte
+        assert all(topic.decode() == "attributes/" + json.loads(payload)["device"] for topic, payload in frames)
+        # hundreds of results in a few messages, none of them over the bound
+        sizes = [len(payload) for payload in payloads]
+        assert last > 500 and 5 <= len(sizes) < 40 and 60000 < max(sizes) <= bound, (last, sizes)
+        # who subscribes to everything gets no batches, and nothing twice
+        results = Collector(everything).until(daemon, "end")
+        assert len(changes(results)) == last and syncs(results)
+        # each class has batches of its own
+        topics = set()
+        while topics != {b"batch/attributes", b"batch/sync", b"batch/deadletter"}:
+            topics.add(next_frames(all_batches.socket)[0])
+
+
+@test
+def test_a_subscriber_may_change_the_form():
+    with Daemon(*SAMPLE_RULES) as daemon:
+        socket, forms = daemon.subscribe("attributes/").socket, [b"attributes/", b"batch/attributes"]
+        for number in range(6):
+            before, now = forms[(number + 1) % 2], forms[number % 2]
+            socket.subscribe(now)
+            socket.unsubscribe(before)
+            socket.subscribe(b"heartbeat")  # by the next one, the daemon knows of all three
+            while receive(socket)[0] != b"heartbeat":
+                pass
+            socket.unsubscribe(b"heartbeat")
+            daemon.send_events({"device": "a", "type": "POST_ATTRIBUTES_REQUEST", "data": {"number": number}})
+            topic, payload = next_frames(socket)
+            assert topic.startswith(now), (number, topic)
+            assert json.loads(payload.split(b"\n")[0])["value"] == number, payload
+
+
 @test
 def test_results_keep_their_numbers_over_a_crash():
     """What a subscriber saw before SIGKILL was made of events that the state on disk lacks: they are

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "engine/service/publisher.h"
 #include "tests/unit/temp_dir.h"
@@ -97,11 +98,104 @@ static void test_dead_letters_and_heartbeats_are_results(void **unused)
     results_done(results);
 }
 
+static const char in_batch[] =
+    "{\"n\":1,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"scope\":\"CLIENT_SCOPE\","
+    "\"key\":\"currentFwVer\",\"value\":true}\n"
+    "{\"n\":2,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"scope\":\"CLIENT_SCOPE\","
+    "\"key\":\"currentFwVer\",\"deleted\":true}";
+
+static void batch_is(const struct results *results, const char *topic, const char *lines, uint64_t count)
+{
+    assert_non_null(results);
+    struct text found = {results->topic, results->topic_bytes};
+    if (!text_is(found, topic) || !text_is(buf_text(&results->bytes), lines))
+        fail_msg("got " TEXT_FMT " " TEXT_FMT, TEXT_ARG(found), TEXT_ARG(buf_text(&results->bytes)));
+    assert_int_equal(results->count, count);
+}
+
+static void test_a_batch_has_a_line_for_each_result(void **unused)
+{
+    (void)unused;
+    subscriptions_change(subscriptions, TEXT("batch/attributes"), true);
+    attribute(&(struct value){.kind = VALUE_BOOLEAN, .boolean = true});
+    attribute(NULL);
+    struct results *results = publisher_take(publisher);
+    batch_is(results, "batch/attributes", in_batch, 2);
+    assert_null(publisher_take(publisher));
+    results_done(results);
+    attribute(NULL); /* the next batch is another message, in the same memory */
+    struct results *again = publisher_take(publisher);
+    assert_ptr_equal(again, results);
+    assert_memory_equal(again->bytes.bytes, "{\"n\":3,", 7);
+    assert_int_equal(again->count, 1);
+    results_done(again);
+}
+
+static void test_both_forms_have_the_same_bytes(void **unused)
+{
+    (void)unused;
+    subscriptions_change(subscriptions, TEXT("batch/"), true);
+    subscriptions_change(subscriptions, TEXT(""), true);
+    attribute(&(struct value){.kind = VALUE_BOOLEAN, .boolean = true});
+    attribute(NULL);
+    const struct sink *sink = publisher_sink(publisher);
+    sink->dead_letter(sink->context, TEXT("root"), TEXT("save"), "no");
+    publisher_heartbeat(publisher, 1732147201000, 7);
+    struct results *attributes = publisher_take(publisher), *letters = publisher_take(publisher);
+    struct results *single = publisher_take(publisher);
+    batch_is(attributes, "batch/attributes", in_batch, 2);
+    batch_is(letters, "batch/deadletter",
+             "{\"n\":1,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"chain\":\"root\",\"node\":\"save\","
+             "\"error\":\"no\",\"event\":{}}", 1);
+    assert_null(publisher_take(publisher));
+    struct text topic, payload, lines = buf_text(&attributes->bytes);
+    size_t at = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_true(results_next(single, &at, &topic, &payload));
+        assert_true(text_is(topic, "attributes/a\"b") && text_starts(lines, payload));
+        lines = (struct text){lines.bytes + payload.len + 1, lines.len - payload.len - 1};
+    }
+    assert_true(results_next(single, &at, &topic, &payload) && text_is(topic, "deadletter/a\"b"));
+    assert_true(text_equal(payload, buf_text(&letters->bytes)));
+    assert_true(results_next(single, &at, &topic, &payload) && text_is(topic, "heartbeat")); /* never in a batch */
+    assert_int_equal(single->count, 4);
+    results_done(attributes);
+    results_done(letters);
+    results_done(single);
+}
+
+/* Full ones go first; a result that is too large for any has one to itself. */
+static void test_a_batch_has_a_bound(void **unused)
+{
+    (void)unused;
+    static char large[RESULTS_BATCH_BYTES];
+    enum { COUNT = 2000 };
+    memset(large, 'x', sizeof large);
+    subscriptions_change(subscriptions, TEXT("batch/attributes"), true);
+    uint64_t next_n = 1, message_count = 0, alone_count = 0;
+    for (int i = 0; i < COUNT; i++) {
+        struct value value = value_string((struct text){large, i % 1000 == 500 ? sizeof large : 100});
+        attribute(&value);
+    }
+    for (struct results *results; (results = publisher_take(publisher)) != NULL; message_count++) {
+        char start[32];
+        snprintf(start, sizeof start, "{\"n\":%u,", (unsigned)next_n);
+        assert_true(text_starts(buf_text(&results->bytes), text_of(start)));
+        if (results->bytes.len > RESULTS_BATCH_BYTES)
+            alone_count += results->count;
+        next_n += results->count;
+        results_done(results);
+    }
+    assert_int_equal(next_n, COUNT + 1);
+    assert_int_equal(alone_count, 2);
+    assert_true(message_count >= 7 && message_count < 12);
+}
+
 /* Those that the door still has when all kept ones are out are new, and go when they were sent. */
 static void test_memory_is_used_again(void **unused)
 {
     (void)unused;
-    enum { OUT = 12 };
+    enum { OUT = 20 };
     subscriptions_change(subscriptions, TEXT("attributes/"), true);
     struct results *out[OUT];
     for (size_t i = 0; i < OUT; i++) {
@@ -115,7 +209,7 @@ static void test_memory_is_used_again(void **unused)
     assert_ptr_equal(again, out[0]);
     size_t at = 0;
     next_is(again, &at, "attributes/a\"b",
-            "{\"n\":13,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"scope\":\"CLIENT_SCOPE\","
+            "{\"n\":21,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"scope\":\"CLIENT_SCOPE\","
             "\"key\":\"currentFwVer\",\"deleted\":true}");
     results_done(again);
 }
@@ -126,6 +220,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_results_are_written_where_somebody_listens),
         TEST(test_dead_letters_and_heartbeats_are_results),
+        TEST(test_a_batch_has_a_line_for_each_result),
+        TEST(test_both_forms_have_the_same_bytes),
+        TEST(test_a_batch_has_a_bound),
         TEST(test_memory_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,6 +309,8 @@ static void test_settings(void **state)
          "4:29: class: 'deadletter' is the engine's own class; take another\n"},
         {"{type: publish, class: heartbeat}",
          "4:29: class: 'heartbeat' is the engine's own class; take another\n"},
+        {"{type: publish, class: batch}", "4:29: class: 'batch' is the engine's own word: batches of results have "
+                                          "topics that begin with it; take another\n"},
         {"{type: publish, class: a, on: chnage}",
          "4:36: on: there is no 'chnage'; did you mean 'change'? Expected one of: change, always\n"},
         {"{type: message-type-filter}", "4:3: node 'n': the setting 'types' is missing\n"},

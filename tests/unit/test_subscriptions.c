@@ -1,4 +1,4 @@
-/* Which classes of results does anyone want? */
+/* Which classes of results does anyone want, and in which form? */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,17 +13,17 @@
 enum { SYNC, SYNCED, ALARM, CLASSES };
 static const char *const class_names[CLASSES] = {"sync", "synced", "alarm"};
 
+enum { S = WANTED_SINGLE, B = WANTED_BATCHED };
 static const struct {
     const char *prefix;
-    bool wanted[CLASSES];
+    unsigned wanted[CLASSES];
 } rows[] = {
-    {"", {true, true, true}},           {"s", {true, true, false}},  {"sync", {true, true, false}},
-    {"sync/", {true, false, false}},    {"sync/ESP32", {true, false, false}},
-    {"sync/a/b", {true, false, false}}, {"synced", {false, true, false}},
-    {"synced/x", {false, true, false}}, {"alarm/", {false, false, true}},
-    {"alarms", {false, false, false}},  {"Sync", {false, false, false}},
-    {"syn/x", {false, false, false}},   {"/x", {false, false, false}},
-    {"x", {false, false, false}},
+    {"", {S, S, S}},         {"s", {S, S, 0}},        {"sync", {S, S, 0}},          {"sync/", {S, 0, 0}},
+    {"sync/ESP32", {S}},     {"sync/a/b", {S}},       {"synced", {0, S, 0}},        {"synced/x", {0, S, 0}},
+    {"alarm/", {0, 0, S}},   {"alarms", {0}},         {"Sync", {0}},                {"syn/x", {0}},
+    {"/x", {0}},             {"x", {0}},              {"b", {0}},                   {"batch", {0}},
+    {"batch/", {B, B, B}},   {"batch/s", {B, B, 0}},  {"batch/sync", {B, B, 0}},    {"batch/synced", {0, B, 0}},
+    {"batch/sync/", {0}},    {"batch/sync/a", {0}},   {"batch//", {0}},             {"batches/sync", {0}},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -34,14 +34,15 @@ static void register_all(struct subscriptions *subscriptions, unsigned slots[CLA
 }
 
 static void check(const struct subscriptions *subscriptions, const unsigned slots[CLASSES],
-                  const bool wanted[CLASSES], const char *what)
+                  const unsigned wanted[CLASSES], const char *what)
 {
     for (int i = 0; i < CLASSES; i++)
         if (subscriptions_wanted(subscriptions, slots[i]) != wanted[i])
-            fail_msg("\"%s\": %s should%s be wanted", what, class_names[i], wanted[i] ? "" : " not");
+            fail_msg("\"%s\": %s is wanted as %u, should be %u", what, class_names[i],
+                     subscriptions_wanted(subscriptions, slots[i]), wanted[i]);
 }
 
-static const bool nothing[CLASSES];
+static const unsigned nothing[CLASSES];
 
 static void test_a_prefix_wants_the_classes_that_it_can_match(void **state)
 {
@@ -68,11 +69,17 @@ static void test_a_class_is_wanted_until_the_last_one_gives_it_up(void **state)
     struct subscriptions *subscriptions = subscriptions_create();
     unsigned slots[CLASSES];
     register_all(subscriptions, slots);
-    const bool sync[CLASSES] = {[SYNC] = true};
+    const unsigned sync[CLASSES] = {[SYNC] = S};
     subscriptions_change(subscriptions, TEXT("sync/a"), true);
     subscriptions_change(subscriptions, TEXT("sync/b"), true);
     subscriptions_change(subscriptions, TEXT("sync/a"), false);
     check(subscriptions, slots, sync, "one of two is left");
+    subscriptions_change(subscriptions, TEXT("batch/sync"), true);
+    subscriptions_change(subscriptions, TEXT("batch/synced"), true);
+    subscriptions_change(subscriptions, TEXT("batch/synced"), false);
+    check(subscriptions, slots, (const unsigned[CLASSES]){S | B, B, 0}, "in both forms");
+    subscriptions_change(subscriptions, TEXT("batch/sync"), false);
+    check(subscriptions, slots, sync, "singly again");
     subscriptions_change(subscriptions, TEXT("sync/never"), false); /* counts as one: same class */
     check(subscriptions, slots, nothing, "none is left");
     subscriptions_change(subscriptions, TEXT("other"), false); /* was never there */
@@ -94,8 +101,8 @@ static void test_a_class_keeps_its_slot(void **state)
         assert_int_equal(subscriptions_class(subscriptions, (struct text){name, (size_t)len}), i);
     }
     unsigned beyond = subscriptions_class(subscriptions, TEXT("one-too-many"));
-    assert_true(subscriptions_wanted(subscriptions, beyond)); /* rather too much than too little */
-    assert_false(subscriptions_wanted(subscriptions, CLASS_COUNT_MAX - 1));
+    assert_int_equal(subscriptions_wanted(subscriptions, beyond), S | B); /* rather too much than too little */
+    assert_int_equal(subscriptions_wanted(subscriptions, CLASS_COUNT_MAX - 1), 0);
     subscriptions_destroy(subscriptions);
 }
 
@@ -110,7 +117,7 @@ static void test_more_prefixes_than_fit_mean_everything(void **state)
         int len = snprintf(prefix, sizeof prefix, "nobody-%d", i);
         subscriptions_change(subscriptions, (struct text){prefix, (size_t)len}, true);
     }
-    const bool all[CLASSES] = {true, true, true};
+    const unsigned all[CLASSES] = {S, S, S};
     check(subscriptions, slots, all, "300 prefixes");
     subscriptions_destroy(subscriptions);
 }
@@ -130,6 +137,57 @@ static void test_a_prefix_of_any_length_is_taken(void **state)
     subscriptions_destroy(subscriptions);
 }
 
+/* --- what ZeroMQ is told ------------------------------------------------------------------------------ */
+
+struct told {
+    char prefixes[256][8];
+    size_t count;
+};
+
+static void tell(void *context, struct text prefix)
+{
+    struct told *told = context;
+    assert_true(told->count < 256 && prefix.len < 8);
+    memcpy(told->prefixes[told->count++], prefix.bytes, prefix.len);
+}
+
+static unsigned match_count(const struct told *told, const char *topic)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < told->count; i++)
+        count += text_starts(text_of(topic), text_of(told->prefixes[i]));
+    return count;
+}
+
+static void test_a_prefix_that_matches_batches_too_is_told_without_them(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"a/d", "attributes/d", "b/d",     "b1/d",       "ba/d",  "batc/d",    "batchb/d",
+                                         "sync/d", "heartbeat", "batch-1/d", "batches/d", "z9-/d", "bathroom/d"};
+    for (const char *whole = "batch", *end = whole; end <= whole + 5; end++) {
+        struct text prefix = {whole, (size_t)(end - whole)};
+        struct told told = {.count = 0};
+        subscriptions_prefixes(prefix, tell, &told);
+        for (size_t i = 0; i < sizeof topics / sizeof topics[0]; i++)
+            if (match_count(&told, topics[i]) != text_starts(text_of(topics[i]), prefix))
+                fail_msg("\"" TEXT_FMT "\" should%s match %s once", TEXT_ARG(prefix),
+                         text_starts(text_of(topics[i]), prefix) ? "" : " not", topics[i]);
+        assert_int_equal(match_count(&told, "batch/sync"), 0);
+    }
+}
+
+static void test_any_other_prefix_is_told_as_it_is(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {"batch/", "batch/s", "sync/", "s", "bb", "batchs", "Batch"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        struct told told = {.count = 0};
+        subscriptions_prefixes(text_of(prefixes[i]), tell, &told);
+        assert_int_equal(told.count, 1);
+        assert_string_equal(told.prefixes[0], prefixes[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +196,8 @@ int main(void)
         cmocka_unit_test(test_a_class_keeps_its_slot),
         cmocka_unit_test(test_more_prefixes_than_fit_mean_everything),
         cmocka_unit_test(test_a_prefix_of_any_length_is_taken),
+        cmocka_unit_test(test_a_prefix_that_matches_batches_too_is_told_without_them),
+        cmocka_unit_test(test_any_other_prefix_is_told_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
