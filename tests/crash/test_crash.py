@@ -7,6 +7,7 @@ a dictionary that applies every producer's events in the order of n, once.
 
 FWSYNC_SEED=N repeats a run's choices (the kernel's timing stays its own), FWSYNC_CYCLES=N sets how many."""
 import collections
+import glob
 import json
 import os
 import random
@@ -60,18 +61,21 @@ def typed(value):
     return json.dumps(value)
 
 
-def compare(daemon, model, rng):
-    """Everything that the daemon says about its devices is what the model says."""
-    found, cursor = {}, None
-    while True:
-        query = {"op": "devices", "limit": rng.choice([7, 100, 1000])}
-        page = daemon.query(dict(query, cursor=cursor) if cursor else query)
+def all_devices(daemon, limits, **query):
+    """Through all pages of a list: its devices, each once, by name."""
+    found, cursor = {}, {}
+    while cursor is not None:
+        page = daemon.query({"op": "devices", "limit": limits(), **query, **cursor})
         for device in page["devices"]:
             assert device["device"] not in found, "a device stands in two pages"
             found[device["device"]] = device
-        cursor = page.get("cursor")
-        if not cursor:
-            break
+        cursor = {"cursor": page["cursor"]} if page.get("cursor") else None
+    return found
+
+
+def compare(daemon, model, rng, limits=(7, 100, 1000)):
+    """Everything that the daemon says about its devices is what the model says."""
+    found = all_devices(daemon, lambda: rng.choice(limits))
     assert set(found) == set(model.devices), set(found) ^ set(model.devices)
     for name, expected in model.devices.items():
         server = found[name]["server"]
@@ -102,10 +106,8 @@ def compare_indexes(daemon, model):
         counts = daemon.query({"op": "count", "index": index, "limit": 1000})["values"]
         assert {typed(v["value"]): v["count"] for v in counts} == {v: len(n) for v, n in by_value.items()}, index
         for value, names in by_value.items():
-            page = daemon.query({"op": "devices", "index": index, "value": json.loads(value), "limit": 1000})
-            found = [device["device"] for device in page["devices"]]
-            assert "cursor" not in page or len(found) < 1000
-            assert len(found) == len(set(found)) and set(found) == names, (index, value, set(found) ^ names)
+            found = set(all_devices(daemon, lambda: 1000, index=index, value=json.loads(value)))
+            assert found == names, (index, value, found ^ names)
 
 
 # --- a producer
@@ -113,9 +115,10 @@ def compare_indexes(daemon, model):
 class Producer:
     """Sends events ahead, in requests that overlap; knows which of its events are in for certain."""
 
-    def __init__(self, number, rng, model, window=6, batch_max=40):
+    def __init__(self, number, rng, model, window=6, batch_max=40, note_bytes=0):
         self.source, self.rng, self.model = f"producer-{number}", rng, model
         self.window, self.batch_max = window, batch_max
+        self.note = "x" * note_bytes  # makes a device large
         self.next_n = 1
         self.waiting = collections.OrderedDict()  # request id -> its events; in order of n
         self.sent_new = 0
@@ -144,7 +147,8 @@ class Producer:
             event.update(type="ATTRIBUTES_UPDATED", scope="SERVER_SCOPE",
                          data={"lastTargetFwVer": rng.choice(VERSIONS), "lastOtaStartedOn": event["n"]})
         elif choice < 0.9:
-            event.update(type="ATTRIBUTES_UPDATED", scope="SHARED_SCOPE", data={"targetFwVer": f"s{event['n']}"})
+            event.update(type="ATTRIBUTES_UPDATED", scope="SHARED_SCOPE",
+                         data={"targetFwVer": f"s{event['n']}", "note": self.note})
         else:
             event.update(type="POST_TELEMETRY_REQUEST", data={"counter": event["n"]} if choice < 0.99 else {})
         return event
@@ -238,15 +242,20 @@ def random_settings(rng):
             "--busy-after-ms", rng.choice([0, 20])]
 
 
-@test
-def test_everything_acknowledged_is_applied_exactly_once():
+def large_checkpoints(rng):
+    return ["--checkpoint-ms", rng.choice([100, 200]), "--checkpoint-mib", 64]
+
+
+def kill_again_and_again(cycles, settings=random_settings, load_s=0.25, limits=(7, 100, 1000), **how):
+    """Returns how many layers were there after each kill."""
     print(f"# FWSYNC_SEED={SEED}", flush=True)
     rng, model = random.Random(SEED), Model()
-    producers = [Producer(i, random.Random(rng.random()), model) for i in range(PRODUCERS)]
+    producers = [Producer(i, random.Random(rng.random()), model, **how) for i in range(PRODUCERS)]
     kills_at_start = replays = 0
-    with Daemon(*random_settings(rng)) as daemon:
+    layers = []
+    with Daemon(*settings(rng)) as daemon:
         rules_journaled(daemon)
-        for cycle in range(CYCLES + 1):
+        for cycle in range(cycles + 1):
             replays += daemon.query({"op": "stats"})["events"]["replayed"] > 0
             acknowledged = max((p.runs[-1][1] for p in producers if p.runs), default=0)
             assert daemon.query({"op": "ping"})["seq"] >= acknowledged, "an acknowledged event is gone"
@@ -257,13 +266,14 @@ def test_everything_acknowledged_is_applied_exactly_once():
             assert all(a[1] < b[0] for a, b in zip(runs, runs[1:])), "a seq was given twice"
             # event 1 is the rules; each of ours has one number, though some acknowledgements got lost
             assert daemon.query({"op": "ping"})["seq"] == 1 + model.events, (cycle, model.events)
-            compare(daemon, model, rng)
-            if cycle == CYCLES:
+            compare(daemon, model, rng, limits)
+            if cycle == cycles:
                 break
-            moment = time.monotonic() + rng.uniform(0.0, 0.25)
+            moment = time.monotonic() + rng.uniform(0.0, load_s)
             drive(producers, lambda: time.monotonic() >= moment)
             daemon.kill()
-            daemon.args = [str(setting) for setting in random_settings(rng)]
+            layers.append(len(glob.glob(os.path.join(daemon.data, "state", "*.layer"))))
+            daemon.args = [str(setting) for setting in settings(rng)]
             if cycle % 4 == 3:
                 kill_while_starting(daemon, rng)
                 kills_at_start += 1
@@ -273,10 +283,23 @@ def test_everything_acknowledged_is_applied_exactly_once():
         daemon.stop()
         daemon.restart()
         assert daemon.query({"op": "stats"})["events"]["replayed"] == 0
-        compare(daemon, model, rng)
-    print(f"# {model.events} events, {len(model.devices)} devices, {CYCLES} kills, {kills_at_start} more while "
-          f"starting, {replays} replays, {sum(p.duplicates for p in producers)} duplicates")
-    assert model.events > CYCLES * 10 and replays > CYCLES // 3, "there was too little load to prove anything"
+        compare(daemon, model, rng, limits)
+    print(f"# {model.events} events, {len(model.devices)} devices, {cycles} kills, {kills_at_start} more while "
+          f"starting, {replays} replays, {sum(p.duplicates for p in producers)} duplicates, layers {layers}")
+    assert model.events > cycles * 10 and replays > cycles // 3, "there was too little load to prove anything"
+    return layers
+
+
+@test
+def test_everything_acknowledged_is_applied_exactly_once():
+    kill_again_and_again(CYCLES)
+
+
+@test
+def test_likewise_where_checkpoints_make_layers():
+    """As those of a large fleet do; here the devices are large instead."""
+    layers = kill_again_and_again(max(CYCLES // 5, 3), large_checkpoints, load_s=1.0, limits=(7, 50), note_bytes=30_000)
+    assert any(layers), layers
 
 
 @test
