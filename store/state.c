@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "store/state_db.h"
 
@@ -63,6 +64,22 @@ static bool load(struct state *state, struct err *err)
            load_seen(state, err) && state_counters_load(state, err) && state_timers_load(state, err);
 }
 
+/* Goes past all devices once, so that their pages are in memory and mapped when the first events come: these touch
+ * pages at random, and would wait for each. A database that is large beside the memory isn't read for that. */
+static void warm(const struct state *state)
+{
+    enum { PART_OF_MEMORY = 4 };
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    if (state_file_bytes(state) > memory / PART_OF_MEMORY ||
+        mdb_cursor_open(state->read, state->dbs[DB_DEVICES], &cursor) != 0)
+        return;
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
+        continue;
+    mdb_cursor_close(cursor);
+}
+
 /* --- opening --- */
 
 static void init(struct state *state)
@@ -96,6 +113,7 @@ bool state_open(const char *dir, const struct state_options *options, struct sta
         state_close(state);
         return false;
     }
+    warm(state);
     *out = state;
     return true;
 }
