@@ -152,11 +152,11 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
                               (uint64_t)settings->history_keep_mib << 20, err);
 }
 
-/* A checkpoint touches every page of a large fleet, however few rows of each changed: the more devices, the
- * more rows have to come together to be worth it. */
+/* Between two checkpoints the same device may report often, and each is a layer (store/layer.h): the larger the
+ * fleet, the more rows have to come together to be worth it. */
 static size_t changes_bytes_max(const struct applier *applier)
 {
-    enum { BYTES_A_DEVICE = 52 };
+    enum { BYTES_A_DEVICE = 16 };
     size_t setting = (size_t)applier->partition->settings->checkpoint_mib << 20;
     size_t fleet = BYTES_A_DEVICE * state_device_count(applier->step.state);
     return setting > fleet ? setting : fleet;
@@ -238,11 +238,24 @@ static bool has_room(const struct applier *applier, struct err *err)
                                   "taken (checkpoint-mib): free some space and start again");
 }
 
+static void look_ahead_in_bundle(const struct applier *applier, const struct replay_bundle *bundle, size_t from)
+{
+    struct text names[LOOK_AHEAD_MAX];
+    size_t count = 0, end = from + LOOK_AHEAD_MAX < bundle->count ? from + LOOK_AHEAD_MAX : bundle->count;
+    for (size_t i = from; i < end; i++)
+        if (bundle->records[i].kind == JOURNAL_EVENT)
+            names[count++] = bundle->events[i].device;
+    state_look_ahead(applier->step.state, names, count);
+}
+
 static bool replay_bundle(struct applier *applier, const struct replay_bundle *bundle, struct err *err)
 {
-    for (size_t i = 0; i < bundle->count; i++)
+    for (size_t i = 0; i < bundle->count; i++) {
+        if (i % LOOK_AHEAD_MAX == 0)
+            look_ahead_in_bundle(applier, bundle, i);
         if (!replay_record(applier, &bundle->records[i], &bundle->events[i], err))
             return false;
+    }
     if (bundle->err.code == ERR_NONE)
         return true;
     *err = bundle->err;
@@ -290,7 +303,7 @@ static bool recover(struct applier *applier, struct err *err)
 
 /* --- the thread ------------------------------------------------------------------------------------------ */
 
-static void look_ahead(const struct applier *applier, const struct batch *batch, size_t from)
+static void look_ahead_in_batch(const struct applier *applier, const struct batch *batch, size_t from)
 {
     struct text names[LOOK_AHEAD_MAX];
     size_t count = 0;
@@ -306,7 +319,7 @@ static bool apply_batch(struct applier *applier, struct batch *batch, struct err
     for (size_t i = 0; i < batch->event_count; i++) {
         const struct batch_event *event = &batch->events[i];
         if (i % LOOK_AHEAD_MAX == 0)
-            look_ahead(applier, batch, i);
+            look_ahead_in_batch(applier, batch, i);
         if (event->seq <= state_applied_seq(applier->step.state))
             continue; /* a duplicate, which has none */
         if (!apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err))
