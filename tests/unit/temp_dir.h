@@ -9,10 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Below TMPDIR, as Python's tempfile does it for the other tests. */
 static inline char *temp_dir_make(void)
 {
-    char *dir = strdup("/tmp/fwsync-test-XXXXXX");
-    assert(dir != NULL && mkdtemp(dir) != NULL);
+    const char *tmp = getenv("TMPDIR");
+    char *dir;
+    int len = asprintf(&dir, "%s/fwsync-test-XXXXXX", tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp");
+    assert(len > 0 && mkdtemp(dir) != NULL);
     return dir;
 }
 
