@@ -19,7 +19,7 @@ enum {
     RECONNECT_MS_MAX = 1000,
     RETRY_MS_MAX = 10000,
     RETRY_MS_DEFAULT = 50,
-    RESULTS_QUEUE = 10000, /* a burst of so many is kept for a reader that is busy */
+    RESULTS_QUEUE = 1000, /* a burst of so many is kept for a reader that is busy; more wait in the daemon */
 };
 
 /* A socket, and the one through which ZeroMQ tells what becomes of its connection; NULL until used. */

@@ -1,5 +1,7 @@
 #include "engine/client/teller.h"
 
+#include "engine/client/members.h"
+
 enum { CHUNK_BYTES = 16384 };
 
 void teller_init(struct teller *teller, const struct fwsync_follow *follow)
@@ -21,18 +23,6 @@ static void note(struct teller *teller, int wish)
     teller->stop |= wish != 0;
 }
 
-static struct text text_in(const struct fields *fields, const char *key)
-{
-    const struct value *value = fields_get(fields, text_of(key));
-    return value != NULL && value->kind == VALUE_STRING ? value->text : TEXT("");
-}
-
-static int64_t integer_in(const struct fields *fields, const char *key)
-{
-    const struct value *value = fields_get(fields, text_of(key));
-    return value != NULL && value->kind == VALUE_INTEGER ? value->integer : 0;
-}
-
 static bool is_followed(const struct teller *teller, struct text device)
 {
     return teller->follow.device == NULL || text_is(device, teller->follow.device);
@@ -49,8 +39,8 @@ bool teller_read(struct teller *teller, struct text class_name, struct text json
     if (!json_parse_object(json, &teller->scratch, &teller->arena, &fields, NULL))
         return false;
     if (class_name.len == 0)
-        class_name = text_in(&fields, "class");
-    int64_t n = integer_in(&fields, "n"), seq = integer_in(&fields, "seq");
+        class_name = member_text(&fields, "class");
+    int64_t n = member_integer(&fields, "n"), seq = member_integer(&fields, "seq");
     *result = (struct told_result){class_name, (uint64_t)n, (uint64_t)seq, json, fields};
     return class_name.len > 0 && n > 0 && seq > 0;
 }
@@ -68,12 +58,12 @@ static void tell_change(struct teller *teller, const struct told_result *result)
     const struct fields *fields = &result->fields;
     const struct value *value = fields_get(fields, TEXT("value"));
     struct fwsync_change change = {
-        .device = text_in(fields, "device").bytes,
-        .attribute = {text_in(fields, "scope").bytes, text_in(fields, "key").bytes,
+        .device = member_text(fields, "device").bytes,
+        .attribute = {member_text(fields, "scope").bytes, member_text(fields, "key").bytes,
                       value == NULL ? NULL : value_json(teller, value)},
         .seq = result->seq,
         .n = result->n,
-        .ts_ms = integer_in(fields, "ts"),
+        .ts_ms = member_integer(fields, "ts"),
     };
     note(teller, teller->follow.on_change(teller->follow.context, &change));
 }
@@ -94,10 +84,10 @@ static void tell_whole(struct teller *teller, const struct told_result *result)
     buf_byte(json, '\0');
     struct fwsync_result told = {
         .class_name = arena_copy(&teller->arena, result->class_name).bytes,
-        .device = text_in(&result->fields, "device").bytes,
+        .device = member_text(&result->fields, "device").bytes,
         .seq = result->seq,
         .n = result->n,
-        .ts_ms = integer_in(&result->fields, "ts"),
+        .ts_ms = member_integer(&result->fields, "ts"),
         .json = json->bytes,
         .json_len = json->len - 1,
     };
@@ -106,7 +96,7 @@ static void tell_whole(struct teller *teller, const struct told_result *result)
 
 void teller_result(struct teller *teller, const struct told_result *result)
 {
-    if (!is_followed(teller, text_in(&result->fields, "device")))
+    if (!is_followed(teller, member_text(&result->fields, "device")))
         return;
     if (teller->follow.on_change != NULL && text_is(result->class_name, "attributes"))
         tell_change(teller, result);
@@ -164,12 +154,12 @@ void teller_device(struct teller *teller, struct text json)
     arena_reset(&teller->scratch);
     if (teller->follow.on_device == NULL ||
         !json_parse_object(json, &teller->scratch, &teller->arena, &fields, NULL) ||
-        !is_followed(teller, text_in(&fields, "device")))
+        !is_followed(teller, member_text(&fields, "device")))
         return;
     struct fwsync_device device = {
-        .device = text_in(&fields, "device").bytes,
-        .device_type = text_in(&fields, "deviceType").bytes,
-        .created_ms = integer_in(&fields, "created"),
+        .device = member_text(&fields, "device").bytes,
+        .device_type = member_text(&fields, "deviceType").bytes,
+        .created_ms = member_integer(&fields, "created"),
     };
     device.attributes = attributes_of(teller, &fields, &device.attribute_count);
     note(teller, teller->follow.on_device(teller->follow.context, &device));

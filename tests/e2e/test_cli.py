@@ -466,17 +466,18 @@ def watching_with_holes(answer):
     socket.linger = 0
     endpoint = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
 
-    def publish(topic, **payload):
-        socket.send_multipart([topic, json.dumps({"ts": 1, **payload}).encode()])
+    def publish(topic, *results, **payload):
+        lines = [json.dumps({"ts": 1, **result}) for result in results or [payload]]
+        socket.send_multipart([topic, "\n".join(lines).encode()])
 
     with StandIn(answer) as query, started("--results", endpoint, "--query", query.endpoint, "watch", "sync",
                                            "--json", "--count", "5") as child:
         topics = {socket.recv() for _ in range(2) if socket.poll(DEADLINE_S * 1000)}
-        assert topics == {b"\x01sync/", b"\x01heartbeat"}, topics
+        assert topics == {b"\x01batch/sync", b"\x01heartbeat"}, topics
         publish(b"heartbeat", seq=10, n={"sync": 10, "other": 3})
-        for n in [11, 12, 15]:
-            publish(b"sync/a", seq=n, n=n, device="a", data={})
-        publish(b"sync/a", seq=12, n=12, device="a", data={})  # a restarted daemon repeats
+        publish(b"batch/synced", *[{"seq": n, "n": n, "device": "a"} for n in [11, 12]])  # of another class
+        publish(b"batch/sync", *[{"seq": n, "n": n, "device": "a", "data": {}} for n in [11, 12, 15]])
+        publish(b"batch/sync", {"seq": 12, "n": 12, "device": "a", "data": {}})  # a restarted daemon repeats
         yield child, publish
     context.destroy(linger=0)
 
@@ -506,8 +507,7 @@ def watch_tells_what_is_lost():
     with watching_with_holes(lambda *_: gone) as (child, publish):
         assert numbers("".join(read_line(child.stdout) for _ in range(3))) == [11, 12, 15]
         publish(b"heartbeat", seq=17, n={"sync": 17, "other": 30})
-        for n in [18, 19]:
-            publish(b"sync/a", seq=n, n=n, device="a", data={})
+        publish(b"batch/sync", *[{"seq": n, "n": n, "device": "a", "data": {}} for n in [18, 19]])
         out, err = child.communicate(timeout=DEADLINE_S)
         assert child.returncode == 0 and numbers(out) == [18, 19], (out, err)
         assert re.findall(r"missed (\d+) results of class '(\w+)': kept from", err) == [("2", "sync")] * 2, err

@@ -1,6 +1,7 @@
 /* prop_follower.c - followers against a stand-in for fwsyncd that loses, stalls, forgets and restarts at random.
  *
- * The stand-in has a log of results and the table that they come to. It publishes them with holes, leaves
+ * The stand-in has a log of results and the table that they come to. It publishes them with holes, singly or in
+ * batches, leaves
  * questions unanswered, gives short pages, says `gone`, breaks connections, and now and then goes back to an
  * earlier state. Whatever happened: at quiet a follower's table is the stand-in's, its numbers had no gap and
  * no repetition, and where there is no snapshot, what was delivered and what was told to be lost add up.
@@ -78,6 +79,9 @@ struct stand_in {
     uint64_t snapshot_seq; /* of the last snapshot that was begun */
     uint64_t snapshot_n[CLASS_COUNT];
     struct table snapshot;
+    bool batched;                  /* the follower listens to batches */
+    struct buf batch[CLASS_COUNT]; /* lines that are not published yet */
+    unsigned batch_count;          /* published */
     unsigned loss_percent;
     bool trouble; /* unanswered questions, `gone` */
     unsigned question_count;
@@ -113,6 +117,35 @@ static void publish(struct stand_in *server, const char *topic, const struct buf
     zmq_send(server->results, payload->bytes, payload->len, ZMQ_DONTWAIT);
 }
 
+static void publish_batches(struct stand_in *server)
+{
+    for (enum class class = 0; class < CLASS_COUNT; class++) {
+        char topic[64];
+        struct buf *lines = &server->batch[class];
+        snprintf(topic, sizeof topic, "batch/%s", class_names[class]);
+        if (lines->len > 0) {
+            publish(server, topic, lines);
+            server->batch_count++;
+        }
+        buf_clear(lines);
+    }
+}
+
+static void publish_result(struct stand_in *server, const struct result *result)
+{
+    struct buf payload = {.bytes = NULL}, *lines = &server->batch[result->class];
+    char topic[64];
+    result_json(&payload, result, false);
+    snprintf(topic, sizeof topic, "%s/d%d", class_names[result->class], result->device);
+    if (!server->batched)
+        publish(server, topic, &payload);
+    if (server->batched && lines->len > 0)
+        buf_byte(lines, '\n');
+    if (server->batched)
+        buf_append(lines, buf_text(&payload));
+    buf_fini(&payload);
+}
+
 static void add_result(struct stand_in *server, enum class class, int device)
 {
     struct data *data = &server->data;
@@ -124,12 +157,7 @@ static void add_result(struct stand_in *server, enum class class, int device)
         result->value = (int)random_below(5);
         data->table.values[device][result->key] = result->value;
     }
-    struct buf payload = {.bytes = NULL};
-    char topic[64];
-    result_json(&payload, result, false);
-    snprintf(topic, sizeof topic, "%s/d%d", class_names[class], device);
-    publish(server, topic, &payload);
-    buf_fini(&payload);
+    publish_result(server, result);
 }
 
 static void event_happens(struct stand_in *server)
@@ -138,6 +166,8 @@ static void event_happens(struct stand_in *server)
     server->data.seq++;
     for (unsigned count = random_below(4); count > 0; count--)
         add_result(server, random_below(3) > 0 ? ATTRIBUTES : SYNC, device);
+    if (random_below(4) == 0)
+        publish_batches(server);
 }
 
 static void numbers_json(struct buf *out, const uint64_t n[CLASS_COUNT])
@@ -152,6 +182,7 @@ static void numbers_json(struct buf *out, const uint64_t n[CLASS_COUNT])
 static void heart_beats(struct stand_in *server)
 {
     struct buf payload = {.bytes = NULL};
+    publish_batches(server); /* a heartbeat comes between batches */
     buf_byte(&payload, '{');
     json_member_integer(&payload, "ts", 1);
     json_member_unsigned(&payload, "seq", server->data.seq);
@@ -260,8 +291,10 @@ static void serve(struct stand_in *server)
     size_t more_bytes = sizeof more;
     zmq_msg_t subscription;
     zmq_msg_init(&subscription);
-    while (zmq_msg_recv(&subscription, server->results, ZMQ_DONTWAIT) >= 0)
-        ;
+    while (zmq_msg_recv(&subscription, server->results, ZMQ_DONTWAIT) >= 0) {
+        struct text wish = {zmq_msg_data(&subscription), zmq_msg_size(&subscription)};
+        server->batched |= text_starts(wish, TEXT("\1batch/"));
+    }
     zmq_msg_close(&subscription);
     while (more && count < 4) {
         lens[count] = zmq_recv(server->query, frames[count], sizeof frames[count], ZMQ_DONTWAIT);
@@ -298,6 +331,8 @@ static void start(struct stand_in *server)
 /* With its context, because only then the endpoints are surely free. */
 static void stop(struct stand_in *server)
 {
+    for (enum class class = 0; class < CLASS_COUNT; class++)
+        buf_fini(&server->batch[class]); /* lost */
     zmq_close(server->query);
     zmq_close(server->results);
     zmq_ctx_term(server->context);
@@ -524,6 +559,7 @@ static void test_a_follower_ends_with_the_servers_state(void **state)
                 quiet(server, &mirror);
             }
         }
+        assert_int_equal(server->batch_count > 0, round % 2 == 0); /* one class comes in batches, all don't */
         fwsync_follower_close(mirror.follower);
         stand_in_destroy(server);
     }
