@@ -6,12 +6,11 @@
  *
  * One class is heard in batches, which costs both sides a small part of a message for each result. All classes are
  * heard singly, so that their results keep their order. */
-#include "engine/client/fwsync.h"
+#include "engine/client/follower.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#include "engine/client/follower.h"
 #include "engine/client/members.h"
 
 enum {
