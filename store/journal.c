@@ -112,7 +112,8 @@ static uint64_t first_event(const struct head *head)
 }
 
 /* The first record from `position` on; a commit like that of an empty transaction where there is none. */
-static bool head_at(struct journal *journal, struct seglog_reader *reader, uint64_t position, struct head *head, struct err *err)
+static bool head_at(struct journal *journal, struct seglog_reader *reader, uint64_t position, struct head *head,
+                    struct err *err)
 {
     struct text body;
     uint64_t next;
@@ -142,7 +143,8 @@ static bool take_numbers(struct journal *journal, uint64_t position, const struc
             memcpy(&number.n, body.bytes, sizeof number.n);
             number.name_bytes = (uint8_t)body.bytes[sizeof number.n];
         }
-        if (body.len < NUMBER_HEAD_BYTES || number.name_bytes == 0 || body.len < NUMBER_HEAD_BYTES + (size_t)number.name_bytes)
+        if (body.len < NUMBER_HEAD_BYTES || number.name_bytes == 0 ||
+            body.len < NUMBER_HEAD_BYTES + (size_t)number.name_bytes)
             return seglog_damaged(journal->log, position, err, "the producers' numbers at %" PRIu64 " are cut short",
                                   position);
         sources_raise(journal->sources, (struct text){body.bytes + NUMBER_HEAD_BYTES, number.name_bytes}, number.n);

@@ -3,8 +3,8 @@
  *
  * A row is found in the newest place that has it: the changes made now, the changes that a checkpoint
  * is writing, for devices of a large fleet the layers of the last checkpoints, and the database (read in one
- * transaction from checkpoint to checkpoint). A write only changes the changes, so it cannot fail. On disk each value begins with a checksum over key
- * and value; who reads rows here needn't think of it. */
+ * transaction from checkpoint to checkpoint). A write only changes the changes, so it cannot fail. In the database
+ * each value begins with a checksum over key and value; who reads rows here needn't think of it. */
 #ifndef STORE_STATE_DB_H
 #define STORE_STATE_DB_H
 

@@ -243,7 +243,8 @@ static void undo_row(struct device *device, const struct history_row *row)
 
 static bool too_many(const struct device *device, struct err *err)
 {
-    return err_set(err, ERR_GONE, "the device \"" TEXT_FMT "\" has changed more than %d times since: that is too long ago",
+    return err_set(err, ERR_GONE,
+                   "the device \"" TEXT_FMT "\" has changed more than %d times since: that is too long ago",
                    TEXT_ARG(device->head.name), REWIND_ROWS_MAX);
 }
 

@@ -8,5 +8,9 @@
 int64_t clock_wall_ms(void);
 /* Nanoseconds from an arbitrary start; never goes back. */
 int64_t clock_monotonic_ns(void);
+static inline int64_t clock_monotonic_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
 
 #endif

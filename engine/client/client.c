@@ -281,11 +281,6 @@ bool client_take(struct client *client, enum client_door door, uint64_t *id, str
     return true;
 }
 
-static int64_t now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
 static bool no_answer(const struct client *client, enum client_door door, struct err *err)
 {
     return err_set(err, ERR_TIMEOUT, "no answer from %s within %g s: is fwsyncd running?",
@@ -305,7 +300,7 @@ static bool await_answer(struct client *client, enum client_door door, uint64_t 
         while (found && came != id);
         if (found)
             return true;
-        int64_t left_ms = end_ms - now_ms();
+        int64_t left_ms = end_ms - clock_monotonic_ms();
         if (left_ms <= 0)
             return no_answer(client, door, err);
         if (!wait_readable(client, client->links[door].socket, left_ms, &ready, &stop, err))
@@ -326,7 +321,7 @@ static bool pause_ms(const struct client *client, int64_t wait_ms, struct err *e
 bool client_request(struct client *client, enum client_door door, struct text body,
                     struct buf *answer, struct err *err)
 {
-    int64_t end_ms = now_ms() + client->options.timeout_ms;
+    int64_t end_ms = clock_monotonic_ms() + client->options.timeout_ms;
     for (;;) {
         uint64_t id;
         int64_t retry_ms;
@@ -336,7 +331,7 @@ bool client_request(struct client *client, enum client_door door, struct text bo
             client_reset(client, door); /* so that the request isn't delivered after all */
             return false;
         }
-        if (!client_busy(buf_text(answer), &retry_ms) || now_ms() + retry_ms >= end_ms)
+        if (!client_busy(buf_text(answer), &retry_ms) || clock_monotonic_ms() + retry_ms >= end_ms)
             return true;
         if (!pause_ms(client, retry_ms, err))
             return false;

@@ -36,11 +36,6 @@ struct watch {
     struct fwsync_follower *follower;
 };
 
-static int64_t now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
 /* --- printing --------------------------------------------------------------------------------------- */
 
 static void print_text(struct watch *watch, struct text text, enum screen_style style)
@@ -183,7 +178,7 @@ static bool watch_step(struct watch *watch)
 {
     enum { STEP_MS = 500 };
     const struct setup *setup = watch->session.setup;
-    int64_t left_ms = watch->end_ms - now_ms();
+    int64_t left_ms = watch->end_ms - clock_monotonic_ms();
     struct pollfd items[] = {
         {.fd = fwsync_follower_fd(watch->follower), .events = POLLIN},
         {.fd = interrupt_fd(), .events = POLLIN},
@@ -192,7 +187,7 @@ static bool watch_step(struct watch *watch)
     enum fwsync_code code = fwsync_follower_process(watch->follower, 0);
     if (code != FWSYNC_OK && code != FWSYNC_E_STOPPED)
         return fail(watch, ERR_IO, fwsync_follower_error(watch->follower));
-    if (!watch->heard && now_ms() - watch->started_ms >= setup->timeout_ms)
+    if (!watch->heard && clock_monotonic_ms() - watch->started_ms >= setup->timeout_ms)
         return nobody_there(watch, setup->timeout_ms);
     return true;
 }
@@ -200,7 +195,7 @@ static bool watch_step(struct watch *watch)
 static void watch_loop(struct watch *watch)
 {
     while (!interrupted() && (watch->count_max == 0 || watch->count < watch->count_max)) {
-        if (now_ms() >= watch->end_ms) {
+        if (clock_monotonic_ms() >= watch->end_ms) {
             end_in_time(watch);
             return;
         }
@@ -226,7 +221,7 @@ static bool watch_open(struct watch *watch)
         .context = watch,
     };
     enum fwsync_code code = fwsync_follow(&options, &follow, &watch->follower);
-    watch->started_ms = now_ms();
+    watch->started_ms = clock_monotonic_ms();
     return code == FWSYNC_OK ||
            fail(watch, code == FWSYNC_E_CONFIG ? ERR_CONFIG : ERR_IO, fwsync_last_error(NULL));
 }
@@ -244,7 +239,7 @@ static bool read_words(struct options *options, struct watch *watch)
         case OPT_TIMEOUT:
             if (!options_seconds(options, &watch->timeout_ms))
                 return false;
-            watch->end_ms = now_ms() + watch->timeout_ms;
+            watch->end_ms = clock_monotonic_ms() + watch->timeout_ms;
             break;
         case OPTION_WORD:
             if (watch->what[0] != '\0') {

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "engine/base/clock.h"
 #include "engine/client/members.h"
 
 enum {
@@ -31,7 +32,7 @@ void follower_enter(struct fwsync_follower *follower, enum fwsync_follower_state
 void follower_go_live(struct fwsync_follower *follower)
 {
     follower->step = STEP_LIVE;
-    follower->heard_ms = reach_now_ms();
+    follower->heard_ms = clock_monotonic_ms();
     follower_enter(follower, FWSYNC_FOLLOWER_LIVE, "");
 }
 
@@ -93,7 +94,7 @@ static void hear_line(struct fwsync_follower *follower)
 {
     struct heard *heard = &follower->heard;
     struct text class_name = heard_class(heard), line = heard_line(heard);
-    follower->heard_ms = reach_now_ms();
+    follower->heard_ms = clock_monotonic_ms();
     if (heard_is_beat(heard)) {
         heard_pass(heard);
         hear_beat(follower, line);
@@ -106,7 +107,7 @@ static void hear_line(struct fwsync_follower *follower)
 
 static bool subscribe(struct fwsync_follower *follower, struct err *err)
 {
-    follower->heard_ms = reach_now_ms();
+    follower->heard_ms = clock_monotonic_ms();
     follower->subscribed = heard_subscribe(follower->reach.client, follower->standing.class_name, err);
     return follower->subscribed;
 }
@@ -167,7 +168,7 @@ static enum fwsync_code turn(struct fwsync_follower *follower, bool *progress)
     *progress = false;
     follower->teller.stop = false;
     for (int units = 0; done && more && !follower->teller.stop && units < UNITS_MAX; units++) {
-        int64_t now_ms = reach_now_ms();
+        int64_t now_ms = clock_monotonic_ms();
         done = is_asking(follower) ? missing_unit(follower, now_ms, &more, &err)
                                    : listening_unit(follower, now_ms, &more, &err);
         *progress |= more;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "engine/base/clock.h"
 #include "engine/base/limits.h"
 #include "engine/client/reach.h"
 #include "engine/client/sender.h"
@@ -172,7 +173,7 @@ static enum fwsync_code turn(struct fwsync_client *client, bool *progress)
     struct err err;
     client->unlooked = 0;
     client->sender.trouble.text[0] = '\0';
-    bool done = sender_turn(&client->sender, reach_now_ms(), progress, &err);
+    bool done = sender_turn(&client->sender, clock_monotonic_ms(), progress, &err);
     wakeup_at(&client->reach.wakeup, sender_due_ms(&client->sender));
     if (!done)
         return reach_fail(&client->reach, &err);
@@ -198,7 +199,7 @@ static enum fwsync_code turn_until(struct fwsync_client *client, int wait_ms, si
         enum fwsync_code code = turn(client, &progress);
         if (code != FWSYNC_OK || enough(client, len))
             return code;
-        int64_t now_ms = reach_now_ms();
+        int64_t now_ms = clock_monotonic_ms();
         if (now_ms >= end_ms)
             return FWSYNC_E_TIMEOUT;
         wakeup_wait(&client->reach.wakeup, end_ms == INT64_MAX ? -1 : end_ms - now_ms, NULL);

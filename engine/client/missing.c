@@ -6,6 +6,7 @@
  * behind what can't be had, and tells that it is lost. */
 #include <stdio.h>
 
+#include "engine/base/clock.h"
 #include "engine/client/follower.h"
 #include "engine/client/members.h"
 
@@ -184,7 +185,7 @@ static void end_catch_up(struct fwsync_follower *follower)
         after = seq; /* none behind the last result, says the answer */
     if (after > standing->done_seq)
         standing->done_seq = after;
-    question_next(&follower->question, done ? reach_now_ms() + QUESTION_AGAIN_MS : 0);
+    question_next(&follower->question, done ? clock_monotonic_ms() + QUESTION_AGAIN_MS : 0);
     if (!done || (standing->beat_held && standing->done_seq < standing->beat_seq))
         return;
     if (standing->beat_held && !standing_settle_beat(standing)) {

@@ -5,14 +5,9 @@
 
 #include "engine/base/clock.h"
 
-static int64_t now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
 void progress_start(struct progress *progress, const char *what, int64_t total)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_monotonic_ms();
     *progress = (struct progress){
         .what = what,
         .total = total,
@@ -50,7 +45,7 @@ static void print_line(const struct progress *progress, int64_t done, int64_t el
 
 void progress_show(struct progress *progress, int64_t done)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_monotonic_ms();
     if (!progress->enabled || now - progress->shown_ms < PROGRESS_MS)
         return;
     progress->shown_ms = now;

@@ -113,12 +113,7 @@ struct client *reach_asker(const struct reach *reach)
 
 /* --- time ------------------------------------------------------------------------------------------- */
 
-int64_t reach_now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
 int64_t reach_end_ms(int wait_ms)
 {
-    return wait_ms < 0 ? INT64_MAX : reach_now_ms() + wait_ms;
+    return wait_ms < 0 ? INT64_MAX : clock_monotonic_ms() + wait_ms;
 }

@@ -33,8 +33,7 @@ const char *reach_open_error(void);
 /* reach_answer_code - what an answer's `code` is for the caller. */
 enum fwsync_code reach_answer_code(struct text code);
 
-/* reach_now_ms - monotonic. reach_end_ms - the moment at which a wait ends; -1: never. */
-int64_t reach_now_ms(void);
+/* reach_end_ms - the moment on the monotonic clock at which a wait ends; -1: never. */
 int64_t reach_end_ms(int wait_ms);
 
 #endif

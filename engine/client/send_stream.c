@@ -34,11 +34,6 @@ struct stream {
     int64_t started_ms;
 };
 
-static int64_t now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
 static struct fwsync_counts counts_of(const struct stream *stream)
 {
     struct fwsync_counts counts;
@@ -95,7 +90,7 @@ static void on_rejected(void *context, uint64_t n, const char *event, size_t len
 
 static void print_summary(const struct stream *stream, const struct fwsync_counts *counts, uint64_t unknown)
 {
-    double seconds = (double)(now_ms() - stream->started_ms) / 1000;
+    double seconds = (double)(clock_monotonic_ms() - stream->started_ms) / 1000;
     uint64_t untold = counts->rejected - stream->unsent - stream->told;
     if (untold > 0)
         fprintf(stderr, "fwsync %s: %" PRIu64 " more are rejected; fwsyncd doesn't list them all\n",
@@ -240,10 +235,10 @@ static bool check_progress(struct stream *stream)
     struct fwsync_counts counts = counts_of(stream);
     if (settled_count(&counts) > stream->settled || counts.waiting == 0) {
         stream->settled = settled_count(&counts);
-        stream->progress_ms = now_ms();
+        stream->progress_ms = clock_monotonic_ms();
         stream->busy_told = false;
     }
-    int64_t stuck_ms = now_ms() - stream->progress_ms;
+    int64_t stuck_ms = clock_monotonic_ms() - stream->progress_ms;
     bool heard = settled_count(&counts) > stream->unsent || counts.busy > 0;
     int64_t patience_ms = heard && setup->timeout_ms < PATIENCE_MS ? PATIENCE_MS : setup->timeout_ms;
     if (stuck_ms >= patience_ms)
@@ -282,8 +277,8 @@ static bool stream_open(struct stream *stream, const struct setup *setup, const 
     };
     *stream = (struct stream){
         .job = job,
-        .started_ms = now_ms(),
-        .progress_ms = now_ms(),
+        .started_ms = clock_monotonic_ms(),
+        .progress_ms = clock_monotonic_ms(),
     };
     session_open(&stream->session, setup, job->command);
     progress_start(&stream->progress, "events acknowledged", 0);

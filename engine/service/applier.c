@@ -40,11 +40,6 @@ struct applier {
     bool stopped;
 };
 
-static int64_t now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
 /* --- one event ------------------------------------------------------------------------------------------ */
 
 static void count_event(struct applier *applier, uint64_t seq, unsigned dead_letters)
@@ -124,7 +119,7 @@ static void disk_full(struct applier *applier, bool full, const char *why)
 
 static void begin_checkpoint(struct applier *applier)
 {
-    applier->checkpoint_start_ms = now_ms();
+    applier->checkpoint_start_ms = clock_monotonic_ms();
     applier->checkpoint_at_ms = applier->checkpoint_start_ms + applier->partition->settings->checkpoint_ms;
     state_checkpoint_begin(applier->step.state);
 }
@@ -141,7 +136,7 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
     }
     disk_full(applier, false, "");
     uint64_t seq = state_checkpoint_seq(applier->step.state);
-    int64_t took_ms = now_ms() - applier->checkpoint_start_ms;
+    int64_t took_ms = clock_monotonic_ms() - applier->checkpoint_start_ms;
     atomic_store(&applier->partition->checkpoint_seq, seq);
     atomic_store(&stats->checkpoint_ms, (uint64_t)took_ms);
     atomic_store(&stats->unsaved_since_ms, applier->checkpoint_start_ms); /* if anything is, since then */
@@ -177,7 +172,7 @@ static bool checkpoint_if_due(struct applier *applier, struct err *err)
         full = atomic_load(&applier->partition->stats->disk_full);
     }
     backup_begin(applier->backup, state);
-    bool due = now_ms() >= applier->checkpoint_at_ms || (much && !full);
+    bool due = clock_monotonic_ms() >= applier->checkpoint_at_ms || (much && !full);
     if (due && state_applied_seq(state) != state_checkpoint_seq(state))
         begin_checkpoint(applier);
     return true;
@@ -288,7 +283,7 @@ static bool recover(struct applier *applier, struct err *err)
                        "the state knows event %" PRIu64 ", the journal ends at %" PRIu64
                        ": journal/ and state/ don't belong together; restore both from one backup",
                        from, last);
-    int64_t start_ms = now_ms();
+    int64_t start_ms = clock_monotonic_ms();
     applier->checkpoint_at_ms = start_ms + applier->partition->settings->checkpoint_ms;
     atomic_store(&applier->partition->stats->unsaved_since_ms, start_ms);
     if (!load_active_rules(applier, err))
@@ -297,7 +292,7 @@ static bool recover(struct applier *applier, struct err *err)
         return true;
     if (!replay(applier, err))
         return false;
-    log_line(LOG_INFO, "replayed", "events=%" PRIu64 " ms=%" PRId64, last - from, now_ms() - start_ms);
+    log_line(LOG_INFO, "replayed", "events=%" PRIu64 " ms=%" PRId64, last - from, clock_monotonic_ms() - start_ms);
     return true;
 }
 
@@ -347,7 +342,7 @@ static int64_t tick_at_ms(const struct applier *applier)
     int64_t next_ms = state_timer_next(applier->step.state);
     if (applier->tick_under_way || next_ms == INT64_MAX)
         return INT64_MAX;
-    int64_t at_ms = now_ms() + next_ms - clock_wall_ms();
+    int64_t at_ms = clock_monotonic_ms() + next_ms - clock_wall_ms();
     return at_ms > applier->tick_retry_at_ms ? at_ms : applier->tick_retry_at_ms;
 }
 
@@ -356,10 +351,10 @@ static int64_t tick_at_ms(const struct applier *applier)
 static void tick_if_due(struct applier *applier)
 {
     struct partition *partition = applier->partition;
-    if (tick_at_ms(applier) > now_ms())
+    if (tick_at_ms(applier) > clock_monotonic_ms())
         return;
     if (atomic_load(&partition->stats->disk_full)) {
-        applier->tick_retry_at_ms = now_ms() + TICK_RETRY_MS;
+        applier->tick_retry_at_ms = clock_monotonic_ms() + TICK_RETRY_MS;
         return;
     }
     applier->tick_under_way = true;
@@ -371,7 +366,7 @@ static bool take_tick(struct applier *applier, const struct tick *tick, struct e
 {
     applier->tick_under_way = false;
     if (tick->seq == 0) {
-        applier->tick_retry_at_ms = now_ms() + TICK_RETRY_MS;
+        applier->tick_retry_at_ms = clock_monotonic_ms() + TICK_RETRY_MS;
         return true;
     }
     if (!step_tick(&applier->step, tick->seq, tick->received_ms, err))
@@ -397,7 +392,7 @@ static bool answer(struct applier *applier, struct query *query, struct err *err
 static void note_saved(struct applier *applier)
 {
     if (state_applied_seq(applier->step.state) == state_checkpoint_seq(applier->step.state))
-        atomic_store(&applier->partition->stats->unsaved_since_ms, now_ms());
+        atomic_store(&applier->partition->stats->unsaved_since_ms, clock_monotonic_ms());
 }
 
 static bool process(struct applier *applier, struct work *work, struct err *err)
@@ -441,9 +436,9 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
 
 static void heartbeat_if_due(struct applier *applier)
 {
-    if (now_ms() < applier->heartbeat_at_ms)
+    if (clock_monotonic_ms() < applier->heartbeat_at_ms)
         return;
-    applier->heartbeat_at_ms = now_ms() + HEARTBEAT_MS;
+    applier->heartbeat_at_ms = clock_monotonic_ms() + HEARTBEAT_MS;
     publisher_heartbeat(applier->step.publisher, clock_wall_ms(), state_applied_seq(applier->step.state));
     pass_results(applier);
 }
@@ -456,7 +451,7 @@ static int next_wait_ms(const struct applier *applier)
         at = applier->checkpoint_at_ms;
     if (tick_at_ms(applier) < at)
         at = tick_at_ms(applier);
-    int64_t wait = at - now_ms() + 1;
+    int64_t wait = at - clock_monotonic_ms() + 1;
     if (state_checkpoint_running(applier->step.state) && wait > CHECKPOINT_LOOK_MS)
         wait = CHECKPOINT_LOOK_MS;
     return wait < 0 ? 0 : (int)wait;

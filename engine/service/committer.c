@@ -350,7 +350,7 @@ void *committer_run(void *argument)
             taken = queue_take(committer.partition->commit_queue,
                                committer.held == NULL ? -1 : RETRY_MS);
         taken = group_fill(&committer, taken, &stop);
-        committer.now_ms = clock_monotonic_ns() / 1000000;
+        committer.now_ms = clock_monotonic_ms();
         struct err err;
         if (!group_process(&committer, stop, &err)) {
             partition_fail(committer.partition, &err);

@@ -273,7 +273,7 @@ static enum overload overload(struct doors *doors)
         doors->over_ms = 0;
         return OVERLOAD_NONE;
     }
-    int64_t now_ms = clock_monotonic_ns() / 1000000;
+    int64_t now_ms = clock_monotonic_ms();
     if (doors->over_ms == 0)
         doors->over_ms = now_ms;
     return now_ms - doors->over_ms < doors->settings->busy_after_ms ? OVERLOAD_STOP : OVERLOAD_REFUSE;
@@ -292,7 +292,7 @@ static bool commit_first(const struct doors *doors)
 static void malformed(struct doors *doors, struct door *door, const struct envelope *sender)
 {
     stats_add(&doors->stats->malformed, 1);
-    int64_t now_ms = clock_monotonic_ns() / 1000000;
+    int64_t now_ms = clock_monotonic_ms();
     if (doors->noticed_ms == 0 || now_ms - doors->noticed_ms >= NOTICE_MS) {
         doors->noticed_ms = now_ms;
         log_line(LOG_WARN, "malformed-message",

@@ -143,7 +143,7 @@ static void take_state(struct stats *stats, const struct state *state, struct fi
     figures->checkpoint_ms = stats_get(&stats->checkpoint_ms);
     if (figures->checkpoint_seq != state_applied_seq(state))
         figures->checkpoint_age_ms =
-            (uint64_t)(clock_monotonic_ns() / 1000000 - atomic_load(&stats->unsaved_since_ms));
+            (uint64_t)(clock_monotonic_ms() - atomic_load(&stats->unsaved_since_ms));
     figures->dead_letters = state_dead_letter_count(state);
     figures->dead_letters_trimmed = state_dead_letter_trimmed(state);
     figures->disk_full = atomic_load(&stats->disk_full);

@@ -1,8 +1,8 @@
 /* publisher.h - results: numbered per class, written out only where somebody listens.
  *
  * The sink of apply_event(). The applier sets which event is being applied, hands the sink to the rules,
- * and takes what was written after each batch: single results, batches, or both, as subscribers want it. The numbers live in the state, so a replay gives every
- * result the n that it had before. */
+ * and takes what was written after each batch: single results, batches, or both, as subscribers want it. The
+ * numbers live in the state, so a replay gives every result the n that it had before. */
 #ifndef SERVICE_PUBLISHER_H
 #define SERVICE_PUBLISHER_H
 

@@ -2,9 +2,10 @@
  * leaving no trace.
  *
  * Rules are a pure function of state and event, so this gives the same again: the way through the chains, and
- * results with the numbers that they had; when results differ from those in the history, it says so. What it needs is the event in the journal and, in the history, all
- * that changed the device since. Telemetry isn't in the history: rules that depend on it can't be run again. Events
- * of one device, one after the other, go on from each other.
+ * results with the numbers that they had; when results differ from those in the history, it says so. What it needs
+ * is the event in the journal and, in the history, all that changed the device since. Telemetry isn't in the
+ * history: rules that depend on it can't be run again. Events of one device, one after the other, go on from each
+ * other.
  * On the applier's thread; it uses the state's working copy of a device. */
 #ifndef SERVICE_RERUN_H
 #define SERVICE_RERUN_H
@@ -56,8 +57,8 @@ bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct ev
  * row      its row of history, for the numbers of its results; NULL: they don't matter
  * trace    out: may be NULL
  * results  out: what it published, to be given to results_destroy; NULL when it was nothing
- * Errors   ERR_GONE: the event or the history since are no longer kept, or it comes out otherwise than in `row`; ERR_NOT_FOUND: no such event or device;
- *          ERR_RULE: rules of a newer program; ERR_DAMAGED; ERR_STORE. */
+ * Errors   ERR_GONE: the event or the history since are no longer kept, or it comes out otherwise than in `row`;
+ *          ERR_NOT_FOUND: no such event or device; ERR_RULE: rules of a newer program; ERR_DAMAGED; ERR_STORE. */
 bool rerun_event(struct rerun *rerun, uint64_t seq, struct text device, const struct history_row *row,
                  struct trace *trace, struct results **results, struct err *err);
 
