@@ -4,7 +4,7 @@
  * knows whether it has everything (standing.h). It listens until something is missing; then that is asked for, and
  * what comes meanwhile waits (missing.c). Here are the listening, the turns, and the handle's life.
  *
- * One class is heard in batches, which costs both sides a small part of a message for each result. All classes are
+ * One class is heard in batches, not in a message for each result. All classes are
  * heard singly, so that their results keep their order. */
 #include "engine/client/follower.h"
 

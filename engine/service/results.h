@@ -1,8 +1,8 @@
 /* results.h - results on their way from the applier to the door, as bytes that are ready to be sent.
  *
  * They come in two forms. Single ones are records, each a message of its own, with the topic CLASS/DEVICE. A batch
- * is one message: many results of one class, a line each, with the topic batch/CLASS. Per result a line costs a
- * small part of what a message does (docs/decisions/0012-batched-topics.md).
+ * is one message: many results of one class, a line each, with the topic batch/CLASS. It spares
+ * a message for each result (docs/decisions/0012-batched-topics.md).
  *
  * One thread at a time: the applier's publisher fills them, the door sends them, and they come home. */
 #ifndef SERVICE_RESULTS_H
