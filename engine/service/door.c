@@ -62,8 +62,6 @@ bool door_open(struct door *door, void *context, int type, const char *name, con
     zmq_setsockopt(door->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     if (type == ZMQ_ROUTER)
         set_int(door->socket, ZMQ_ROUTER_MANDATORY, 1);
-    if (type == ZMQ_XPUB)
-        set_int(door->socket, ZMQ_XPUB_MANUAL, 1); /* who owns the door sets the prefixes */
     return bind_socket(door, name, endpoint, err);
 }
 

@@ -371,19 +371,7 @@ static void take_queries(struct doors *doors, struct partition *partition)
     }
 }
 
-struct subscriber {
-    void *socket;
-    int option; /* ZMQ_SUBSCRIBE or ZMQ_UNSUBSCRIBE */
-};
-
-static void set_prefix(void *context, struct text prefix)
-{
-    const struct subscriber *subscriber = context;
-    zmq_setsockopt(subscriber->socket, subscriber->option, prefix.bytes, prefix.len);
-}
-
-/* An XPUB is told what a subscriber wants: one byte, 1 or 0, and the prefix. It is ZMQ_XPUB_MANUAL, so what this
- * subscriber gets is what is set now. */
+/* An XPUB is told what subscribers want: one byte, 1 or 0, and the prefix. */
 static void take_subscriptions(struct doors *doors)
 {
     zmq_msg_t message;
@@ -393,10 +381,7 @@ static void take_subscriptions(struct doors *doors)
         size_t len = zmq_msg_size(&message);
         if (len == 0 || (bytes[0] != 0 && bytes[0] != 1))
             continue;
-        struct text prefix = {bytes + 1, len - 1};
-        struct subscriber subscriber = {doors->results.socket, bytes[0] == 1 ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE};
-        subscriptions_change(doors->subscriptions, prefix, bytes[0] == 1);
-        subscriptions_prefixes(prefix, set_prefix, &subscriber);
+        subscriptions_change(doors->subscriptions, (struct text){bytes + 1, len - 1}, bytes[0] == 1);
     }
     zmq_msg_close(&message);
     doors->results.look = false;

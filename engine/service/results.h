@@ -14,7 +14,7 @@
 #define RESULTS_BATCH_PREFIX "batch/"
 
 enum {
-    RESULTS_BATCH_BYTES = 64 * 1024, /* a batch's lines; only one that is larger by itself has more */
+    RESULTS_BATCH_BYTES = 32 * 1024, /* a batch's lines; only one that is larger by itself has more */
     RESULTS_TOPIC_BYTES = 80,        /* room for a batch's topic */
 };
 

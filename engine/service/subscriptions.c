@@ -148,23 +148,3 @@ unsigned subscriptions_wanted(const struct subscriptions *subscriptions, unsigne
     return (has_slot(&subscriptions->single, slot) ? WANTED_SINGLE : 0u) |
            (has_slot(&subscriptions->batched, slot) ? WANTED_BATCHED : 0u);
 }
-
-/* "b" becomes "b" with each byte but 'a', "ba" with each but 't', and so on: together they match what begins
- * with "b", but for what begins with "batch/". */
-void subscriptions_prefixes(struct text prefix, void (*visit)(void *context, struct text prefix), void *context)
-{
-    static const char topic_bytes[] = "abcdefghijklmnopqrstuvwxyz0123456789-/";
-    if (prefix.len >= batch.len || !text_starts(batch, prefix)) {
-        visit(context, prefix);
-        return;
-    }
-    char longer[sizeof RESULTS_BATCH_PREFIX] = RESULTS_BATCH_PREFIX;
-    for (size_t at = prefix.len; at < batch.len; at++) {
-        for (const char *byte = topic_bytes; *byte != '\0'; byte++) {
-            longer[at] = *byte;
-            if (*byte != batch.bytes[at])
-                visit(context, (struct text){longer, at + 1});
-        }
-        longer[at] = batch.bytes[at];
-    }
-}

@@ -3,9 +3,7 @@
  * A result that nobody listens to is counted (its n stays dense) but never written out. The door tells
  * what subscribers asked for; the applier asks per class, which costs two atomic loads.
  *
- * A prefix that begins with "batch/" asks for batches, any other one for single results. ZeroMQ knows of no such
- * difference: to it, "" matches batches too. So the door sets in its place what subscriptions_prefixes() says, and
- * nobody gets a result in two forms that didn't ask for both. */
+ * A prefix that begins with "batch/" asks for batches, any other one for single results. */
 #ifndef SERVICE_SUBSCRIPTIONS_H
 #define SERVICE_SUBSCRIPTIONS_H
 
@@ -28,9 +26,5 @@ unsigned subscriptions_class(struct subscriptions *subscriptions, struct text cl
 /* subscriptions_wanted - of WANTED_*, those in which the class is listened to. */
 enum { WANTED_SINGLE = 1, WANTED_BATCHED = 2 };
 unsigned subscriptions_wanted(const struct subscriptions *subscriptions, unsigned slot);
-
-/* subscriptions_prefixes - visit the prefixes which match all single results that `prefix` does, and no batch; or only
- * itself when it matches no batch, or nothing else. */
-void subscriptions_prefixes(struct text prefix, void (*visit)(void *context, struct text prefix), void *context);
 
 #endif

@@ -137,57 +137,6 @@ static void test_a_prefix_of_any_length_is_taken(void **state)
     subscriptions_destroy(subscriptions);
 }
 
-/* --- what ZeroMQ is told ------------------------------------------------------------------------------ */
-
-struct told {
-    char prefixes[256][8];
-    size_t count;
-};
-
-static void tell(void *context, struct text prefix)
-{
-    struct told *told = context;
-    assert_true(told->count < 256 && prefix.len < 8);
-    memcpy(told->prefixes[told->count++], prefix.bytes, prefix.len);
-}
-
-static unsigned match_count(const struct told *told, const char *topic)
-{
-    unsigned count = 0;
-    for (size_t i = 0; i < told->count; i++)
-        count += text_starts(text_of(topic), text_of(told->prefixes[i]));
-    return count;
-}
-
-static void test_a_prefix_that_matches_batches_too_is_told_without_them(void **state)
-{
-    (void)state;
-    static const char *const topics[] = {"a/d", "attributes/d", "b/d",     "b1/d",       "ba/d",  "batc/d",    "batchb/d",
-                                         "sync/d", "heartbeat", "batch-1/d", "batches/d", "z9-/d", "bathroom/d"};
-    for (const char *whole = "batch", *end = whole; end <= whole + 5; end++) {
-        struct text prefix = {whole, (size_t)(end - whole)};
-        struct told told = {.count = 0};
-        subscriptions_prefixes(prefix, tell, &told);
-        for (size_t i = 0; i < sizeof topics / sizeof topics[0]; i++)
-            if (match_count(&told, topics[i]) != text_starts(text_of(topics[i]), prefix))
-                fail_msg("\"" TEXT_FMT "\" should%s match %s once", TEXT_ARG(prefix),
-                         text_starts(text_of(topics[i]), prefix) ? "" : " not", topics[i]);
-        assert_int_equal(match_count(&told, "batch/sync"), 0);
-    }
-}
-
-static void test_any_other_prefix_is_told_as_it_is(void **state)
-{
-    (void)state;
-    static const char *const prefixes[] = {"batch/", "batch/s", "sync/", "s", "bb", "batchs", "Batch"};
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        struct told told = {.count = 0};
-        subscriptions_prefixes(text_of(prefixes[i]), tell, &told);
-        assert_int_equal(told.count, 1);
-        assert_string_equal(told.prefixes[0], prefixes[i]);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,8 +145,6 @@ int main(void)
         cmocka_unit_test(test_a_class_keeps_its_slot),
         cmocka_unit_test(test_more_prefixes_than_fit_mean_everything),
         cmocka_unit_test(test_a_prefix_of_any_length_is_taken),
-        cmocka_unit_test(test_a_prefix_that_matches_batches_too_is_told_without_them),
-        cmocka_unit_test(test_any_other_prefix_is_told_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
