@@ -735,6 +735,7 @@ def test_a_batch_is_one_message_with_what_single_ones_would_have_said():
                 heard[kind] += payload.split(b"\n")
         assert heard[b"attributes"] == heard[b"batch"] == lines
         # each class has batches of its own
+        daemon.send_events({"device": "x", "type": "POST_TELEMETRY_REQUEST", "data": {}})
         topics = set()
         while topics != {b"batch/attributes", b"batch/sync", b"batch/deadletter"}:
             topics.add(next_frames(all_batches.socket)[0])
