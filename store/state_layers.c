@@ -186,6 +186,8 @@ static void push(struct layers *layers, struct layer *layer)
 
 static void drop_oldest(struct layers *layers, size_t count)
 {
+    if (count == 0)
+        return; /* perhaps there is no list yet */
     for (size_t i = 0; i < count; i++)
         layer_release(layers->items[i]);
     layers->count -= count;
