@@ -62,11 +62,19 @@ void changes_clear(struct changes *changes)
 {
     if (changes->count == 0)
         return;
-    arena_reset(&changes->arena);
+    arena_reset_keeping(&changes->arena, changes->arena.used_bytes + changes->arena.used_bytes / 8);
     set_slot_count(changes, shrink(changes->slot_count, changes->hashed_count, SLOTS_AT_REST));
     set_capacity(changes, shrink(changes->capacity, changes->count, ROWS_AT_REST));
     changes->count = changes->hashed_count = 0;
     memset(changes->dbs, 0, sizeof changes->dbs);
+}
+
+void changes_rest(struct changes *changes)
+{
+    uint32_t place = changes->first_place;
+    changes_fini(changes);
+    changes_init(changes);
+    changes->first_place = place;
 }
 
 void changes_follow(struct changes *changes, uint32_t place)
@@ -88,7 +96,7 @@ size_t changes_bytes(const struct changes *changes)
 
 /* --- the table --- */
 
-static uint32_t hash_of(unsigned db, struct text key)
+uint32_t changes_hash(unsigned db, struct text key)
 {
     uint32_t hash = crc32c(db, key.bytes, key.len) * 0x9E3779B1u;
     hash ^= hash >> 16; /* the low bits choose the slot */
@@ -131,8 +139,23 @@ const struct change *changes_find(const struct changes *changes, unsigned db, st
 {
     if (changes->dbs[db].count == 0)
         return NULL;
-    const struct change_slot *slot = slot_of(changes, db, key, hash_of(db, key));
+    const struct change_slot *slot = slot_of(changes, db, key, changes_hash(db, key));
     return slot->row_plus_one == 0 ? NULL : changes->rows[slot->row_plus_one - 1];
+}
+
+/* Another row that has its slot is a wrong guess, which does no harm. */
+void changes_prefetch(const struct changes *changes, uint32_t hash, size_t at, unsigned step)
+{
+    const struct change_slot *slot = &changes->slots[hash & (changes->slot_count - 1)];
+    if (step == 0)
+        __builtin_prefetch(slot);
+    else if (slot->row_plus_one != 0 && step == 1)
+        __builtin_prefetch(&changes->rows[slot->row_plus_one - 1]);
+    else if (slot->row_plus_one != 0) {
+        const struct change *change = changes->rows[slot->row_plus_one - 1];
+        __builtin_prefetch(change);
+        __builtin_prefetch(&change->bytes[at], 1);
+    }
 }
 
 /* --- writing --- */
@@ -184,7 +207,7 @@ static struct change *row_for(struct changes *changes, unsigned db, struct text 
 {
     if (changes->hashed_count == changes->slot_count / 4 * 3)
         grow(changes);
-    uint32_t hash = hash_of(db, key);
+    uint32_t hash = changes_hash(db, key);
     struct change_slot *slot = slot_of(changes, db, key, hash);
     if (slot->row_plus_one == 0) {
         add(changes, db, key, hash, value_len);

@@ -55,8 +55,10 @@ struct changes {
 
 void changes_init(struct changes *changes);
 void changes_fini(struct changes *changes);
-/* changes_clear - forget all; memory that only a burst needed is given back. */
+/* changes_clear - forget all, and keep the memory for as much again; what only a burst needed is given back. */
 void changes_clear(struct changes *changes);
+/* changes_rest - forget all, and give the memory back. Places go on. */
+void changes_rest(struct changes *changes);
 /* changes_follow - the rows to come of `changes`, which is empty, get places from `place` on. changes_end_place -
  * the first behind its rows. */
 void changes_follow(struct changes *changes, uint32_t place);
@@ -67,6 +69,11 @@ size_t changes_bytes(const struct changes *changes);
 
 /* changes_find - the row, or NULL when it wasn't changed. */
 const struct change *changes_find(const struct changes *changes, unsigned db, struct text key);
+
+/* changes_prefetch - the row of that hash will be asked for soon, and the byte `at` of its key and value: 0: its
+ * slot, 1: where it is, 2: itself. */
+uint32_t changes_hash(unsigned db, struct text key);
+void changes_prefetch(const struct changes *changes, uint32_t hash, size_t at, unsigned step);
 
 /* changes_put - the row's new value of `len` bytes, for the caller to fill at once; the old one's bytes
  * may be overwritten. `key` is 1..UINT16_MAX bytes, copied. */

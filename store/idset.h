@@ -11,7 +11,7 @@
 #include "engine/base/text.h"
 
 enum {
-    IDSET_SPAN = 2048,
+    IDSET_SPAN = 4096,
     IDSET_BYTES_MAX = IDSET_SPAN / 8,
     IDSET_LIST_MAX = IDSET_BYTES_MAX / 2 - 1, /* offsets in the list form */
 };

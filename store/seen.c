@@ -9,6 +9,7 @@ void seen_fini(struct seen *seen)
     for (size_t i = 0; i < seen->block_count; i++)
         free(seen->blocks[i]);
     free(seen->blocks);
+    free(seen->dirty);
     *seen = (struct seen){0};
 }
 
@@ -17,13 +18,15 @@ static void add_block(struct seen *seen)
     if (seen->block_count == seen->block_capacity) {
         seen->block_capacity = seen->block_capacity == 0 ? 4 : seen->block_capacity * 2;
         seen->blocks = realloc(seen->blocks, seen->block_capacity * sizeof *seen->blocks);
-        if (seen->blocks == NULL)
+        seen->dirty = realloc(seen->dirty, seen->block_capacity * sizeof *seen->dirty);
+        if (seen->blocks == NULL || seen->dirty == NULL)
             abort();
     }
     struct seen_block *block = calloc(1, sizeof *block);
     if (block == NULL)
         abort();
     block->number = (uint32_t)seen->block_count;
+    seen->dirty[seen->block_count] = false;
     seen->blocks[seen->block_count++] = block;
 }
 
@@ -54,10 +57,10 @@ void seen_set(struct seen *seen, uint32_t id, int64_t ms)
 {
     if (seen_get(seen, id) == ms)
         return;
-    struct seen_block *block = block_of(seen, id);
-    atomic_store_explicit(&block->ms[id % SEEN_BLOCK_COUNT], ms, memory_order_relaxed);
-    seen->dirty_count += !block->is_dirty;
-    block->is_dirty = true;
+    atomic_store_explicit(&block_of(seen, id)->ms[id % SEEN_BLOCK_COUNT], ms, memory_order_relaxed);
+    bool *dirty = &seen->dirty[id / SEEN_BLOCK_COUNT];
+    seen->dirty_count += !*dirty;
+    *dirty = true;
 }
 
 struct seen_block **seen_take_dirty(struct seen *seen, size_t *count)
@@ -67,9 +70,9 @@ struct seen_block **seen_take_dirty(struct seen *seen, size_t *count)
     if (seen->dirty_count > 0 && (dirty = malloc(seen->dirty_count * sizeof(struct seen_block *))) == NULL)
         abort();
     for (size_t i = 0; *count < seen->dirty_count; i++) {
-        if (!seen->blocks[i]->is_dirty)
+        if (!seen->dirty[i])
             continue;
-        seen->blocks[i]->is_dirty = false;
+        seen->dirty[i] = false;
         dirty[(*count)++] = seen->blocks[i];
     }
     seen->dirty_count = 0;

@@ -21,11 +21,11 @@ enum { SEEN_BLOCK_COUNT = 500, SEEN_BLOCK_BYTES = SEEN_BLOCK_COUNT * sizeof(int6
 struct seen_block {
     _Atomic int64_t ms[SEEN_BLOCK_COUNT]; /* by device id; 0: never */
     uint32_t number;
-    bool is_dirty;
 };
 
 struct seen {
     struct seen_block **blocks;
+    bool *dirty; /* by block number; together, since every event looks there */
     size_t block_count;
     size_t block_capacity;
     size_t dirty_count;

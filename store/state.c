@@ -87,10 +87,9 @@ static void init(struct state *state)
     names_init(&state->names);
     spots_init(&state->spots);
     words_init(&state->words);
-    changes_init(&state->changes[0]);
-    changes_init(&state->changes[1]);
-    state->now = &state->changes[0];
-    state->frozen = &state->changes[1];
+    struct changes **roles[] = {&state->now, &state->frozen, &state->last};
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        changes_init(*roles[i] = &state->changes[i]);
     arena_init(&state->lasting, LASTING_CHUNK_BYTES);
     arena_init(&state->device.arena, DEVICE_CHUNK_BYTES);
     state->device.state = state;
@@ -130,8 +129,8 @@ void state_close(struct state *state)
     lmdb_env_close(&state->env);
     seglog_close(state->history);
     history_notes_fini(&state->notes);
-    changes_fini(&state->changes[0]);
-    changes_fini(&state->changes[1]);
+    for (size_t i = 0; i < sizeof state->changes / sizeof state->changes[0]; i++)
+        changes_fini(&state->changes[i]);
     names_fini(&state->names);
     spots_fini(&state->spots);
     state_layers_close(state);

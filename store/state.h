@@ -71,7 +71,7 @@ void state_step(struct state *state, uint64_t seq, int64_t received_ms, unsigned
 size_t state_changes_bytes(const struct state *state);
 
 /* state_checkpoint_begin - have all changes so far written by a thread; none is running. When the last
- * one failed, it is tried again, without what was changed since. */
+ * one failed, it is tried again, without what was changed since. Texts borrowed from the state die. */
 void state_checkpoint_begin(struct state *state);
 /* state_checkpoint_running - since state_checkpoint_begin, until state_checkpoint_end. */
 bool state_checkpoint_running(const struct state *state);
@@ -81,6 +81,9 @@ bool state_checkpoint_over(const struct state *state);
  * Errors  ERR_FULL: the space isn't there; nothing is lost, begin again later.
  *         ERR_STORE, ERR_DAMAGED: stop the process. */
 bool state_checkpoint_end(struct state *state, struct err *err);
+/* state_rest - there is nothing to do: gives memory back that is kept for the next events. Does nothing when something
+ * isn't on disk yet. Texts borrowed from the state die. */
+void state_rest(struct state *state);
 /* state_checkpoint - all of it at once: afterwards everything is on disk. Errors as above. */
 bool state_checkpoint(struct state *state, struct err *err);
 
@@ -103,10 +106,11 @@ bool state_backup(const struct state_snapshot *snapshot, const char *dir, struct
 
 /* --- one device --- */
 
-/* state_look_ahead - these devices will be opened next, in a large fleet at random places of memory: it is asked for
- * all at once, so that the waits for it overlap. */
-enum { LOOK_AHEAD_MAX = 16 };
-void state_look_ahead(const struct state *state, const struct text *names, size_t count);
+/* state_expect - this device will be opened after LOOK_AHEAD more calls; "" is none. In a large fleet devices are at
+ * random places of memory: each call asks for what the next few events will touch, so that none of them waits for it.
+ * Only a hint. */
+enum { LOOK_AHEAD = 16 };
+void state_expect(struct state *state, struct text name);
 
 /* state_device_open - the working copy of the named device, created if unknown (created_ms = now_ms).
  * One device is open at a time; it stays valid until the next state_device_open/find.

@@ -1,6 +1,6 @@
 /* Checkpoints: the changes so far are frozen, a thread of its own writes them, and the state goes on with
- * an empty set meanwhile. When it is done the frozen ones are dropped, since the disk has them. When there
- * was no space they stay, and are tried again: nothing is lost by that. */
+ * an empty set meanwhile. When it is done the frozen ones are the last ones, only kept to be read until the next
+ * checkpoint. When there was no space they stay frozen, and are tried again: nothing is lost by that. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -130,7 +130,8 @@ static void freeze(struct state *state)
     state->checkpoint.history_end = state->totals.history_end;
     struct changes *empty = state->frozen;
     state->frozen = state->now;
-    state->now = empty;
+    changes_clear(state->now = state->last);
+    state->last = empty;
     changes_follow(state->now, changes_end_place(state->frozen));
     plan(state);
 }
@@ -249,10 +250,20 @@ bool state_checkpoint_end(struct state *state, struct err *err)
     }
     if (checkpoint->layered)
         state_sweep_end(state);
-    changes_clear(state->frozen);
+    struct changes *written = state->frozen;
+    state->frozen = state->last; /* empty */
+    state->last = written;
     state->checkpoint_seq = checkpoint->seq;
     state->checkpoint_history = checkpoint->history_end;
     return true;
+}
+
+void state_rest(struct state *state)
+{
+    if (state->checkpoint.is_running || state->now->count > 0 || state->frozen->count > 0)
+        return;
+    changes_rest(state->now);
+    changes_rest(state->last);
 }
 
 static bool checkpoint_once(struct state *state, struct err *err)

@@ -127,6 +127,8 @@ bool state_db_get(const struct state *state, enum db db, struct text key, struct
     if (change == NULL)
         change = changes_find(state->frozen, db, key);
     if (change == NULL)
+        change = changes_find(state->last, db, key);
+    if (change == NULL)
         return state_db_get_stored(state, db, key, value, found, err);
     *found = !change->is_deleted;
     *value = change_value(change);

@@ -2,7 +2,7 @@
  * and what is kept in memory beside them. Nobody outside store/ includes this.
  *
  * A row is found in the newest place that has it: the changes made now, the changes that a checkpoint
- * is writing, for devices of a large fleet the layers of the last checkpoints, and the database (read in one
+ * is writing, those that the last one wrote, for devices of a large fleet the layers of the last checkpoints, and the database (read in one
  * transaction from checkpoint to checkpoint). A write only changes the changes, so it cannot fail. In the database
  * each value begins with a checksum over key and value; who reads rows here needn't think of it. */
 #ifndef STORE_STATE_DB_H
@@ -133,7 +133,8 @@ struct state {
     MDB_txn *read; /* of the last checkpoint */
     struct changes *now;
     struct changes *frozen; /* empty but while a checkpoint isn't done */
-    struct changes changes[2];
+    struct changes *last;   /* what the last one wrote: nearer than the disk, until the next freezes */
+    struct changes changes[3];
     struct checkpoint checkpoint;
     size_t slice_pages;
     atomic_uint snapshot_count; /* held: what they need stays */
@@ -161,6 +162,12 @@ struct state {
     uint32_t sweep_next; /* id that the next sweep begins with */
     size_t sweep_layers; /* there were when it began with the first one */
     struct spots spots;  /* of devices' rows in the database */
+    struct expected {
+        uint32_t hash; /* of the name */
+        uint32_t id;   /* found a few calls later */
+        bool is_known;
+    } expected[LOOK_AHEAD];
+    uint32_t expected_count; /* the next is at % LOOK_AHEAD */
     struct words words;
     struct seen seen;
     struct index indexes[INDEX_PLACES];
@@ -186,7 +193,7 @@ bool state_db_open(struct state *state, struct err *err); /* the sub-databases; 
 /* state_db_create - the same in another, new environment. Returns LMDB's code. */
 int state_db_create(MDB_txn *txn, MDB_dbi dbs[DB_COUNT]);
 
-/* state_db_get - *value is borrowed until the row is written again or a checkpoint ends. */
+/* state_db_get - *value is borrowed until the row is written again or a checkpoint begins or ends. */
 bool state_db_get(const struct state *state, enum db db, struct text key, struct text *value,
                   bool *found, struct err *err);
 /* state_db_get_stored - as the last checkpoint has it. */
@@ -293,6 +300,12 @@ size_t state_index_place(const struct state *state, enum scope scope, struct tex
 /* state_index_move - the device went from one value to another; len 0 is none. */
 bool state_index_move(struct state *state, size_t place, uint32_t id, struct text old_key,
                       struct text new_key, struct err *err);
+/* Where the set of a value's devices is among the changes: to ask for its memory before it is changed. */
+struct set_place {
+    uint32_t hash;
+    size_t at; /* the byte of its key and value that is of the device */
+};
+struct set_place state_index_set_place(const struct state *state, size_t place, uint32_t id, struct text value_key);
 /* state_index_ids - ids of devices that have the value, rising, from `from_id` on. */
 bool state_index_ids(struct state *state, size_t place, struct text value_key, uint32_t from_id,
                      uint32_t *ids, size_t id_count_max, size_t *id_count, struct err *err);

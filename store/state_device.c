@@ -131,29 +131,74 @@ static struct text current_key(const struct device *device, size_t place,
     return (struct text){(const char *)key, value_key_encode(&value, key)};
 }
 
-static bool move_in_indexes(struct state *state, const struct device *device, struct err *err)
+/* What a save changes in the indexes. */
+struct moves {
+    size_t count;
+    struct move {
+        size_t place;
+        struct text old_key, new_key;
+        unsigned char new_bytes[VALUE_KEY_BYTES_MAX];
+    } items[INDEX_PLACES];
+    size_t set_count;
+    struct set_place sets[2 * INDEX_PLACES];
+};
+
+static void note_set(struct moves *moves, const struct device *device, size_t place, struct text value_key)
 {
+    if (value_key.len > 0)
+        moves->sets[moves->set_count++] = state_index_set_place(device->state, place, device->id, value_key);
+}
+
+static void plan_moves(const struct device *device, struct moves *moves)
+{
+    moves->count = moves->set_count = 0;
     for (size_t place = 0; device->touched >> place != 0; place++) {
-        unsigned char key[VALUE_KEY_BYTES_MAX];
         if ((device->touched >> place & 1) == 0)
             continue;
-        struct text old_key = device->old_keys[place], new_key = current_key(device, place, key);
-        if (text_equal(old_key, new_key))
+        struct move *move = &moves->items[moves->count];
+        move->place = place;
+        move->old_key = device->old_keys[place];
+        move->new_key = current_key(device, place, move->new_bytes);
+        if (text_equal(move->old_key, move->new_key))
             continue;
-        if (!state_index_move(state, place, device->id, old_key, new_key, err))
+        moves->count++;
+        note_set(moves, device, place, move->old_key);
+        note_set(moves, device, place, move->new_key);
+    }
+}
+
+/* In a large fleet each of the sets is somewhere else, in memory that no cache has: between these steps there is
+ * other work to do. */
+static void prefetch_sets(const struct state *state, const struct moves *moves, unsigned step)
+{
+    for (size_t i = 0; i < moves->set_count; i++)
+        changes_prefetch(state->now, moves->sets[i].hash, moves->sets[i].at, step);
+}
+
+static bool make_moves(struct state *state, uint32_t id, const struct moves *moves, struct err *err)
+{
+    for (const struct move *move = moves->items; move < moves->items + moves->count; move++) {
+        if (!state_index_move(state, move->place, id, move->old_key, move->new_key, err))
             return false;
-        if (place == TIMER_INDEX)
-            state_timer_moved(state, old_key, new_key);
+        if (move->place == TIMER_INDEX)
+            state_timer_moved(state, move->old_key, move->new_key);
     }
     return true;
 }
 
-static bool save_rows(struct state *state, struct device *device, struct err *err)
+static bool save(struct state *state, struct device *device, bool with_history, struct err *err)
 {
+    struct moves moves;
+    plan_moves(device, &moves);
+    prefetch_sets(state, &moves, 0);
+    if (with_history && !state_history_add(state, device, err))
+        return false;
+    prefetch_sets(state, &moves, 1);
     for (enum part part = 0; part < PART_COUNT; part++)
         if (device->changed[part])
             write_part(state, device, part);
-    if (!move_in_indexes(state, device, err))
+    prefetch_sets(state, &moves, 2);
+    if (!make_moves(state, device->id, &moves, err))
         return false;
     device->changed[PART_ATTRIBUTES] = device->changed[PART_TELEMETRY] = false;
     device->touched = 0;
@@ -163,7 +208,7 @@ static bool save_rows(struct state *state, struct device *device, struct err *er
 bool state_device_save(struct state *state, struct device *device, struct err *err)
 {
     assert(device == &state->device && !device->is_trial);
-    return state_history_add(state, device, err) && save_rows(state, device, err);
+    return save(state, device, true, err);
 }
 
 /* --- finding and creating --- */
@@ -218,7 +263,7 @@ static bool create(struct state *state, struct text name, struct text type, uint
 
     memcpy(state_db_put(state, DB_NAMES, name, sizeof id), &id, sizeof id);
     state_places_grow(state, (size_t)id + 1);
-    if (!save_rows(state, device, err))
+    if (!save(state, device, false, err))
         return false;
     state->notes.created = true;
     state->totals.device_count++;

@@ -149,6 +149,14 @@ static bool change_set(struct state *state, uint8_t number, uint32_t id, struct 
     return change_count(state, count_key(&row), by, err);
 }
 
+struct set_place state_index_set_place(const struct state *state, size_t place, uint32_t id, struct text value_key)
+{
+    struct row row;
+    row_fill(&row, state->indexes[place].number, value_key);
+    struct text key = set_key(&row, id / IDSET_SPAN);
+    return (struct set_place){changes_hash(DB_INDEX, key), key.len + id % IDSET_SPAN / 8};
+}
+
 bool state_index_move(struct state *state, size_t place, uint32_t id, struct text old_key,
                       struct text new_key, struct err *err)
 {

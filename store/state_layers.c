@@ -15,7 +15,7 @@
 
 enum {
     ROUNDS_MAX = 32,     /* a sweep is through all devices after so many checkpoints, */
-    IDS_A_CHANGED_ROW = 2, /* or sooner */
+    IDS_A_CHANGED_ROW = 1, /* or sooner */
 };
 
 /* --- places --- */
@@ -126,6 +126,8 @@ bool state_part_get(struct state *state, enum part part, uint32_t id, struct tex
     const struct change *change = changes_at(state->now, place, db_of(part), id_key(&id));
     if (change == NULL)
         change = changes_at(state->frozen, place, db_of(part), id_key(&id));
+    if (change == NULL)
+        change = changes_at(state->last, place, db_of(part), id_key(&id));
     if (change != NULL) {
         *record = change_value(change);
         *found = true;
@@ -145,33 +147,47 @@ static void prefetch_row(const struct state *state, uint32_t place, unsigned ste
     const struct layer *layer = layer_of(&state->layers, place, &index);
     if (layer != NULL)
         layer_prefetch(layer, index, step);
+    changes_prefetch_at(state->last, place, step);
     changes_prefetch_at(state->frozen, place, step);
     changes_prefetch_at(state->now, place, step);
 }
 
-/* Each loop asks for what the next one reads; a hash that is another device's does no harm. */
-void state_look_ahead(const struct state *state, const struct text *names, size_t count)
+static struct expected *expected_before(struct state *state, uint32_t steps)
 {
-    enum { FITS_CACHES = 50000 };
-    uint32_t hashes[LOOK_AHEAD_MAX], ids[LOOK_AHEAD_MAX];
-    size_t found = 0;
-    assert(count <= LOOK_AHEAD_MAX);
+    return &state->expected[(state->expected_count - steps) % LOOK_AHEAD];
+}
+
+/* A hash that is another device's does no harm. */
+static void find_expected(const struct state *state, struct expected *expected)
+{
+    struct name_probe probe = names_start(&state->names, expected->hash);
+    expected->is_known = expected->is_known && names_next(&state->names, &probe, &expected->id);
+    if (!expected->is_known)
+        return;
+    __builtin_prefetch(&state->places[PART_ATTRIBUTES][expected->id]);
+    seen_prefetch(&state->seen, expected->id);
+}
+
+static void prefetch_expected(const struct state *state, const struct expected *expected, unsigned step)
+{
+    if (expected->is_known)
+        prefetch_row(state, state->places[PART_ATTRIBUTES][expected->id], step);
+}
+
+/* Each step asks for what the next one reads, a few events later. */
+void state_expect(struct state *state, struct text name)
+{
+    enum { FITS_CACHES = 50000, STEP = LOOK_AHEAD / 4 };
     if (state->totals.device_count < FITS_CACHES)
         return;
-    for (size_t i = 0; i < count; i++) {
-        hashes[i] = name_hash(names[i]);
-        names_prefetch(&state->names, hashes[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct name_probe probe = names_start(&state->names, hashes[i]);
-        if (!names_next(&state->names, &probe, &ids[found]))
-            continue;
-        __builtin_prefetch(&state->places[PART_ATTRIBUTES][ids[found]]);
-        seen_prefetch(&state->seen, ids[found++]);
-    }
-    for (unsigned step = 0; step < 2; step++)
-        for (size_t i = 0; i < found; i++)
-            prefetch_row(state, state->places[PART_ATTRIBUTES][ids[i]], step);
+    struct expected *expected = expected_before(state, 0);
+    *expected = (struct expected){.hash = name_hash(name), .is_known = name.len > 0};
+    if (expected->is_known)
+        names_prefetch(&state->names, expected->hash);
+    find_expected(state, expected_before(state, STEP));
+    prefetch_expected(state, expected_before(state, 2 * STEP), 0);
+    prefetch_expected(state, expected_before(state, 3 * STEP), 1);
+    state->expected_count++;
 }
 
 /* --- the list --- */

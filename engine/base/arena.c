@@ -29,7 +29,8 @@ static void free_chunks(struct arena_chunk *chunk)
 void arena_fini(struct arena *arena)
 {
     free_chunks(arena->chunks);
-    arena->chunks = NULL;
+    free_chunks(arena->spare);
+    arena->chunks = arena->spare = NULL;
     arena->next = arena->end = NULL;
     arena->used_bytes = 0;
 }
@@ -59,7 +60,41 @@ void arena_reset(struct arena *arena)
     arena->end = kept->data + kept->bytes;
 }
 
-static void arena_grow(struct arena *arena, size_t bytes)
+/* The chunks of a list that fit `bytes` together become spare. */
+static void spare_chunks(struct arena *arena, struct arena_chunk *chunk, size_t *bytes)
+{
+    for (struct arena_chunk *older; chunk != NULL; chunk = older) {
+        older = chunk->older;
+        if (chunk->bytes > *bytes) {
+            free(chunk);
+            continue;
+        }
+        *bytes -= chunk->bytes;
+        chunk->older = arena->spare;
+        arena->spare = chunk;
+    }
+}
+
+void arena_reset_keeping(struct arena *arena, size_t bytes)
+{
+    struct arena_chunk *used = arena->chunks, *unused = arena->spare;
+    arena->chunks = arena->spare = NULL;
+    arena->next = arena->end = NULL;
+    arena->used_bytes = 0;
+    spare_chunks(arena, used, &bytes);
+    spare_chunks(arena, unused, &bytes);
+}
+
+static struct arena_chunk *take_spare(struct arena *arena, size_t bytes)
+{
+    struct arena_chunk *chunk = arena->spare;
+    if (chunk == NULL || chunk->bytes < bytes)
+        return NULL;
+    arena->spare = chunk->older;
+    return chunk;
+}
+
+static struct arena_chunk *new_chunk(const struct arena *arena, size_t bytes)
 {
     size_t size = arena->chunks == NULL ? arena->chunk_bytes : arena->chunks->bytes * 2;
     if (size > keep_bytes(arena))
@@ -71,11 +106,19 @@ static void arena_grow(struct arena *arena, size_t bytes)
         fputs("out of memory\n", stderr);
         abort();
     }
-    chunk->older = arena->chunks;
     chunk->bytes = size;
+    return chunk;
+}
+
+static void arena_grow(struct arena *arena, size_t bytes)
+{
+    struct arena_chunk *chunk = take_spare(arena, bytes);
+    if (chunk == NULL)
+        chunk = new_chunk(arena, bytes);
+    chunk->older = arena->chunks;
     arena->chunks = chunk;
     arena->next = chunk->data;
-    arena->end = arena->next + size;
+    arena->end = arena->next + chunk->bytes;
 }
 
 void *arena_alloc_slow(struct arena *arena, size_t bytes)

@@ -233,22 +233,13 @@ static bool has_room(const struct applier *applier, struct err *err)
                                   "taken (checkpoint-mib): free some space and start again");
 }
 
-static void look_ahead_in_bundle(const struct applier *applier, const struct replay_bundle *bundle, size_t from)
-{
-    struct text names[LOOK_AHEAD_MAX];
-    size_t count = 0, end = from + LOOK_AHEAD_MAX < bundle->count ? from + LOOK_AHEAD_MAX : bundle->count;
-    for (size_t i = from; i < end; i++)
-        if (bundle->records[i].kind == JOURNAL_EVENT)
-            names[count++] = bundle->events[i].device;
-    state_look_ahead(applier->step.state, names, count);
-}
-
 static bool replay_bundle(struct applier *applier, const struct replay_bundle *bundle, struct err *err)
 {
-    for (size_t i = 0; i < bundle->count; i++) {
-        if (i % LOOK_AHEAD_MAX == 0)
-            look_ahead_in_bundle(applier, bundle, i);
-        if (!replay_record(applier, &bundle->records[i], &bundle->events[i], err))
+    for (size_t i = 0; i < bundle->count + LOOK_AHEAD; i++) {
+        bool is_event = i < bundle->count && bundle->records[i].kind == JOURNAL_EVENT;
+        state_expect(applier->step.state, is_event ? bundle->events[i].device : TEXT(""));
+        size_t at = i - LOOK_AHEAD;
+        if (i >= LOOK_AHEAD && !replay_record(applier, &bundle->records[at], &bundle->events[at], err))
             return false;
     }
     if (bundle->err.code == ERR_NONE)
@@ -298,26 +289,21 @@ static bool recover(struct applier *applier, struct err *err)
 
 /* --- the thread ------------------------------------------------------------------------------------------ */
 
-static void look_ahead_in_batch(const struct applier *applier, const struct batch *batch, size_t from)
+/* A duplicate isn't applied again. */
+static bool apply_from_batch(struct applier *applier, const struct batch *batch, const struct batch_event *event,
+                             struct err *err)
 {
-    struct text names[LOOK_AHEAD_MAX];
-    size_t count = 0;
-    for (size_t i = from; i < batch->event_count && count < LOOK_AHEAD_MAX; i++)
-        names[count++] = batch->events[i].event.device;
-    state_look_ahead(applier->step.state, names, count);
+    return event->seq <= state_applied_seq(applier->step.state) ||
+           apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err);
 }
 
 static bool apply_batch(struct applier *applier, struct batch *batch, struct err *err)
 {
     struct stats *stats = applier->partition->stats;
     int64_t start_ns = clock_monotonic_ns();
-    for (size_t i = 0; i < batch->event_count; i++) {
-        const struct batch_event *event = &batch->events[i];
-        if (i % LOOK_AHEAD_MAX == 0)
-            look_ahead_in_batch(applier, batch, i);
-        if (event->seq <= state_applied_seq(applier->step.state))
-            continue; /* a duplicate, which has none */
-        if (!apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err))
+    for (size_t i = 0; i < batch->event_count + LOOK_AHEAD; i++) {
+        state_expect(applier->step.state, i < batch->event_count ? batch->events[i].event.device : TEXT(""));
+        if (i >= LOOK_AHEAD && !apply_from_batch(applier, batch, &batch->events[i - LOOK_AHEAD], err))
             return false;
     }
     int64_t end_ns = clock_monotonic_ns();
@@ -388,10 +374,15 @@ static bool answer(struct applier *applier, struct query *query, struct err *err
     return query_answer(&context, query, err);
 }
 
+static bool is_saved(const struct applier *applier)
+{
+    return state_applied_seq(applier->step.state) == state_checkpoint_seq(applier->step.state);
+}
+
 /* Everything is in a checkpoint until now. */
 static void note_saved(struct applier *applier)
 {
-    if (state_applied_seq(applier->step.state) == state_checkpoint_seq(applier->step.state))
+    if (is_saved(applier))
         atomic_store(&applier->partition->stats->unsaved_since_ms, clock_monotonic_ms());
 }
 
@@ -441,13 +432,14 @@ static void heartbeat_if_due(struct applier *applier)
     applier->heartbeat_at_ms = clock_monotonic_ms() + HEARTBEAT_MS;
     publisher_heartbeat(applier->step.publisher, clock_wall_ms(), state_applied_seq(applier->step.state));
     pass_results(applier);
+    if (is_saved(applier))
+        state_rest(applier->step.state);
 }
 
 static int next_wait_ms(const struct applier *applier)
 {
     int64_t at = applier->heartbeat_at_ms;
-    if (state_applied_seq(applier->step.state) != state_checkpoint_seq(applier->step.state) &&
-        !state_checkpoint_running(applier->step.state) && applier->checkpoint_at_ms < at)
+    if (!is_saved(applier) && !state_checkpoint_running(applier->step.state) && applier->checkpoint_at_ms < at)
         at = applier->checkpoint_at_ms;
     if (tick_at_ms(applier) < at)
         at = tick_at_ms(applier);
