@@ -132,7 +132,7 @@ static size_t put_row(struct output *output, const struct change *change)
 }
 
 /* Where each row will be. Returns the size of the file. */
-static size_t lay_out(const struct changes *changes, uint32_t *offsets)
+static size_t lay_out(const struct changes *changes, const struct layer_rows *carried, uint32_t *offsets)
 {
     size_t at = sizeof(struct file_head);
     for (size_t i = 0; i < changes->count; i++) {
@@ -140,11 +140,16 @@ static size_t lay_out(const struct changes *changes, uint32_t *offsets)
         offsets[i] = (uint32_t)(at / LAYER_ALIGN);
         at += padded(sizeof(struct row_head) + change->key_len + change->value_len);
     }
+    for (size_t i = 0; i < carried->count; i++) {
+        offsets[changes->count + i] = (uint32_t)(at / LAYER_ALIGN);
+        at += carried->row(carried->context, i).len;
+    }
     assert(at / LAYER_ALIGN <= UINT32_MAX);
     return at;
 }
 
-static void put_all(struct output *output, const struct layer *layer, const struct changes *changes)
+static void put_all(struct output *output, const struct layer *layer, const struct changes *changes,
+                    const struct layer_rows *carried)
 {
     struct file_head head = {.span = layer->span, .row_count = layer->count, .bytes = layer->bytes};
     memcpy(head.magic, magic, sizeof magic);
@@ -152,6 +157,10 @@ static void put_all(struct output *output, const struct layer *layer, const stru
     put(output, &head, sizeof head);
     for (size_t i = 0; i < changes->count; i++)
         put_row(output, changes->rows[i]);
+    for (size_t i = 0; i < carried->count; i++) {
+        struct text row = carried->row(carried->context, i);
+        put(output, row.bytes, row.len);
+    }
     flush(output);
 }
 
@@ -165,13 +174,14 @@ static int map_file(struct layer *layer, int fd)
     return 0;
 }
 
-static int write_file(struct layer *layer, const char *path, const struct changes *changes)
+static int write_file(struct layer *layer, const char *path, const struct changes *changes,
+                      const struct layer_rows *carried)
 {
     struct output output = {.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE)};
     if (output.fd < 0)
         return errno;
     output.buffer = allocate(BUFFER_BYTES);
-    put_all(&output, layer, changes);
+    put_all(&output, layer, changes, carried);
     free(output.buffer);
     if (output.error == 0 && fdatasync(output.fd) != 0)
         output.error = errno;
@@ -203,15 +213,15 @@ static bool write_failed(const struct layer *layer, int error, const char *doing
 }
 
 bool layer_write(const char *dir, const struct layer_span *span, const struct changes *changes,
-                 struct layer **out, struct err *err)
+                 const struct layer_rows *carried, struct layer **out, struct err *err)
 {
     char building[PATH_BYTES];
     file_path(building, dir, span->number, BUILDING);
-    struct layer *layer = create(dir, span->number, changes->count);
+    struct layer *layer = create(dir, span->number, changes->count + carried->count);
     layer->span = *span;
     layer->first_place = changes->first_place;
-    layer->bytes = lay_out(changes, layer->offsets);
-    int error = write_file(layer, building, changes);
+    layer->bytes = lay_out(changes, carried, layer->offsets);
+    int error = write_file(layer, building, changes, carried);
     if (error == 0 && rename(building, layer->path) != 0)
         error = errno;
     if (error == 0)
@@ -288,6 +298,14 @@ bool layer_row(const struct layer *layer, size_t index, struct layer_row *row, s
     assert(index < layer->count);
     size_t bytes;
     return row_at(layer, (size_t)layer->offsets[index] * LAYER_ALIGN, row, &bytes) || damaged(layer, err);
+}
+
+struct text layer_raw(const struct layer *layer, size_t index)
+{
+    const char *row = layer->map + (size_t)layer->offsets[index] * LAYER_ALIGN;
+    struct row_head head;
+    memcpy(&head, row, sizeof head);
+    return (struct text){row, padded(sizeof head + head.key_len + head.value_len)};
 }
 
 void layer_prefetch(const struct layer *layer, size_t index, unsigned step)

@@ -2,13 +2,14 @@
  *
  * A page of the database holds some twenty devices. A checkpoint of a large fleet that wrote the changed
  * devices into their pages would write nearly every page there is, for a few devices each. So it writes its
- * changes one behind the other into a file, a layer, and the devices' rows are read from there until the
- * database has them too (state_sweep.c). All other rows go into the database with the same checkpoint; they
- * are in the file because that takes several transactions: who opens the database and finds a layer that it
- * doesn't know puts them in again.
+ * changes one behind the other into a file, a layer, and the devices' rows are read from there; behind them
+ * those of the oldest layers that are still good, so that these can go (state_carry.c). All other rows go into
+ * the database with the same checkpoint; they are in the file because that takes several transactions: who
+ * opens the database and finds a layer that it doesn't know puts them in again.
  *
  * A row is found by its place (changes.h): the layer takes over the places of the changes that it was made
- * of, and 4 bytes of memory a row. The file is mapped and never changes. Each row has a checksum, looked at
+ * of, the rows behind them have the places that follow, and each takes 4 bytes of memory. The file is mapped
+ * and never changes. Each row has a checksum, looked at
  * whenever it is read. The byte order is the machine's, as in LMDB. */
 #ifndef STORE_LAYER_H
 #define STORE_LAYER_H
@@ -47,11 +48,19 @@ struct layer {
     atomic_uint holders; /* the state, and copies that are being made */
 };
 
-/* layer_write - a file in the folder `dir`; on disk when it returns. `changes` aren't written meanwhile.
+/* Rows that are carried over from older layers: row says one, as layer_raw has it. */
+struct layer_rows {
+    size_t count;
+    struct text (*row)(const void *context, size_t i);
+    const void *context;
+};
+
+/* layer_write - a file in the folder `dir`, of all changes and of rows to carry over; on disk when it returns.
+ * Neither are written meanwhile.
  * Errors  ERR_FULL: there is no space, or no descriptor or memory for want of something that passes;
  *         ERR_STORE. Then there is no file. */
 bool layer_write(const char *dir, const struct layer_span *span, const struct changes *changes,
-                 struct layer **out, struct err *err);
+                 const struct layer_rows *carried, struct layer **out, struct err *err);
 
 /* layer_open - one that is there, by its number. Its places are yet to be set.
  * Errors  ERR_DAMAGED, ERR_IO. */
@@ -69,6 +78,9 @@ void layer_release(struct layer *layer);
 /* layer_row - the row at `index`, below the count; borrowed from the layer.
  * Errors  ERR_DAMAGED: it isn't as it was written. */
 bool layer_row(const struct layer *layer, size_t index, struct layer_row *row, struct err *err);
+
+/* layer_raw - all bytes of a row in the file, as they go into another layer. It was looked at. */
+struct text layer_raw(const struct layer *layer, size_t index);
 
 /* layer_prefetch - that row will be read soon: 0: where it is, 1: itself. */
 void layer_prefetch(const struct layer *layer, size_t index, unsigned step);

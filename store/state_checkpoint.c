@@ -29,15 +29,21 @@ static uint64_t pages_for(const struct state *state, MDB_txn *txn, enum db db, u
     return (touched < all ? touched : all) + 2 * (bytes + rows * ROW_EXTRA_BYTES) / state->env.page_bytes + 4;
 }
 
-/* Of the frozen changes; a sweep has its devices from many checkpoints, and they are as large as these. */
+/* What is in layers, if it is to go into the database. */
+static uint64_t pages_from_layers(const struct state *state, MDB_txn *txn, enum db db)
+{
+    const struct carry *carry = &state->checkpoint.carry;
+    if (!carry->all || carry->places[db_part(db)] == NULL)
+        return 0;
+    return pages_for(state, txn, db, carry->device_count, layers_bytes(&state->layers) + state->frozen->dbs[db].bytes);
+}
+
 static uint64_t pages_to_write(const struct state *state, MDB_txn *txn, enum db db)
 {
-    uint64_t rows = state->frozen->dbs[db].count, bytes = state->frozen->dbs[db].bytes;
-    uint64_t swept = state->checkpoint.sweep.count;
     bool of_devices = db == DB_DEVICES || db == DB_TELEMETRY;
-    if (!of_devices || !state->checkpoint.layered || rows == 0)
-        return pages_for(state, txn, db, rows, bytes);
-    return pages_for(state, txn, db, swept, bytes / rows * swept);
+    return of_devices && state->checkpoint.layered
+               ? pages_from_layers(state, txn, db)
+               : pages_for(state, txn, db, state->frozen->dbs[db].count, state->frozen->dbs[db].bytes);
 }
 
 static uint64_t all_pages_to_write(const struct state *state, MDB_txn *txn)
@@ -69,13 +75,21 @@ static uint64_t reusable_pages(const struct state *state, MDB_txn *txn)
     return in_file > needed ? in_file - needed : 0;
 }
 
+/* What is carried over is as large as what is in the layers. */
+static uint64_t layer_bytes_to_write(const struct state *state)
+{
+    const struct layers *layers = &state->layers;
+    if (!state->checkpoint.layered || state->checkpoint.layer != NULL)
+        return 0;
+    size_t rows = layers_rows(layers), carried = state->checkpoint.carry.row_max;
+    return changes_bytes(state->frozen) + (rows == 0 ? 0 : layers_bytes(layers) / rows * carried);
+}
+
 static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages, struct err *err)
 {
     const struct lmdb_env *env = &state->env;
     uint64_t reusable = reusable_pages(state, txn);
     uint64_t need = pages > reusable ? (pages - reusable) * env->page_bytes : 0;
-    bool makes_layer = state->checkpoint.layered && state->checkpoint.layer == NULL;
-    uint64_t layer_bytes = makes_layer ? changes_bytes(state->frozen) : 0;
     uint64_t file_bytes = lmdb_env_pages(env) * env->page_bytes;
     if (file_bytes + need + env->map_bytes / MAP_MARGIN_PART > env->map_bytes)
         return err_set(err, ERR_FULL,
@@ -83,7 +97,7 @@ static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages,
                        " GiB: raise state-map-gib and start again",
                        env->path, env->map_bytes >> 30);
     uint64_t free_bytes = lmdb_env_free_bytes(env);
-    need += layer_bytes + FREE_MARGIN_BYTES;
+    need += layer_bytes_to_write(state) + FREE_MARGIN_BYTES;
     if (free_bytes >= need)
         return true;
     return err_set(err, ERR_FULL,
@@ -113,7 +127,7 @@ static void plan(struct state *state)
     checkpoint->layered = state->frozen->count > 0 &&
                           (state->layers.count > 0 || pages > SLICES_AT_ONCE * state->slice_pages);
     if (checkpoint->layered)
-        state_sweep_plan(state, state->layers.count > 0 && pages <= state->slice_pages);
+        state_carry_plan(state, state->layers.count > 0 && pages <= state->slice_pages);
 }
 
 /* What is kept beside the rows joins them; then the changes are frozen. */
@@ -132,8 +146,8 @@ static void freeze(struct state *state)
     state->frozen = state->now;
     changes_clear(state->now = state->last);
     state->last = empty;
-    changes_follow(state->now, changes_end_place(state->frozen));
     plan(state);
+    changes_follow(state->now, changes_end_place(state->frozen) + (uint32_t)state->checkpoint.carry.row_max);
 }
 
 /* --- the thread --- */
@@ -147,9 +161,14 @@ static bool write_frozen(struct state *state, struct err *err)
     if (!state_write_seen(state, state->slice_pages, err))
         return false;
     struct layer_span span = {state->layer_number + 1, state->checkpoint_seq, checkpoint->seq};
-    if (checkpoint->layer == NULL && !layer_write(state->dir, &span, state->frozen, &checkpoint->layer, err))
-        return false;
-    return state_write_rows(state, state->slice_pages, err) && state_sweep_remove(state, err);
+    if (checkpoint->layer == NULL) {
+        if (!state_carry_gather(state, err))
+            return false;
+        struct layer_rows carried = state_carry_rows(state);
+        if (!layer_write(state->dir, &span, state->frozen, &carried, &checkpoint->layer, err))
+            return false;
+    }
+    return state_write_rows(state, state->slice_pages, err) && state_carry_remove(state, err);
 }
 
 /* The rows on disk name positions in the history, so it comes first. Without one, the state is being opened. */
@@ -249,7 +268,7 @@ bool state_checkpoint_end(struct state *state, struct err *err)
         return false;
     }
     if (checkpoint->layered)
-        state_sweep_end(state);
+        state_carry_end(state);
     struct changes *written = state->frozen;
     state->frozen = state->last; /* empty */
     state->last = written;

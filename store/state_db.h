@@ -78,6 +78,16 @@ struct counter {
 
 enum part { PART_ATTRIBUTES, PART_TELEMETRY, PART_COUNT };
 
+static inline enum db part_db(enum part part)
+{
+    return part == PART_TELEMETRY ? DB_TELEMETRY : DB_DEVICES;
+}
+
+static inline enum part db_part(enum db db)
+{
+    return db == DB_TELEMETRY ? PART_TELEMETRY : PART_ATTRIBUTES;
+}
+
 /* The working copy of one device. */
 struct device {
     struct state *state;
@@ -100,12 +110,21 @@ struct layers {
     size_t count;
 };
 
-/* The devices whose rows a checkpoint works into the database: state_layers.c. */
-struct sweep {
-    uint32_t first; /* id */
-    uint32_t count; /* of ids */
-    uint32_t *places[PART_COUNT]; /* as they were when the changes were frozen; NULL: none has a row */
-    size_t drops; /* so many of the oldest layers aren't needed any more after it */
+/* How a checkpoint makes layers needless: state_carry.c. */
+struct carry {
+    bool all; /* every device's newest row goes into the database, and all layers go; else: */
+    size_t row_max;     /* it looks at so many rows of the oldest layers at most */
+    size_t dead_wanted; /* and at no more when so many of them were good for nothing */
+    struct carried {
+        uint32_t id;
+        uint32_t place; /* in an old layer */
+        enum part part;
+    } *rows; /* in their order the last ones of the new layer */
+    size_t count;
+    size_t next_row; /* of the oldest layer that stays: not yet looked at */
+    size_t drops;    /* so many of the oldest layers aren't needed any more after it */
+    uint32_t *places[PART_COUNT]; /* of all devices, as they were when the changes were frozen; NULL: none has a row */
+    uint32_t device_count;        /* then */
 };
 
 /* The checkpoint under way: a thread of its own writes `state->frozen`. */
@@ -121,7 +140,7 @@ struct checkpoint {
     bool is_flushed; /* the history was written; else `err` says why not */
     bool layered;    /* the frozen changes become a layer */
     struct layer *layer; /* that they are in; NULL: not yet */
-    struct sweep sweep;
+    struct carry carry;
     bool done;
     struct err err; /* when it isn't done */
 };
@@ -159,8 +178,7 @@ struct state {
     size_t place_count;
     struct layers layers;
     uint64_t layer_number; /* the last one's */
-    uint32_t sweep_next; /* id that the next sweep begins with */
-    size_t sweep_layers; /* there were when it began with the first one */
+    size_t carry_row; /* of the oldest layer: those before it were carried over */
     struct spots spots;  /* of devices' rows in the database */
     struct expected {
         uint32_t hash; /* of the name */
@@ -254,8 +272,8 @@ bool state_write_at_once(struct state *state, struct err *err);
  * `slice_pages` pages each. They may be newer than the rest (seen.h), so they may be in without it; they
  * aren't in the layer, so they must be in before it. Errors as lmdb_env_commit. */
 bool state_write_seen(struct state *state, size_t slice_pages, struct err *err);
-/* state_write_rows - the frozen changes, but of devices those of the sweep, likewise; the totals come with the
- * last transaction. Earlier ones may be in when it fails. */
+/* state_write_rows - the frozen changes, likewise: of devices all that are in layers, or none if these stay; the
+ * totals come with the last transaction. Earlier ones may be in when it fails. */
 bool state_write_rows(struct state *state, size_t slice_pages, struct err *err);
 
 /* --- checkpoints (state_checkpoint.c) --- */
@@ -270,6 +288,7 @@ bool state_redo(struct state *state, struct err *err);
 bool state_layers_load(struct state *state, bool *cut_short, struct err *err);
 void state_layers_close(struct state *state);
 uint64_t layers_bytes(const struct layers *layers); /* of their files */
+size_t layers_rows(const struct layers *layers);
 
 /* state_places_grow - make room for the places of `device_count` devices. */
 void state_places_grow(struct state *state, size_t device_count);
@@ -279,16 +298,29 @@ bool state_part_get(struct state *state, enum part part, uint32_t id, struct tex
                     struct err *err);
 char *state_part_put(struct state *state, enum part part, uint32_t id, size_t len);
 
-/* state_sweep_plan - which devices the checkpoint of the changes just frozen works into the database: a part, or
- * all. state_sweep_row - the newest row of the device `at` of them (of DB_DEVICES or DB_TELEMETRY), if it isn't
- * there yet; any thread. state_sweep_remove - the files of layers that aren't needed after it; on disk when it
- * returns. state_sweep_end - the owner's, when all that is done. */
-void state_sweep_plan(struct state *state, bool all);
-bool state_sweep_row(const struct state *state, enum db db, uint32_t at, struct text *record, bool *found,
+/* layers_at - the layer whose places include this one, and which of its rows that is; NULL: none.
+ * layers_get - the row of a device's part at `place`, if it is there. layers_push, layers_drop - the list's ends. */
+const struct layer *layers_at(const struct layers *layers, uint32_t place, size_t *index);
+bool layers_get(const struct layers *layers, uint32_t place, enum part part, uint32_t id, struct text *record,
+                bool *found, struct err *err);
+void layers_push(struct layers *layers, struct layer *layer);
+void layers_drop(struct layers *layers, size_t count);
+
+/* --- how layers come to an end (state_carry.c) --- */
+
+/* state_carry_plan - for the checkpoint of the changes just frozen: `all` rows into the database, or some of the
+ * oldest into the new layer. state_carry_gather - which these are; then state_carry_rows are they. state_carry_row -
+ * when all go into the database, the newest one of a device, if it isn't there yet. state_carry_remove - the files
+ * of layers that aren't needed any more; on disk when it returns. These are for any thread; state_carry_end is the
+ * owner's, when all that is done. */
+void state_carry_plan(struct state *state, bool all);
+bool state_carry_gather(struct state *state, struct err *err);
+struct layer_rows state_carry_rows(const struct state *state);
+bool state_carry_row(const struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
                      struct err *err);
-bool state_sweep_remove(struct state *state, struct err *err);
-void state_sweep_end(struct state *state);
-void sweep_fini(struct sweep *sweep);
+bool state_carry_remove(struct state *state, struct err *err);
+void state_carry_end(struct state *state);
+void carry_fini(struct carry *carry);
 
 /* --- indexes (state_index.c, state_reindex.c) --- */
 

@@ -1,29 +1,12 @@
-/* The layers of a state (layer.h): finding a device's row in them, and the sweep that works them into the
- * database.
- *
- * Each checkpoint that makes a layer also writes a part of the devices into the database, id by id, from
- * where the last one stopped: of each the newest row, be it in a layer or in the changes that are frozen. When
- * the sweep has been past all devices, the layers that were there when it began have nothing that the database
- * lacks, and go. So a checkpoint's work is even, and a page is written once for all changes of many
- * checkpoints. Small changes go into the database at once; the first ones after large ones take all layers
- * with them, so that a fleet at rest has none. */
+/* The layers of a state (layer.h): where each device's row is, and reading them at the start. How they come to an
+ * end is in state_carry.c. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "store/state_db.h"
 
-enum {
-    ROUNDS_MAX = 32,     /* a sweep is through all devices after so many checkpoints, */
-    IDS_A_CHANGED_ROW = 1, /* or sooner */
-};
-
 /* --- places --- */
-
-static enum db db_of(enum part part)
-{
-    return part == PART_TELEMETRY ? DB_TELEMETRY : DB_DEVICES;
-}
 
 static struct text id_key(const uint32_t *id)
 {
@@ -62,14 +45,14 @@ static uint32_t *place_of(struct state *state, enum part part, uint32_t id)
 
 char *state_part_put(struct state *state, enum part part, uint32_t id, size_t len)
 {
-    return changes_put_at(state->now, place_of(state, part, id), db_of(part), id_key(&id), len);
+    return changes_put_at(state->now, place_of(state, part, id), part_db(part), id_key(&id), len);
 }
 
 /* --- finding a row --- */
 
 /* The layer whose places include this one, and which of its rows that is; NULL: none. Places count on from
  * layer to layer. */
-static const struct layer *layer_of(const struct layers *layers, uint32_t place, size_t *index)
+const struct layer *layers_at(const struct layers *layers, uint32_t place, size_t *index)
 {
     if (layers->count == 0)
         return NULL;
@@ -88,18 +71,18 @@ static const struct layer *layer_of(const struct layers *layers, uint32_t place,
 }
 
 /* A place of long ago may say a row of another key. */
-static bool get_in_layers(const struct state *state, uint32_t place, enum part part, uint32_t id,
-                          struct text *record, bool *found, struct err *err)
+bool layers_get(const struct layers *layers, uint32_t place, enum part part, uint32_t id, struct text *record,
+                bool *found, struct err *err)
 {
     size_t index;
     struct layer_row row;
-    const struct layer *layer = layer_of(&state->layers, place, &index);
+    const struct layer *layer = layers_at(layers, place, &index);
     *found = false;
     if (layer == NULL)
         return true;
     if (!layer_row(layer, index, &row, err))
         return false;
-    *found = row.db == db_of(part) && text_equal(row.key, id_key(&id));
+    *found = row.db == part_db(part) && text_equal(row.key, id_key(&id));
     *record = row.value;
     return true;
 }
@@ -108,7 +91,7 @@ static bool get_stored(struct state *state, enum part part, uint32_t id, struct 
                        struct err *err)
 {
     if (part != PART_ATTRIBUTES)
-        return state_db_get_stored(state, db_of(part), id_key(&id), record, found, err);
+        return state_db_get_stored(state, part_db(part), id_key(&id), record, found, err);
     *found = spots_get(&state->spots, id, record);
     if (*found)
         return true;
@@ -123,17 +106,17 @@ bool state_part_get(struct state *state, enum part part, uint32_t id, struct tex
                     struct err *err)
 {
     uint32_t place = state->places[part] == NULL ? 0 : state->places[part][id];
-    const struct change *change = changes_at(state->now, place, db_of(part), id_key(&id));
+    const struct change *change = changes_at(state->now, place, part_db(part), id_key(&id));
     if (change == NULL)
-        change = changes_at(state->frozen, place, db_of(part), id_key(&id));
+        change = changes_at(state->frozen, place, part_db(part), id_key(&id));
     if (change == NULL)
-        change = changes_at(state->last, place, db_of(part), id_key(&id));
+        change = changes_at(state->last, place, part_db(part), id_key(&id));
     if (change != NULL) {
         *record = change_value(change);
         *found = true;
         return true;
     }
-    if (!get_in_layers(state, place, part, id, record, found, err))
+    if (!layers_get(&state->layers, place, part, id, record, found, err))
         return false;
     return *found || get_stored(state, part, id, record, found, err);
 }
@@ -144,7 +127,7 @@ bool state_part_get(struct state *state, enum part part, uint32_t id, struct tex
 static void prefetch_row(const struct state *state, uint32_t place, unsigned step)
 {
     size_t index;
-    const struct layer *layer = layer_of(&state->layers, place, &index);
+    const struct layer *layer = layers_at(&state->layers, place, &index);
     if (layer != NULL)
         layer_prefetch(layer, index, step);
     changes_prefetch_at(state->last, place, step);
@@ -192,7 +175,7 @@ void state_expect(struct state *state, struct text name)
 
 /* --- the list --- */
 
-static void push(struct layers *layers, struct layer *layer)
+void layers_push(struct layers *layers, struct layer *layer)
 {
     layers->items = realloc(layers->items, (layers->count + 1) * sizeof *layers->items);
     if (layers->items == NULL)
@@ -200,7 +183,7 @@ static void push(struct layers *layers, struct layer *layer)
     layers->items[layers->count++] = layer;
 }
 
-static void drop_oldest(struct layers *layers, size_t count)
+void layers_drop(struct layers *layers, size_t count)
 {
     if (count == 0)
         return; /* perhaps there is no list yet */
@@ -208,6 +191,14 @@ static void drop_oldest(struct layers *layers, size_t count)
         layer_release(layers->items[i]);
     layers->count -= count;
     memmove(layers->items, layers->items + count, layers->count * sizeof *layers->items);
+}
+
+size_t layers_rows(const struct layers *layers)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < layers->count; i++)
+        rows += layers->items[i]->count;
+    return rows;
 }
 
 uint64_t layers_bytes(const struct layers *layers)
@@ -220,10 +211,10 @@ uint64_t layers_bytes(const struct layers *layers)
 
 void state_layers_close(struct state *state)
 {
-    drop_oldest(&state->layers, state->layers.count);
+    layers_drop(&state->layers, state->layers.count);
     free(state->layers.items);
     layer_release(state->checkpoint.layer);
-    sweep_fini(&state->checkpoint.sweep);
+    carry_fini(&state->checkpoint.carry);
 }
 
 /* --- from disk --- */
@@ -257,7 +248,7 @@ static bool open_layers(struct state *state, const uint64_t *numbers, size_t cou
         layer->first_place = state->now->first_place;
         changes_follow(state->now, layer->first_place + (uint32_t)layer->count);
         bool good = follows(state, &layer->span, err);
-        push(&state->layers, layer);
+        layers_push(&state->layers, layer);
         if (!good)
             return false;
     }
@@ -291,7 +282,7 @@ static bool note_places(struct state *state, const struct layer *layer, struct e
             continue;
         memcpy(&id, row.key.bytes, sizeof id);
         state_places_grow(state, (size_t)id + 1);
-        *place_of(state, row.db == DB_DEVICES ? PART_ATTRIBUTES : PART_TELEMETRY, id) =
+        *place_of(state, db_part(row.db), id) =
             layer->first_place + (uint32_t)i;
     }
     return true;
@@ -333,88 +324,4 @@ bool state_layers_load(struct state *state, bool *cut_short, struct err *err)
     state->layer_number = last.number;
     *cut_short = last.seq != state->checkpoint_seq || last.seq == last.base_seq; /* so perhaps */
     return fits(state, &last, err) && (!*cut_short || take_up(state, err));
-}
-
-/* --- the sweep --- */
-
-static uint32_t *copy_places(const uint32_t *places, uint32_t first, uint32_t count)
-{
-    if (places == NULL)
-        return NULL;
-    uint32_t *copy = malloc(count * sizeof *copy + 1);
-    if (copy == NULL)
-        abort();
-    if (count > 0)
-        memcpy(copy, places + first, count * sizeof *copy);
-    return copy;
-}
-
-static uint32_t ids_to_sweep(const struct state *state)
-{
-    const struct changes *frozen = state->frozen;
-    size_t attributes = frozen->dbs[DB_DEVICES].count, telemetry = frozen->dbs[DB_TELEMETRY].count;
-    size_t rows = attributes > telemetry ? attributes : telemetry;
-    size_t even = state->totals.device_count / ROUNDS_MAX + 1, count = IDS_A_CHANGED_ROW * rows;
-    count = count > even ? count : even;
-    size_t left = state->totals.device_count - state->sweep_next;
-    return (uint32_t)(count < left ? count : left);
-}
-
-/* The places are copied, since the applier goes on changing them. */
-void state_sweep_plan(struct state *state, bool all)
-{
-    struct sweep *sweep = &state->checkpoint.sweep;
-    assert(state->now->count == 0); /* so every place is of a layer or frozen, or old */
-    if (all)
-        state->sweep_next = 0;
-    if (state->sweep_next == 0)
-        state->sweep_layers = state->layers.count + 1; /* with the one to be made now */
-    sweep->first = state->sweep_next;
-    sweep->count = all ? (uint32_t)state->totals.device_count : ids_to_sweep(state);
-    sweep->drops = sweep->first + sweep->count == state->totals.device_count ? state->sweep_layers : 0;
-    for (enum part part = 0; part < PART_COUNT; part++)
-        sweep->places[part] = copy_places(state->places[part], sweep->first, sweep->count);
-}
-
-void sweep_fini(struct sweep *sweep)
-{
-    for (enum part part = 0; part < PART_COUNT; part++)
-        free(sweep->places[part]);
-    *sweep = (struct sweep){.count = 0};
-}
-
-bool state_sweep_row(const struct state *state, enum db db, uint32_t at, struct text *record, bool *found,
-                     struct err *err)
-{
-    const struct sweep *sweep = &state->checkpoint.sweep;
-    enum part part = db == DB_TELEMETRY ? PART_TELEMETRY : PART_ATTRIBUTES;
-    uint32_t id = sweep->first + at, place = sweep->places[part] == NULL ? 0 : sweep->places[part][at];
-    const struct change *change = changes_at(state->frozen, place, db, id_key(&id));
-    if (change == NULL)
-        return get_in_layers(state, place, part, id, record, found, err);
-    *record = change_value(change);
-    *found = true;
-    return true;
-}
-
-/* The oldest first: what is left of them when this is cut short is still right. */
-bool state_sweep_remove(struct state *state, struct err *err)
-{
-    const struct layers *layers = &state->layers;
-    for (size_t i = 0; i < state->checkpoint.sweep.drops; i++)
-        if (!layer_remove(i < layers->count ? layers->items[i] : state->checkpoint.layer, state->dir, err))
-            return false;
-    return true;
-}
-
-void state_sweep_end(struct state *state)
-{
-    struct sweep *sweep = &state->checkpoint.sweep;
-    push(&state->layers, state->checkpoint.layer);
-    state->layer_number = state->checkpoint.layer->span.number;
-    state->checkpoint.layer = NULL;
-    state->checkpoint.layered = false;
-    drop_oldest(&state->layers, sweep->drops);
-    state->sweep_next = sweep->drops > 0 ? 0 : sweep->first + sweep->count;
-    sweep_fini(sweep);
 }

@@ -173,37 +173,37 @@ static int last_id(MDB_cursor *cursor, uint32_t *last, bool *any)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* As many devices of the sweep as fit the transaction, from *at on. */
-static bool sweep_some(struct writer *writer, enum db db, MDB_cursor *cursor, uint32_t *at, struct err *err)
+/* As many devices as fit the transaction, from *id on. */
+static bool put_devices(struct writer *writer, enum part part, MDB_cursor *cursor, uint32_t *id, struct err *err)
 {
     struct state *state = writer->state;
     uint32_t last = 0;
     bool any;
     int rc = last_id(cursor, &last, &any);
-    for (; rc == 0 && *at < state->checkpoint.sweep.count && writer->pages < writer->slice_pages; ++*at) {
-        uint32_t id = state->checkpoint.sweep.first + *at;
+    for (; rc == 0 && *id < state->checkpoint.carry.device_count && writer->pages < writer->slice_pages; ++*id) {
         struct text record;
         bool found;
-        if (!state_sweep_row(state, db, *at, &record, &found, err))
+        if (!state_carry_row(state, part, *id, &record, &found, err))
             return false;
         if (found)
-            rc = put_row(writer, cursor, row_key(&id, sizeof id), record, any && id <= last ? 0 : MDB_APPEND);
+            rc = put_row(writer, cursor, row_key(id, sizeof *id), record, any && *id <= last ? 0 : MDB_APPEND);
     }
     return rc == 0 || lmdb_env_error(&state->env, rc, "writing a checkpoint", err);
 }
 
-static bool sweep_db(struct writer *writer, enum db db, struct err *err)
+/* What is in layers, if they are to go. */
+static bool write_devices(struct writer *writer, enum db db, struct err *err)
 {
     struct state *state = writer->state;
     bool done = true;
-    for (uint32_t at = 0; done && at < state->checkpoint.sweep.count;) {
+    for (uint32_t id = 0; done && state->checkpoint.carry.all && id < state->checkpoint.carry.device_count;) {
         MDB_cursor *cursor;
         if (writer->pages >= writer->slice_pages && !next_transaction(writer, err))
             return false;
         int rc = mdb_cursor_open(writer->txn, state->dbs[db], &cursor);
         if (rc != 0)
             return lmdb_env_error(&state->env, rc, "writing a checkpoint", err);
-        done = sweep_some(writer, db, cursor, &at, err);
+        done = put_devices(writer, db_part(db), cursor, &id, err);
         mdb_cursor_close(cursor);
     }
     return done;
@@ -213,7 +213,7 @@ static bool write_rows(struct writer *writer, struct err *err)
 {
     for (enum db db = 0; db < DB_COUNT; db++) {
         bool of_devices = db == DB_DEVICES || db == DB_TELEMETRY;
-        if (of_devices && writer->state->checkpoint.layered ? !sweep_db(writer, db, err)
+        if (of_devices && writer->state->checkpoint.layered ? !write_devices(writer, db, err)
                                                             : db != DB_META && !write_db(writer, db, err))
             return false;
     }

@@ -40,7 +40,7 @@ static const struct setting table[] = {
      "attributes to find and count devices by, at most 32: client.KEY, shared.KEY or server.KEY"},
     {"checkpoint-ms", FORM_INTEGER, AT(checkpoint_ms), "1000", 10, 60000,
      "milliseconds between two checkpoints of the state; longer means a longer recovery"},
-    {"checkpoint-mib", FORM_INTEGER, AT(checkpoint_mib), "40", 1, 65536,
+    {"checkpoint-mib", FORM_INTEGER, AT(checkpoint_mib), "24", 1, 65536,
      "MiB for changes that aren't in a checkpoint yet, or 16 bytes a device if that is more"},
     {"in-flight-events", FORM_INTEGER, AT(in_flight_events), "20000", 1000, 10000000,
      "events under way in the daemon; above it requests wait"},

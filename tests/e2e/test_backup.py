@@ -428,10 +428,14 @@ def moments(folder):
     def size(name):
         path = os.path.join(folder, name)
         return os.path.getsize(path) if os.path.exists(path) else 0
+
+    def state_size():
+        state = os.path.join(folder, "state")
+        return sum(size(f"state/{name}") for name in os.listdir(state)) if os.path.exists(state) else 0
     yield lambda: os.path.exists(folder)
     yield lambda: size(MARK) > 0
     for mib in (1, 2, 4, 6):
-        yield lambda mib=mib: size("state/data.mdb") >= mib << 20
+        yield lambda mib=mib: state_size() >= mib << 20
     yield lambda: os.path.exists(os.path.join(folder, "journal"))
     yield lambda: os.path.exists(os.path.join(folder, "journal")) and not size(MARK)
 

@@ -161,6 +161,38 @@ static void test_arena_keeps_its_largest_chunk_within_bounds(void **state)
     }
 }
 
+static bool is_among(char *const *blocks, size_t count, const char *block)
+{
+    while (count > 0 && blocks[count - 1] != block)
+        count--;
+    return count > 0;
+}
+
+static void test_arena_keeps_as_much_as_it_is_told_to(void **state)
+{
+    (void)state;
+    enum { CHUNK = 64, BLOCK = CHUNK * ARENA_KEEP_CHUNKS, COUNT = 20 };
+    static const size_t kept[] = {0, BLOCK - 1, BLOCK, 7 * BLOCK, 100 * BLOCK};
+    for (size_t row = 0; row < sizeof kept / sizeof kept[0]; row++) {
+        struct arena arena;
+        char *first[COUNT];
+        size_t again = 0, expected = kept[row] / BLOCK < COUNT ? kept[row] / BLOCK : COUNT;
+        arena_init(&arena, CHUNK);
+        for (size_t i = 0; i < COUNT; i++) /* each is a chunk of its own */
+            memset(first[i] = arena_alloc(&arena, BLOCK), 1, BLOCK);
+        arena_reset_keeping(&arena, kept[row]);
+        assert_int_equal(arena.used_bytes, 0);
+        for (; arena.spare != NULL; again++) {
+            char *block = arena_alloc(&arena, BLOCK);
+            memset(block, 2, BLOCK);
+            assert_true(is_among(first, COUNT, block));
+        }
+        assert_int_equal(again, expected);
+        memset(arena_alloc(&arena, 2 * BLOCK), 3, 2 * BLOCK); /* no spare one is large enough */
+        arena_fini(&arena);
+    }
+}
+
 /* RFC 3720, appendix B.4. */
 static void test_crc32c_matches_the_published_vectors(void **state)
 {
@@ -188,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_decimal_is_what_printf_gives),
         cmocka_unit_test(test_arena_aligns),
         cmocka_unit_test(test_arena_keeps_its_largest_chunk_within_bounds),
+        cmocka_unit_test(test_arena_keeps_as_much_as_it_is_told_to),
         cmocka_unit_test(test_crc32c_matches_the_published_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

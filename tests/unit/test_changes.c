@@ -87,6 +87,23 @@ static void test_many_rows_are_all_found_and_forgotten(void **unused)
     assert_in_range(changes_bytes(&changes), 1, at_rest);
 }
 
+static void test_rest_gives_memory_back_and_places_go_on(void **unused)
+{
+    (void)unused;
+    size_t at_rest = changes_bytes(&changes);
+    uint32_t place = 0;
+    changes_follow(&changes, 7);
+    for (int i = 0; i < 5000; i++, place = 0)
+        memcpy(changes_put_at(&changes, &place, BY_BYTES, TEXT("k"), 1), "v", 1);
+    changes_clear(&changes);
+    assert_non_null(changes.arena.spare);
+    assert_true(changes_bytes(&changes) > at_rest);
+    changes_rest(&changes);
+    assert_null(changes.arena.spare);
+    assert_int_equal(changes_bytes(&changes), at_rest);
+    assert_int_equal(changes_end_place(&changes), 7);
+}
+
 static void test_rows_come_in_the_order_of_the_database(void **unused)
 {
     (void)unused;
@@ -122,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_last_write_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_rows_are_all_found_and_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rest_gives_memory_back_and_places_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rows_come_in_the_order_of_the_database, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

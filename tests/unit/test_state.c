@@ -1099,24 +1099,53 @@ static void test_layers_hide_what_is_older_and_go(void **unused)
     for (int64_t round = 1; round <= 120; round++) {
         size_t before = layers_on_disk();
         give(&random, round % 40 < 20 ? 60 : 5, round);
-        checkpoint();
+        state_checkpoint_begin(state);
+        give(&random, 20, round); /* rows that the checkpoint carries over may be old by now */
+        done(state_checkpoint_end(state, &err));
         assert_int_equal(state_checkpoint_seq(state), round);
         size_t after = layers_on_disk();
         most = after > most ? after : most;
         gone += before + 1 - after;
-        if (round % 7 == 0)
-            reopen_with_slices(1);
-        if (round % 5 == 0)
-            check_given();
+        check_given();
+        if (round % 7 != 0)
+            continue;
+        checkpoint();
+        reopen_with_slices(1);
+        check_given();
     }
     assert_in_range(most, 5, 70);
     assert_in_range(gone, 50, 119);
+    checkpoint();
     reopen_with_slices(0);
     check_given();
     give(&random, 1, 121); /* few changes take all layers with them */
     checkpoint();
     assert_int_equal(layers_on_disk(), 0);
     check_given();
+    reopen();
+    check_given();
+}
+
+/* Much, then little, then much again, without a restart. */
+static void test_layers_begin_anew(void **unused)
+{
+    (void)unused;
+    static char large[3000]; /* so that a device is a page */
+    unsigned random = 1;
+    memset(large, 'x', sizeof large);
+    memset(given, 0, sizeof given);
+    reopen_with_slices(40);
+    for (int i = 0; i < LAYERED_DEVICES; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i);
+        set(name, SCOPE_CLIENT, "k", value_string((struct text){large, sizeof large}));
+    }
+    for (int64_t round = 1; round <= 40; round++) {
+        give(&random, round % 10 == 0 ? 1 : 500, round);
+        checkpoint();
+        assert_true(round % 10 == 0 ? layers_on_disk() == 0 : layers_on_disk() > 0);
+        check_given();
+    }
     reopen();
     check_given();
 }
@@ -1222,28 +1251,62 @@ static void test_interrupted_slices_are_finished_without_a_restart(void **unused
     assert_int_equal(count_of(VERSION, integer(7)), 1);
 }
 
-static void test_full_map_is_told_before_it_is_full(void **unused)
+static void open_with_map(uint64_t map_bytes)
 {
-    (void)unused;
+    struct state_options options = {map_bytes, default_indexes, 3, 0};
+    state_close(state);
+    done(state_open(dir, &options, &state, &err));
+}
+
+static void set_large(int count)
+{
     static char large[60000];
     memset(large, 'x', sizeof large);
-    state_close(state);
-    struct state_options options = {2 << 20, default_indexes, 3, 0};
-    done(state_open(dir, &options, &state, &err));
-    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
-    state_set_applied_seq(state, 5);
-    checkpoint();
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < count; i++) {
         char name[16];
         snprintf(name, sizeof name, "d%d", i);
         set(name, SCOPE_CLIENT, "k", value_string((struct text){large, sizeof large}));
     }
+}
+
+static void test_full_map_is_told_before_it_is_full(void **unused)
+{
+    (void)unused;
+    open_with_map(2 << 20);
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+    state_set_applied_seq(state, 5);
+    checkpoint();
+    set_large(60);
     fails(state_checkpoint(state, &err), ERR_FULL, "raise state-map-gib");
-    assert_int_equal(state_device_count(state), 101);
-    assert_non_null(device_find("d99"));
+    assert_int_equal(state_device_count(state), 61);
+    assert_non_null(device_find("d59"));
     reopen();
     assert_int_equal(state_device_count(state), 1);
     assert_int_equal(state_applied_seq(state), 5);
+}
+
+/* Layers have no bound; what comes when there is little to do again has. */
+static void test_map_too_small_for_the_layers_is_told(void **unused)
+{
+    (void)unused;
+    open_with_map(2 << 20);
+    set_large(100);
+    state_set_applied_seq(state, 5);
+    checkpoint();
+    assert_int_equal(layers_on_disk(), 1);
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+    state_set_applied_seq(state, 6);
+    fails(state_checkpoint(state, &err), ERR_FULL, "raise state-map-gib");
+    assert_non_null(device_find("d99"));
+    open_with_map(64 << 20);
+    assert_int_equal(state_applied_seq(state), 5);
+    set("a", SCOPE_CLIENT, "currentFwVer", text_value("v1"));
+    state_set_applied_seq(state, 6);
+    checkpoint();
+    assert_int_equal(layers_on_disk(), 0);
+    reopen();
+    assert_int_equal(state_device_count(state), 101);
+    assert_int_equal(state_applied_seq(state), 6);
 }
 
 /* LMDB leaves the end of the file unwritten when a transaction gave back what it took there; that
@@ -1261,6 +1324,34 @@ static void test_pages_taken_and_given_back_are_no_damage(void **unused)
         checkpoint();
         reopen();
     }
+}
+
+static bool has_version(const char *name, int64_t version)
+{
+    struct attribute attribute;
+    return get(device_find(name), SCOPE_CLIENT, "currentFwVer", &attribute) && attribute.value.integer == version;
+}
+
+/* What a checkpoint wrote is read from memory until the next one, or until there is nothing to do. */
+static void test_rest_forgets_only_what_is_on_disk(void **unused)
+{
+    (void)unused;
+    set("d", SCOPE_CLIENT, "currentFwVer", integer(1));
+    checkpoint();
+    assert_true(has_version("d", 1) && count_of(VERSION, integer(1)) == 1);
+    set("d", SCOPE_CLIENT, "currentFwVer", integer(2));
+    state_rest(state);
+    assert_true(has_version("d", 2) && count_of(VERSION, integer(2)) == 1 && count_of(VERSION, integer(1)) == 0);
+    state_checkpoint_begin(state);
+    state_rest(state);
+    assert_true(has_version("d", 2) && count_of(VERSION, integer(2)) == 1 && count_of(VERSION, integer(1)) == 0);
+    done(state_checkpoint_end(state, &err));
+    state_rest(state);
+    assert_true(has_version("d", 2) && count_of(VERSION, integer(2)) == 1);
+    set("d", SCOPE_CLIENT, "currentFwVer", integer(3));
+    checkpoint();
+    reopen();
+    assert_true(has_version("d", 3) && count_of(VERSION, integer(3)) == 1 && count_of(VERSION, integer(2)) == 0);
 }
 
 /* --- damage --- */
@@ -1554,12 +1645,15 @@ int main(void)
         TEST(test_layer_of_another_checkpoint_is_told),
         TEST(test_missing_layer_is_told),
         TEST(test_layers_hide_what_is_older_and_go),
+        TEST(test_layers_begin_anew),
         TEST(test_layers_survive_a_full_disk),
         TEST(test_backup_has_the_layers),
         TEST(test_failed_attempts_dont_grow_the_file),
         TEST(test_interrupted_slices_are_finished_without_a_restart),
         TEST(test_full_map_is_told_before_it_is_full),
+        TEST(test_map_too_small_for_the_layers_is_told),
         TEST(test_pages_taken_and_given_back_are_no_damage),
+        TEST(test_rest_forgets_only_what_is_on_disk),
         TEST(test_flipped_bit_in_a_record_is_damage),
         TEST(test_flipped_bit_in_an_index_is_damage),
         TEST(test_flipped_bits_elsewhere_are_damage),

@@ -1,0 +1,184 @@
+/* How layers come to an end. While many devices change, each checkpoint looks through some rows of the oldest layers.
+ * Those that are still the newest of their device are carried over into the new layer, the others are dead; a layer
+ * that was looked through goes. So a device's row stands in one file after the other, and never in the database; the
+ * layers together keep about as many dead rows as the fleet has devices for each two. When there are few changes
+ * again, one checkpoint takes all layers into the database: a fleet at rest has none. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "store/state_db.h"
+
+enum {
+    LAYERS_MAX = 48,         /* more of them, and the oldest is looked through whatever it has */
+    LOOKS_A_CHANGE = 3,      /* rows looked at for each changed one, at most: a third of what is old is dead */
+};
+
+/* --- the plan --- */
+
+/* So many rows may be in layers before some have to be dead: half as many again as there are newest ones. */
+static size_t rows_wanted(const struct state *state)
+{
+    size_t rows = state->totals.device_count * (state->places[PART_TELEMETRY] != NULL ? 2 : 1);
+    return rows + rows / 2;
+}
+
+static uint32_t *copy_places(const uint32_t *places, uint32_t count)
+{
+    if (places == NULL)
+        return NULL;
+    uint32_t *copy = malloc(count * sizeof *copy + 1);
+    if (copy == NULL)
+        abort();
+    if (count > 0)
+        memcpy(copy, places, count * sizeof *copy);
+    return copy;
+}
+
+static size_t looks_wanted(const struct state *state)
+{
+    const struct layers *layers = &state->layers;
+    size_t looks = LOOKS_A_CHANGE * state->frozen->count;
+    size_t oldest = layers->count < LAYERS_MAX ? 0 : layers->items[0]->count;
+    return looks > oldest ? looks : oldest;
+}
+
+/* The places are copied, since the applier goes on changing them. */
+void state_carry_plan(struct state *state, bool all)
+{
+    struct carry *carry = &state->checkpoint.carry;
+    assert(state->now->count == 0); /* so every place is of a layer or frozen, or old */
+    size_t rows = layers_rows(&state->layers) + state->frozen->count, wanted = rows_wanted(state);
+    bool many = rows > wanted || state->layers.count >= LAYERS_MAX;
+    *carry = (struct carry){
+        .all = all,
+        .row_max = many && !all ? looks_wanted(state) : 0,
+        .dead_wanted = state->layers.count >= LAYERS_MAX ? SIZE_MAX : rows > wanted ? rows - wanted : 0,
+        .next_row = state->carry_row,
+        .drops = all ? state->layers.count + 1 : 0, /* with the one to be made now */
+        .device_count = (uint32_t)state->totals.device_count,
+    };
+    if (!all && !many)
+        return;
+    for (enum part part = 0; part < PART_COUNT; part++)
+        carry->places[part] = copy_places(state->places[part], carry->device_count);
+}
+
+void carry_fini(struct carry *carry)
+{
+    for (enum part part = 0; part < PART_COUNT; part++)
+        free(carry->places[part]);
+    free(carry->rows);
+    *carry = (struct carry){.count = 0};
+}
+
+/* --- looking through the oldest layers --- */
+
+/* Is the row the newest of a device? */
+static bool is_good(const struct carry *carry, const struct layer_row *row, uint32_t place, struct carried *carried)
+{
+    enum part part = db_part(row->db);
+    uint32_t id;
+    if (row->db != part_db(part) || row->key.len != sizeof id)
+        return false;
+    memcpy(&id, row->key.bytes, sizeof id);
+    *carried = (struct carried){id, place, part};
+    return id < carry->device_count && carry->places[part] != NULL && carry->places[part][id] == place;
+}
+
+bool state_carry_gather(struct state *state, struct err *err)
+{
+    struct carry *carry = &state->checkpoint.carry;
+    size_t dead = 0, looked = 0;
+    if (carry->row_max == 0)
+        return true;
+    carry->rows = realloc(carry->rows, carry->row_max * sizeof *carry->rows);
+    if (carry->rows == NULL)
+        abort();
+    carry->count = carry->drops = 0;
+    carry->next_row = state->carry_row;
+    while (looked < carry->row_max && dead < carry->dead_wanted && carry->drops < state->layers.count) {
+        const struct layer *layer = state->layers.items[carry->drops];
+        struct layer_row row;
+        if (carry->next_row == layer->count) {
+            carry->drops++;
+            carry->next_row = 0;
+            continue;
+        }
+        if (!layer_row(layer, carry->next_row, &row, err))
+            return false;
+        bool good = is_good(carry, &row, layer->first_place + (uint32_t)carry->next_row, &carry->rows[carry->count]);
+        carry->count += good;
+        dead += !good;
+        looked++;
+        carry->next_row++;
+    }
+    return true;
+}
+
+static struct text carried_row(const void *context, size_t i)
+{
+    const struct state *state = context;
+    size_t index;
+    const struct layer *layer = layers_at(&state->layers, state->checkpoint.carry.rows[i].place, &index);
+    return layer_raw(layer, index);
+}
+
+struct layer_rows state_carry_rows(const struct state *state)
+{
+    return (struct layer_rows){state->checkpoint.carry.count, carried_row, state};
+}
+
+/* --- into the database --- */
+
+bool state_carry_row(const struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
+                     struct err *err)
+{
+    const struct carry *carry = &state->checkpoint.carry;
+    assert(carry->all);
+    uint32_t place = carry->places[part] == NULL ? 0 : carry->places[part][id];
+    const struct change *change = changes_at(state->frozen, place, part_db(part), row_key(&id, sizeof id));
+    if (change == NULL)
+        return layers_get(&state->layers, place, part, id, record, found, err);
+    *record = change_value(change);
+    *found = true;
+    return true;
+}
+
+/* --- afterwards --- */
+
+/* The oldest first: what is left of them when this is cut short is still right. */
+bool state_carry_remove(struct state *state, struct err *err)
+{
+    const struct layers *layers = &state->layers;
+    for (size_t i = 0; i < state->checkpoint.carry.drops; i++)
+        if (!layer_remove(i < layers->count ? layers->items[i] : state->checkpoint.layer, state->dir, err))
+            return false;
+    return true;
+}
+
+/* Devices that changed since then have newer rows. */
+static void move_places(struct state *state, const struct layer *layer)
+{
+    const struct carry *carry = &state->checkpoint.carry;
+    uint32_t first = layer->first_place + (uint32_t)(layer->count - carry->count);
+    for (size_t i = 0; i < carry->count; i++) {
+        const struct carried *carried = &carry->rows[i];
+        uint32_t *place = &state->places[carried->part][carried->id];
+        if (*place == carried->place)
+            *place = first + (uint32_t)i;
+    }
+}
+
+void state_carry_end(struct state *state)
+{
+    struct checkpoint *checkpoint = &state->checkpoint;
+    struct layer *layer = checkpoint->layer;
+    move_places(state, layer);
+    layers_push(&state->layers, layer);
+    state->layer_number = layer->span.number;
+    checkpoint->layer = NULL;
+    checkpoint->layered = false;
+    layers_drop(&state->layers, checkpoint->carry.drops);
+    state->carry_row = checkpoint->carry.all ? 0 : checkpoint->carry.next_row;
+    carry_fini(&checkpoint->carry);
+}
