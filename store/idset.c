@@ -52,14 +52,26 @@ static void to_bitmap(struct text set, unsigned char *out)
         out[list_get(set, i) / 8] |= (unsigned char)(1u << list_get(set, i) % 8);
 }
 
-static size_t bitmap_count(struct text set)
+/* The word of a bitmap that has this offset's bit; `bit` is that one alone. */
+static uint64_t bitmap_word(const void *bitmap, unsigned offset, uint64_t *bit)
+{
+    uint64_t word;
+    memcpy(&word, (const char *)bitmap + offset / 64 * sizeof word, sizeof word);
+    *bit = UINT64_C(1) << offset % 64;
+    return word;
+}
+
+static void bitmap_put_word(void *bitmap, unsigned offset, uint64_t word)
+{
+    memcpy((char *)bitmap + offset / 64 * sizeof word, &word, sizeof word);
+}
+
+static size_t bitmap_count(const void *bitmap)
 {
     size_t count = 0;
-    for (size_t i = 0; i < IDSET_BYTES_MAX; i += sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, set.bytes + i, sizeof word);
-        count += (size_t)__builtin_popcountll(word);
-    }
+    uint64_t bit;
+    for (unsigned offset = 0; offset < IDSET_SPAN; offset += 64)
+        count += (size_t)__builtin_popcountll(bitmap_word(bitmap, offset, &bit));
     return count;
 }
 
@@ -94,9 +106,9 @@ size_t idset_add(struct text set, unsigned offset, unsigned char out[IDSET_BYTES
         }
         to_bitmap(set, out);
     }
-    unsigned char bit = (unsigned char)(1u << offset % 8);
-    *changed = (out[offset / 8] & bit) == 0;
-    out[offset / 8] |= bit;
+    uint64_t bit, word = bitmap_word(out, offset, &bit);
+    *changed = (word & bit) == 0;
+    bitmap_put_word(out, offset, word | bit);
     return IDSET_BYTES_MAX;
 }
 
@@ -118,25 +130,24 @@ size_t idset_remove(struct text set, unsigned offset, unsigned char out[IDSET_BY
         memcpy(out, set.bytes, set.len);
     if (!is_bitmap(set))
         return remove_from_list(set, offset, out, changed);
-    unsigned char bit = (unsigned char)(1u << offset % 8);
-    *changed = (out[offset / 8] & bit) != 0;
-    out[offset / 8] &= (unsigned char)~bit;
-    if (out[offset / 8] != 0) /* count only now and then */
+    uint64_t bit, word = bitmap_word(out, offset, &bit);
+    *changed = (word & bit) != 0;
+    bitmap_put_word(out, offset, word & ~bit);
+    if ((word & ~bit) != 0) /* count only now and then */
         return IDSET_BYTES_MAX;
-    struct text rest = {(const char *)out, IDSET_BYTES_MAX};
-    return bitmap_count(rest) <= LIST_AGAIN ? to_list(out) : IDSET_BYTES_MAX;
+    return bitmap_count(out) <= LIST_AGAIN ? to_list(out) : IDSET_BYTES_MAX;
 }
 
-/* A byte that becomes 0 is where a bitmap may have to become a list. */
+/* Where a word becomes 0, a bitmap may have to become a list. */
 bool idset_flip(char *bytes, size_t len, unsigned offset, bool add)
 {
     assert(offset < IDSET_SPAN);
     if (len != IDSET_BYTES_MAX)
         return false;
-    unsigned bit = 1u << offset % 8, byte = (unsigned char)bytes[offset / 8];
-    if (((byte & bit) != 0) == add || (byte ^ bit) == 0)
+    uint64_t bit, word = bitmap_word(bytes, offset, &bit);
+    if (((word & bit) != 0) == add || word == bit)
         return false;
-    bytes[offset / 8] = (char)(byte ^ bit);
+    bitmap_put_word(bytes, offset, word ^ bit);
     return true;
 }
 
@@ -147,8 +158,7 @@ unsigned idset_next(struct text set, unsigned from)
         return position < set.len / 2 ? list_get(set, position) : IDSET_SPAN;
     }
     for (unsigned start = from / 64 * 64; start < IDSET_SPAN; start += 64) {
-        uint64_t word;
-        memcpy(&word, set.bytes + start / 8, sizeof word);
+        uint64_t bit, word = bitmap_word(set.bytes, start, &bit);
         if (start < from)
             word &= UINT64_MAX << (from - start);
         if (word != 0)

@@ -26,9 +26,7 @@ void names_fini(struct names *names)
 
 uint32_t name_hash(struct text name)
 {
-    uint64_t hash = text_fnv1a64(name, FNV1A64_START);
-    hash *= UINT64_C(0x9E3779B97F4A7C15); /* low bits must be good: they choose the slot */
-    return (uint32_t)(hash >> 32);
+    return (uint32_t)text_hash(name);
 }
 
 static void put_slot(struct name_slot *slots, size_t capacity, struct name_slot slot)

@@ -160,7 +160,7 @@ static void prefetch_expected(const struct state *state, const struct expected *
 /* Each step asks for what the next one reads, a few events later. */
 void state_expect(struct state *state, struct text name)
 {
-    enum { FITS_CACHES = 50000, STEP = LOOK_AHEAD / 4 };
+    enum { FITS_CACHES = 4000, STEP = LOOK_AHEAD / 4 };
     if (state->totals.device_count < FITS_CACHES)
         return;
     struct expected *expected = expected_before(state, 0);

@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "engine/base/crc32c.h"
-
 enum { SLOT_COUNT = 2 * WORD_COUNT_MAX, CHUNK_BYTES = 4096 };
 _Static_assert(WORD_COUNT_MAX < UINT16_MAX, "a slot holds a number plus one");
 
@@ -26,7 +24,7 @@ void words_fini(struct words *words)
 
 static uint16_t *slot_of(const struct words *words, struct text word)
 {
-    size_t i = crc32c(0, word.bytes, word.len) % SLOT_COUNT;
+    size_t i = text_hash(word) % SLOT_COUNT;
     while (words->slots[i] != 0 && !text_equal(words->items[words->slots[i] - 1], word))
         i = (i + 1) % SLOT_COUNT;
     return &words->slots[i];

@@ -122,6 +122,32 @@ static void test_decimal_is_what_printf_gives(void **state)
     }
 }
 
+/* A table that is half full finds a free slot after half a look more, if the hashes are like random ones. */
+static void test_hashes_of_numbered_names_spread(void **state)
+{
+    (void)state;
+    enum { NAMES = 50000, SLOTS = 1 << 17 };
+    static const struct {
+        const char *before;
+        int digits;
+        const char *after;
+    } rows[] = {{"d", 1, ""}, {"", 1, ""}, {"device-", 7, ""}, {"ESP32-", 6, ""}, {"24:6F:28:", 6, ""}, {"", 1, ".sensor"}};
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        static bool taken[SLOTS];
+        unsigned long looks = 0;
+        memset(taken, 0, sizeof taken);
+        for (int i = 0; i < NAMES; i++) {
+            char name[40];
+            int len = snprintf(name, sizeof name, "%s%0*d%s", rows[row].before, rows[row].digits, i, rows[row].after);
+            size_t slot = text_hash((struct text){name, (size_t)len}) % SLOTS;
+            for (; taken[slot]; slot = (slot + 1) % SLOTS)
+                looks++;
+            taken[slot] = true;
+        }
+        assert_in_range(looks, 1, NAMES / 2);
+    }
+}
+
 static void test_arena_aligns(void **state)
 {
     (void)state;
@@ -218,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_scopes_read_back),
         cmocka_unit_test(test_plain_length_stops_at_the_first_special_byte),
         cmocka_unit_test(test_decimal_is_what_printf_gives),
+        cmocka_unit_test(test_hashes_of_numbered_names_spread),
         cmocka_unit_test(test_arena_aligns),
         cmocka_unit_test(test_arena_keeps_its_largest_chunk_within_bounds),
         cmocka_unit_test(test_arena_keeps_as_much_as_it_is_told_to),
