@@ -22,16 +22,20 @@ static size_t rows_wanted(const struct state *state)
     return rows + rows / 2;
 }
 
-static uint32_t *copy_places(const uint32_t *places, uint32_t count)
+/* The places are copied, since the applier goes on changing them. */
+static void copy_places(struct state *state)
 {
-    if (places == NULL)
-        return NULL;
-    uint32_t *copy = malloc(count * sizeof *copy + 1);
-    if (copy == NULL)
-        abort();
-    if (count > 0)
-        memcpy(copy, places, count * sizeof *copy);
-    return copy;
+    struct carry *carry = &state->checkpoint.carry;
+    for (enum part part = 0; part < PART_COUNT; part++) {
+        if (state->places[part] == NULL)
+            continue;
+        if (carry->places[part] == NULL || carry->place_count != state->place_count)
+            carry->places[part] = realloc(carry->places[part], state->place_count * sizeof(uint32_t));
+        if (carry->places[part] == NULL)
+            abort();
+        memcpy(carry->places[part], state->places[part], carry->device_count * sizeof(uint32_t));
+    }
+    carry->place_count = state->place_count;
 }
 
 static size_t looks_wanted(const struct state *state)
@@ -42,25 +46,20 @@ static size_t looks_wanted(const struct state *state)
     return looks > oldest ? looks : oldest;
 }
 
-/* The places are copied, since the applier goes on changing them. */
 void state_carry_plan(struct state *state, bool all)
 {
     struct carry *carry = &state->checkpoint.carry;
     assert(state->now->count == 0); /* so every place is of a layer or frozen, or old */
     size_t rows = layers_rows(&state->layers) + state->frozen->count, wanted = rows_wanted(state);
-    bool many = rows > wanted || state->layers.count >= LAYERS_MAX;
-    *carry = (struct carry){
-        .all = all,
-        .row_max = many && !all ? looks_wanted(state) : 0,
-        .dead_wanted = state->layers.count >= LAYERS_MAX ? SIZE_MAX : rows > wanted ? rows - wanted : 0,
-        .next_row = state->carry_row,
-        .drops = all ? state->layers.count + 1 : 0, /* with the one to be made now */
-        .device_count = (uint32_t)state->totals.device_count,
-    };
-    if (!all && !many)
-        return;
-    for (enum part part = 0; part < PART_COUNT; part++)
-        carry->places[part] = copy_places(state->places[part], carry->device_count);
+    bool full = state->layers.count >= LAYERS_MAX, many = rows > wanted || full;
+    carry->all = all;
+    carry->row_max = many && !all ? looks_wanted(state) : 0;
+    carry->dead_wanted = full ? SIZE_MAX : many ? rows - wanted : 0;
+    carry->next_row = state->carry_row;
+    carry->drops = all ? state->layers.count + 1 : 0; /* with the one to be made now */
+    carry->device_count = (uint32_t)state->totals.device_count;
+    if (all || many)
+        copy_places(state);
 }
 
 void carry_fini(struct carry *carry)
@@ -172,13 +171,17 @@ static void move_places(struct state *state, const struct layer *layer)
 void state_carry_end(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
+    struct carry *carry = &checkpoint->carry;
     struct layer *layer = checkpoint->layer;
     move_places(state, layer);
     layers_push(&state->layers, layer);
     state->layer_number = layer->span.number;
     checkpoint->layer = NULL;
     checkpoint->layered = false;
-    layers_drop(&state->layers, checkpoint->carry.drops);
-    state->carry_row = checkpoint->carry.all ? 0 : checkpoint->carry.next_row;
-    carry_fini(&checkpoint->carry);
+    layers_drop(&state->layers, carry->drops, &state->dropped);
+    state->carry_row = carry->all ? 0 : carry->next_row;
+    free(carry->rows);
+    carry->rows = NULL;
+    carry->all = false;
+    carry->count = carry->row_max = carry->drops = 0;
 }

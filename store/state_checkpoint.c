@@ -206,6 +206,7 @@ static void stand_back(void)
 static void run(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
+    layers_release(&state->dropped); /* their space counts */
     checkpoint->done = checkpoint->is_flushed && write_checkpoint(state, &checkpoint->err);
     atomic_store(&state->checkpoint.is_over, true);
 }
@@ -283,6 +284,8 @@ void state_rest(struct state *state)
         return;
     changes_rest(state->now);
     changes_rest(state->last);
+    layers_release(&state->dropped);
+    carry_fini(&state->checkpoint.carry);
 }
 
 static bool checkpoint_once(struct state *state, struct err *err)

@@ -123,8 +123,9 @@ struct carry {
     size_t count;
     size_t next_row; /* of the oldest layer that stays: not yet looked at */
     size_t drops;    /* so many of the oldest layers aren't needed any more after it */
-    uint32_t *places[PART_COUNT]; /* of all devices, as they were when the changes were frozen; NULL: none has a row */
-    uint32_t device_count;        /* then */
+    uint32_t device_count; /* when the changes were frozen, */
+    uint32_t *places[PART_COUNT]; /* and of each the places, then; NULL: none has a row */
+    size_t place_count;           /* there is memory for; it stays, since fresh memory takes a page fault for each 4 KiB */
 };
 
 /* The checkpoint under way: a thread of its own writes `state->frozen`. */
@@ -177,6 +178,7 @@ struct state {
     uint32_t *places[PART_COUNT]; /* of the devices' rows in the changes and layers, by id; NULL: none */
     size_t place_count;
     struct layers layers;
+    struct layers dropped; /* the next checkpoint's thread lets go of them: that takes a while */
     uint64_t layer_number; /* the last one's */
     size_t carry_row; /* of the oldest layer: those before it were carried over */
     struct spots spots;  /* of devices' rows in the database */
@@ -299,12 +301,14 @@ bool state_part_get(struct state *state, enum part part, uint32_t id, struct tex
 char *state_part_put(struct state *state, enum part part, uint32_t id, size_t len);
 
 /* layers_at - the layer whose places include this one, and which of its rows that is; NULL: none.
- * layers_get - the row of a device's part at `place`, if it is there. layers_push, layers_drop - the list's ends. */
+ * layers_get - the row of a device's part at `place`, if it is there. layers_push, layers_drop - the list's ends; `to` takes the
+ * oldest over. layers_release - all of them. */
 const struct layer *layers_at(const struct layers *layers, uint32_t place, size_t *index);
 bool layers_get(const struct layers *layers, uint32_t place, enum part part, uint32_t id, struct text *record,
                 bool *found, struct err *err);
 void layers_push(struct layers *layers, struct layer *layer);
-void layers_drop(struct layers *layers, size_t count);
+void layers_drop(struct layers *layers, size_t count, struct layers *to);
+void layers_release(struct layers *layers);
 
 /* --- how layers come to an end (state_carry.c) --- */
 

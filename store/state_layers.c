@@ -183,14 +183,22 @@ void layers_push(struct layers *layers, struct layer *layer)
     layers->items[layers->count++] = layer;
 }
 
-void layers_drop(struct layers *layers, size_t count)
+void layers_drop(struct layers *layers, size_t count, struct layers *to)
 {
     if (count == 0)
         return; /* perhaps there is no list yet */
     for (size_t i = 0; i < count; i++)
-        layer_release(layers->items[i]);
+        layers_push(to, layers->items[i]);
     layers->count -= count;
     memmove(layers->items, layers->items + count, layers->count * sizeof *layers->items);
+}
+
+void layers_release(struct layers *layers)
+{
+    for (size_t i = 0; i < layers->count; i++)
+        layer_release(layers->items[i]);
+    free(layers->items);
+    *layers = (struct layers){.count = 0};
 }
 
 size_t layers_rows(const struct layers *layers)
@@ -211,8 +219,8 @@ uint64_t layers_bytes(const struct layers *layers)
 
 void state_layers_close(struct state *state)
 {
-    layers_drop(&state->layers, state->layers.count);
-    free(state->layers.items);
+    layers_release(&state->layers);
+    layers_release(&state->dropped);
     layer_release(state->checkpoint.layer);
     carry_fini(&state->checkpoint.carry);
 }
