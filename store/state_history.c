@@ -10,7 +10,7 @@
 enum {
     SEGMENT_BYTES = 4 << 20, /* a look-up reads through half of one */
     FLUSH_BYTES = 1 << 20,
-    FLUSHES_HELD = 4, /* while a checkpoint syncs the log */
+    FLUSHES_HELD = 3, /* while a checkpoint syncs the log; 4 MiB and its buffer would be given back each time */
     ROWS_ARENA_BYTES = 16384,
     MARK_COUNT = sizeof ((struct state *)NULL)->marks / sizeof(struct history_mark),
 };
