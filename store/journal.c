@@ -496,19 +496,35 @@ bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms,
 
 /* --- reading ----------------------------------------------------------------------------------------------- */
 
-/* The position of a segment that begins with `seq` or an earlier event, and not much earlier. */
+/* The head of the newest segment above `low` and up to *at that begins with a good record; *at becomes `low` when
+ * there is none: what those have belongs to that one. */
+static bool good_head(struct journal *journal, size_t low, size_t *at, struct head *head, struct err *err)
+{
+    for (; *at > low; --*at) {
+        if (head_at(journal, journal->reader, seglog_segment_first(journal->log, *at), head, err))
+            return true;
+        if (err->code != ERR_DAMAGED)
+            return false;
+    }
+    return true;
+}
+
+/* The position of a segment that begins with `seq` or an earlier event, and not much earlier. Damage elsewhere is of
+ * no concern. */
 static bool find_segment(struct journal *journal, uint64_t seq, uint64_t *position, struct err *err)
 {
     struct head head;
-    size_t from = 0, until = seglog_segment_count(journal->log);
-    while (until - from > 1) {
-        size_t middle = from + (until - from) / 2;
-        if (!head_at(journal, journal->reader, seglog_segment_first(journal->log, middle), &head, err))
+    size_t from = 0, low = 0, until = seglog_segment_count(journal->log);
+    while (until - low > 1) {
+        size_t middle = low + (until - low) / 2, at = middle;
+        if (!good_head(journal, low, &at, &head, err))
             return false;
-        if (first_event(&head) <= seq)
-            from = middle;
-        else
-            until = middle;
+        if (at > low && first_event(&head) > seq) {
+            until = at;
+            continue;
+        }
+        from = at > low ? at : from;
+        low = middle;
     }
     do { /* what was trimmed meanwhile has moved them */
         *position = seglog_segment_first(journal->log, from);

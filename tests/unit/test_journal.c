@@ -502,6 +502,26 @@ static void test_trim_goes_on_behind_a_damaged_record(void **unused)
     }
 }
 
+/* The search for an event looks at the files' first records; one that can't be read only matters to who wants it. */
+static void test_events_are_found_beside_a_damaged_record(void **unused)
+{
+    (void)unused;
+    struct journal_record *records;
+    size_t count;
+    struct journal *journal = open_small();
+    fill_small(journal, 35); /* ten a file */
+    journal_close(journal);
+    damage_second_file();
+    journal = open_small();
+    for (uint64_t seq = 35; seq >= 1; seq--) {
+        if (seq > 20 || seq <= 10)
+            assert_int_equal(read_from(journal, seq, 1, &records), 1);
+        else
+            fails(journal_read(journal, seq, 1, &arena, &records, &count, &err), ERR_DAMAGED, "fails its checksum");
+    }
+    journal_close(journal);
+}
+
 /* A file that doesn't fill up is closed after a quarter of the time, so that what is in it can go. */
 static void test_trim_by_age_needs_no_full_files(void **unused)
 {
@@ -976,6 +996,7 @@ int main(void)
         TEST(test_numbers_outlive_the_events_that_raised_them),
         TEST(test_trim_rules),
         TEST(test_trim_goes_on_behind_a_damaged_record),
+        TEST(test_events_are_found_beside_a_damaged_record),
         TEST(test_trim_by_age_needs_no_full_files),
         TEST(test_what_is_trimmed_while_it_is_read_is_gone),
         TEST(test_trimmed_files_are_gone),
