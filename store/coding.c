@@ -93,11 +93,16 @@ unsigned char *coding_put_text(unsigned char *out, struct text text)
     return out + text.len;
 }
 
+unsigned char *coding_put_number(unsigned char *out, uint32_t number)
+{
+    return coding_put_varint(out, (uint64_t)number + 1);
+}
+
 unsigned char *coding_put_word(unsigned char *out, const struct words *words, struct text word)
 {
     uint32_t number;
     if (words_find(words, word, &number))
-        return coding_put_varint(out, (uint64_t)number + 1);
+        return coding_put_number(out, number);
     *out++ = 0;
     return coding_put_text(out, word);
 }

@@ -64,7 +64,13 @@ size_t coding_text_bytes(struct text text);
 unsigned char *coding_put_text(unsigned char *out, struct text text);
 
 size_t coding_word_bytes(const struct words *words, struct text word);
+/* coding_word_room - the most that it may take, known without looking it up. */
+static inline size_t coding_word_room(struct text word)
+{
+    return 1 + CODING_VARINT_BYTES_MAX + word.len;
+}
 unsigned char *coding_put_word(unsigned char *out, const struct words *words, struct text word);
+unsigned char *coding_put_number(unsigned char *out, uint32_t number); /* of a word that has one */
 
 /* A value's kind is written apart from it, by the caller; a value is never VALUE_NULL. */
 enum coding_kind coding_kind(const struct value *value);

@@ -38,7 +38,7 @@ void history_note_change(struct history_notes *notes, const struct words *words,
 {
     struct buf *buf = &notes->changes;
     unsigned char *start = (unsigned char *)buf_room(
-        buf, 2 + coding_word_bytes(words, key) + side_bytes(old) + side_bytes(new));
+        buf, 2 + coding_word_room(key) + side_bytes(old) + side_bytes(new));
     unsigned char *out = start;
     *out++ = (unsigned char)((unsigned)scope << 4 | kind_of(new));
     *out++ = kind_of(old);

@@ -103,22 +103,22 @@ struct entry entry_encode(struct arena *arena, struct words *words, enum scope s
     uint32_t number;
     struct text key = attribute->key;
     assert(key.len >= 1 && key.len <= KEY_BYTES_MAX);
-    words_intern(words, key, &number);
-    size_t len = 1 + coding_word_bytes(words, key) + coding_varint_bytes(coding_zigzag(attribute->ts_ms)) +
-                 coding_seq_bytes(attribute->seq) + coding_value_bytes(&attribute->value);
-    unsigned char *bytes = arena_alloc(arena, len);
+    size_t room = 1 + coding_word_room(key) + CODING_VARINT_BYTES_MAX + coding_seq_bytes(attribute->seq) +
+                  coding_value_bytes(&attribute->value);
+    unsigned char *bytes = arena_alloc(arena, room);
     bytes[0] = (unsigned char)((unsigned)scope << 4 | coding_kind(&attribute->value));
-    unsigned char *after_key = coding_put_word(bytes + 1, words, key);
+    unsigned char *after_key = words_intern(words, key, &number) ? coding_put_number(bytes + 1, number)
+                                                                 : coding_put_word(bytes + 1, words, key);
     unsigned char *value_at = coding_put_varint(after_key, coding_zigzag(attribute->ts_ms));
     value_at = coding_put_seq(value_at, attribute->seq);
     unsigned char *end = coding_put_value(value_at, &attribute->value);
-    assert(end == bytes + len);
+    assert(end <= bytes + room);
 
     struct coding_reader reader = {bytes + 1, after_key};
     key = coding_read_word(&reader, words); /* the caller's key need not last */
     return (struct entry){bytes,
                           key.bytes,
-                          (uint32_t)len,
+                          (uint32_t)(end - bytes),
                           (uint16_t)(after_key - bytes),
                           (uint16_t)(value_at - bytes),
                           (uint8_t)key.len,
