@@ -1,25 +1,27 @@
 /* How layers come to an end. While many devices change, each checkpoint looks through some rows of the oldest layers.
  * Those that are still the newest of their device are carried over into the new layer, the others are dead; a layer
- * that was looked through goes. So a device's row stands in one file after the other, and never in the database; the
- * layers together keep about as many dead rows as the fleet has devices for each two. When there are few changes
- * again, one checkpoint takes all layers into the database: a fleet at rest has none. */
+ * that was looked through goes. So a device's row goes from file to file and not into the database; together the layers
+ * have about as many dead rows as good ones. When there are few changes again, one checkpoint takes all layers into
+ * the database: a fleet at rest has none. */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "store/state_db.h"
 
 enum {
-    LAYERS_MAX = 48,         /* more of them, and the oldest is looked through whatever it has */
-    LOOKS_A_CHANGE = 3,      /* rows looked at for each changed one, at most: a third of what is old is dead */
+    LAYERS_MAX = 48,    /* with so many the oldest is looked through, whatever it has */
+    LOOKS_A_CHANGE = 3, /* rows looked at for each changed one, at most: that is enough if a third of them is dead */
 };
 
 /* --- the plan --- */
 
-/* So many rows may be in layers before some have to be dead: half as many again as there are newest ones. */
+/* So many rows may be in layers: twice as many as can be good. With fewer, more of the oldest are still good, and are
+ * written again: at random that is a quarter of a row for each changed one, and three quarters with half
+ * as many dead ones. */
 static size_t rows_wanted(const struct state *state)
 {
-    size_t rows = state->totals.device_count * (state->places[PART_TELEMETRY] != NULL ? 2 : 1);
-    return rows + rows / 2;
+    size_t good = state->totals.device_count * (state->places[PART_TELEMETRY] != NULL ? 2 : 1);
+    return 2 * good;
 }
 
 /* The places are copied, since the applier goes on changing them. */
