@@ -79,7 +79,7 @@ static bool is_good(const struct carry *carry, const struct layer_row *row, uint
 {
     enum part part = db_part(row->db);
     uint32_t id;
-    if (row->db != part_db(part) || row->key.len != sizeof id)
+    if (!db_is_of_devices(row->db) || row->key.len != sizeof id)
         return false;
     memcpy(&id, row->key.bytes, sizeof id);
     *carried = (struct carried){id, place, part};

@@ -40,8 +40,7 @@ static uint64_t pages_from_layers(const struct state *state, MDB_txn *txn, enum 
 
 static uint64_t pages_to_write(const struct state *state, MDB_txn *txn, enum db db)
 {
-    bool of_devices = db == DB_DEVICES || db == DB_TELEMETRY;
-    return of_devices && state->checkpoint.layered
+    return db_is_of_devices(db) && state->checkpoint.layered
                ? pages_from_layers(state, txn, db)
                : pages_for(state, txn, db, state->frozen->dbs[db].count, state->frozen->dbs[db].bytes);
 }

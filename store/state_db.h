@@ -83,6 +83,12 @@ static inline enum db part_db(enum part part)
     return part == PART_TELEMETRY ? DB_TELEMETRY : DB_DEVICES;
 }
 
+static inline bool db_is_of_devices(enum db db)
+{
+    return db == DB_DEVICES || db == DB_TELEMETRY;
+}
+
+/* Of a sub-database that is of devices. */
 static inline enum part db_part(enum db db)
 {
     return db == DB_TELEMETRY ? PART_TELEMETRY : PART_ATTRIBUTES;

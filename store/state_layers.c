@@ -273,11 +273,6 @@ static void put_row(struct changes *changes, const struct layer_row *row)
         memcpy(changes_put(changes, row->db, row->key, row->value.len), row->value.bytes, row->value.len);
 }
 
-static bool is_of_device(const struct layer_row *row)
-{
-    return row->db == DB_DEVICES || row->db == DB_TELEMETRY;
-}
-
 /* The places of the devices' rows. More devices may be in it than the database knows of. */
 static bool note_places(struct state *state, const struct layer *layer, struct err *err)
 {
@@ -286,12 +281,11 @@ static bool note_places(struct state *state, const struct layer *layer, struct e
         uint32_t id;
         if (!layer_row(layer, i, &row, err))
             return false;
-        if (!is_of_device(&row) || row.key.len != sizeof id)
+        if (!db_is_of_devices(row.db) || row.key.len != sizeof id)
             continue;
         memcpy(&id, row.key.bytes, sizeof id);
         state_places_grow(state, (size_t)id + 1);
-        *place_of(state, db_part(row.db), id) =
-            layer->first_place + (uint32_t)i;
+        *place_of(state, db_part(row.db), id) = layer->first_place + (uint32_t)i;
     }
     return true;
 }
@@ -308,7 +302,7 @@ static bool take_up(struct state *state, struct err *err)
         struct layer_row row;
         if (!layer_row(last, i, &row, err))
             return false;
-        if (!is_of_device(&row))
+        if (!db_is_of_devices(row.db))
             put_row(state->frozen, &row);
     }
     return true;

@@ -212,9 +212,9 @@ static bool write_devices(struct writer *writer, enum db db, struct err *err)
 static bool write_rows(struct writer *writer, struct err *err)
 {
     for (enum db db = 0; db < DB_COUNT; db++) {
-        bool of_devices = db == DB_DEVICES || db == DB_TELEMETRY;
-        if (of_devices && writer->state->checkpoint.layered ? !write_devices(writer, db, err)
-                                                            : db != DB_META && !write_db(writer, db, err))
+        if (db_is_of_devices(db) && writer->state->checkpoint.layered
+                ? !write_devices(writer, db, err)
+                : db != DB_META && !write_db(writer, db, err))
             return false;
     }
     return write_db(writer, DB_META, err);
