@@ -14,7 +14,10 @@
 #include "engine/client/progress.h"
 #include "engine/client/session.h"
 
-enum { PATIENCE_MS = 60000 }; /* without any progress, once the daemon has answered */
+enum {
+    PATIENCE_MS = 60000,   /* without any progress, once the daemon has answered */
+    LAST_WORDS_MS = 1000,  /* after Ctrl-C, for answers to what is under way; a second one ends at once */
+};
 
 struct stream {
     struct session session; /* for what is told */
@@ -288,6 +291,16 @@ static bool stream_open(struct stream *stream, const struct setup *setup, const 
            fail(stream, code == FWSYNC_E_CONFIG ? ERR_CONFIG : ERR_IO, fwsync_last_error(NULL));
 }
 
+/* What was sent before Ctrl-C may be acknowledged this very moment: the summary should know. */
+static void hear_last_words(struct stream *stream)
+{
+    int64_t end_ms = clock_monotonic_ms() + LAST_WORDS_MS;
+    int64_t left_ms = LAST_WORDS_MS;
+    while (left_ms > 0 && counts_of(stream).waiting > 0 &&
+           fwsync_process(stream->client, (int)left_ms) == FWSYNC_OK)
+        left_ms = end_ms - clock_monotonic_ms();
+}
+
 static int stream_close(struct stream *stream)
 {
     fwsync_close(stream->client);
@@ -303,6 +316,8 @@ int send_stream(const struct setup *setup, const struct send_job *job)
         return stream_close(&stream);
     while (turn(&stream))
         ;
+    if (interrupted())
+        hear_last_words(&stream);
     progress_clear(&stream.progress);
     if (stream.reader.error != 0) {
         struct err err;
