@@ -152,6 +152,7 @@ def without_address_randomisation(commands):
 
 def main():
     os.chdir(ROOT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has the tests ignore it
     commands = without_address_randomisation(programs(sys.argv[1:]))
     env = environment()
     passed = failed = 0
