@@ -24,20 +24,40 @@ static size_t rows_wanted(const struct state *state)
     return 2 * good;
 }
 
+/* Memory for a copy of the places, touched, since that is what takes its time. */
+static void make_room(struct carry *carry)
+{
+    for (enum part part = 0; part < PART_COUNT; part++) {
+        if (!carry->has_part[part])
+            continue;
+        carry->places[part] = realloc(carry->places[part], carry->place_count * sizeof(uint32_t));
+        if (carry->places[part] == NULL)
+            abort();
+        memset(carry->places[part], 0, carry->place_count * sizeof(uint32_t));
+    }
+    carry->wants_room = false;
+}
+
+static void want_room(struct state *state)
+{
+    struct carry *carry = &state->checkpoint.carry;
+    carry->wants_room |= carry->place_count != state->place_count;
+    carry->place_count = state->place_count;
+    for (enum part part = 0; part < PART_COUNT; part++) {
+        carry->has_part[part] = state->places[part] != NULL;
+        carry->wants_room |= carry->has_part[part] && carry->places[part] == NULL;
+    }
+}
+
 /* The places are copied, since the applier goes on changing them. */
 static void copy_places(struct state *state)
 {
     struct carry *carry = &state->checkpoint.carry;
-    for (enum part part = 0; part < PART_COUNT; part++) {
-        if (state->places[part] == NULL)
-            continue;
-        if (carry->places[part] == NULL || carry->place_count != state->place_count)
-            carry->places[part] = realloc(carry->places[part], state->place_count * sizeof(uint32_t));
-        if (carry->places[part] == NULL)
-            abort();
-        memcpy(carry->places[part], state->places[part], carry->device_count * sizeof(uint32_t));
-    }
-    carry->place_count = state->place_count;
+    if (carry->wants_room)
+        make_room(carry);
+    for (enum part part = 0; part < PART_COUNT; part++)
+        if (carry->has_part[part])
+            memcpy(carry->places[part], state->places[part], carry->device_count * sizeof(uint32_t));
 }
 
 static size_t looks_wanted(const struct state *state)
@@ -54,9 +74,13 @@ void state_carry_plan(struct state *state, bool all)
     assert(state->now->count == 0); /* so every place is of a layer or frozen, or old */
     size_t rows = layers_rows(&state->layers) + state->frozen->count, wanted = rows_wanted(state);
     bool full = state->layers.count >= LAYERS_MAX, many = rows > wanted || full;
+    if (all || many)
+        want_room(state);
+    if (carry->wants_room && !all)
+        many = false; /* not now: this time the checkpoint's thread makes the room */
     carry->all = all;
     carry->row_max = many && !all ? looks_wanted(state) : 0;
-    carry->dead_wanted = full ? SIZE_MAX : many ? rows - wanted : 0;
+    carry->dead_wanted = !many ? 0 : full ? SIZE_MAX : rows - wanted;
     carry->next_row = state->carry_row;
     carry->drops = all ? state->layers.count + 1 : 0; /* with the one to be made now */
     carry->device_count = (uint32_t)state->totals.device_count;
@@ -83,13 +107,15 @@ static bool is_good(const struct carry *carry, const struct layer_row *row, uint
         return false;
     memcpy(&id, row->key.bytes, sizeof id);
     *carried = (struct carried){id, place, part};
-    return id < carry->device_count && carry->places[part] != NULL && carry->places[part][id] == place;
+    return id < carry->device_count && carry->has_part[part] && carry->places[part][id] == place;
 }
 
 bool state_carry_gather(struct state *state, struct err *err)
 {
     struct carry *carry = &state->checkpoint.carry;
     size_t dead = 0, looked = 0;
+    if (carry->wants_room)
+        make_room(carry);
     if (carry->row_max == 0)
         return true;
     carry->rows = realloc(carry->rows, carry->row_max * sizeof *carry->rows);
@@ -136,7 +162,7 @@ bool state_carry_row(const struct state *state, enum part part, uint32_t id, str
 {
     const struct carry *carry = &state->checkpoint.carry;
     assert(carry->all);
-    uint32_t place = carry->places[part] == NULL ? 0 : carry->places[part][id];
+    uint32_t place = carry->has_part[part] ? carry->places[part][id] : 0;
     const struct change *change = changes_at(state->frozen, place, part_db(part), row_key(&id, sizeof id));
     if (change == NULL)
         return layers_get(&state->layers, place, part, id, record, found, err);

@@ -130,8 +130,10 @@ struct carry {
     size_t next_row; /* of the oldest layer that stays: not yet looked at */
     size_t drops;    /* so many of the oldest layers aren't needed any more after it */
     uint32_t device_count; /* when the changes were frozen, */
-    uint32_t *places[PART_COUNT]; /* and of each the places, then; NULL: none has a row */
-    size_t place_count;           /* there is memory for; it stays, since fresh memory takes a page fault for each 4 KiB */
+    uint32_t *places[PART_COUNT]; /* and of each the places, then: the parts that has_part names */
+    bool has_part[PART_COUNT];
+    size_t place_count; /* there is memory for, or will be; it stays, since fresh memory takes a page fault for each 4 KiB */
+    bool wants_room;    /* this memory has still to be made */
 };
 
 /* The checkpoint under way: a thread of its own writes `state->frozen`. */
