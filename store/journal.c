@@ -488,7 +488,8 @@ bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms,
     }
     uint64_t first_seq = atomic_load(&journal->first_seq), next_seq = first_event(&journal->second_head);
     atomic_store(&journal->first_seq, next_seq);
-    if (!seglog_trim(journal->log, journal->second, NULL, err))
+    seglog_trim(journal->log, journal->second);
+    if (!seglog_remove(journal->log, err))
         return false;
     *trimmed = next_seq - first_seq;
     return true;

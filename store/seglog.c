@@ -161,6 +161,8 @@ void seglog_close(struct seglog *log)
 {
     if (log == NULL)
         return;
+    struct err ignored; /* what stays is trimmed again after the next start */
+    seglog_remove(log, &ignored);
     seglog_reader_destroy(log->reader);
     for (size_t i = 0; i < log->segment_count; i++)
         if (log->segments[i].fd >= 0)
@@ -169,6 +171,7 @@ void seglog_close(struct seglog *log)
         close(log->folder);
     pthread_mutex_destroy(&log->mutex);
     free(log->segments);
+    free(log->trimmed);
     free(log->pending);
     free(log->dir);
     free(log);
@@ -412,22 +415,34 @@ bool seglog_truncate(struct seglog *log, uint64_t position, struct err *err)
     return seglog_cut(log, position, err);
 }
 
-bool seglog_trim(struct seglog *log, uint64_t position, size_t *removed, struct err *err)
+size_t seglog_trim(struct seglog *log, uint64_t position)
 {
     size_t count = 0;
     uint64_t synced = atomic_load(&log->synced), until = position < synced ? position : synced;
-    while (log->segment_count > 1 && log->segments[1].first <= until) {
-        pthread_mutex_lock(&log->mutex);
-        struct segment oldest = log->segments[0];
-        memmove(log->segments, log->segments + 1, --log->segment_count * sizeof *log->segments);
-        atomic_store(&log->first, log->segments[0].first);
-        pthread_mutex_unlock(&log->mutex);
-        if (!remove_file(log, &oldest, err))
-            return false;
+    while (count + 1 < log->segment_count && log->segments[count + 1].first <= until)
         count++;
+    if (count == 0)
+        return 0;
+    log->trimmed = realloc(log->trimmed, (log->trimmed_count + count) * sizeof *log->trimmed);
+    if (log->trimmed == NULL)
+        abort();
+    pthread_mutex_lock(&log->mutex);
+    memcpy(log->trimmed + log->trimmed_count, log->segments, count * sizeof *log->trimmed);
+    log->trimmed_count += count;
+    log->segment_count -= count;
+    memmove(log->segments, log->segments + count, log->segment_count * sizeof *log->segments);
+    atomic_store(&log->first, log->segments[0].first);
+    pthread_mutex_unlock(&log->mutex);
+    return count;
+}
+
+bool seglog_remove(struct seglog *log, struct err *err)
+{
+    for (; log->trimmed_count > 0; log->trimmed_count--) {
+        if (!remove_file(log, log->trimmed, err))
+            return false;
+        memmove(log->trimmed, log->trimmed + 1, (log->trimmed_count - 1) * sizeof *log->trimmed);
     }
-    if (removed != NULL)
-        *removed = count;
     return true;
 }
 

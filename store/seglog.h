@@ -79,9 +79,12 @@ bool seglog_sync(struct seglog *log, struct err *err);
  * No other thread may use the log meanwhile. Errors  ERR_DAMAGED `position` isn't in the log; ERR_STORE. */
 bool seglog_truncate(struct seglog *log, uint64_t position, struct err *err);
 
-/* seglog_trim - remove the segments that lie before `position` as a whole and are synced; never the newest.
- * *removed, which may be NULL: how many went. Errors ERR_STORE. */
-bool seglog_trim(struct seglog *log, uint64_t position, size_t *removed, struct err *err);
+/* seglog_trim - drop the segments that lie before `position` as a whole and are synced; never the newest. How many.
+ * Their files stay until seglog_remove, or seglog_close; after a crash before that they are part of the log again. */
+size_t seglog_trim(struct seglog *log, uint64_t position);
+/* seglog_remove - remove the files of what was trimmed, which takes some milliseconds each. The writer, or another
+ * thread while the writer doesn't trim. Errors ERR_STORE; the rest can be tried again. */
+bool seglog_remove(struct seglog *log, struct err *err);
 
 /* --- reading --- */
 

@@ -64,6 +64,10 @@ struct seglog {
     uint64_t file_end; /* size of the newest segment's file */
     bool roll;
     struct seglog_reader *reader;
+
+    /* the writer's, or of the thread that is in seglog_remove */
+    struct segment *trimmed; /* whose files are still there, oldest first */
+    size_t trimmed_count;
 };
 
 /* Room that a record takes. */

@@ -331,7 +331,8 @@ uint64_t device_history(const struct device *device);
 void state_note_result(struct state *state, const uint64_t *counter);
 
 /* state_history_trim - forget old rows, in large pieces: those that are older than keep_ms against the newest,
- * or exceed keep_bytes. Nothing that a checkpoint or a backup under way needs. */
+ * or exceed keep_bytes. Nothing that a checkpoint or a backup under way needs. Their files go with the next checkpoint,
+ * or when the state rests. */
 bool state_history_trim(struct state *state, int64_t keep_ms, uint64_t keep_bytes, struct err *err);
 
 /* --- dead letters --- */

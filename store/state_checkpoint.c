@@ -176,6 +176,12 @@ static bool write_history(struct state *state, struct err *err)
     return state->history == NULL || seglog_sync(state->history, err);
 }
 
+/* Before anything is written: it gives space. */
+static bool remove_trimmed(struct state *state, struct err *err)
+{
+    return state->history == NULL || seglog_remove(state->history, err);
+}
+
 static bool write_checkpoint(struct state *state, struct err *err)
 {
     if (state->frozen->count == 0 && state->checkpoint.seen_count == 0)
@@ -206,7 +212,8 @@ static void run(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
     layers_release(&state->dropped); /* their space counts */
-    checkpoint->done = checkpoint->is_flushed && write_checkpoint(state, &checkpoint->err);
+    checkpoint->done = checkpoint->is_flushed && remove_trimmed(state, &checkpoint->err) &&
+                       write_checkpoint(state, &checkpoint->err);
     atomic_store(&state->checkpoint.is_over, true);
 }
 
@@ -284,6 +291,8 @@ void state_rest(struct state *state)
     changes_rest(state->now);
     changes_rest(state->last);
     layers_release(&state->dropped);
+    struct err ignored; /* then the next checkpoint's thread meets it, too */
+    remove_trimmed(state, &ignored);
     carry_fini(&state->checkpoint.carry);
 }
 

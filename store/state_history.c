@@ -351,8 +351,9 @@ bool state_history_trim(struct state *state, int64_t keep_ms, uint64_t keep_byte
     if (atomic_load(&state->snapshot_count) > 0)
         return true; /* a backup needs them: next time */
     arena_init(&arena, ROWS_ARENA_BYTES);
-    bool done = find_trim(state, state->notes.received_ms - keep_ms, keep_bytes, &arena, &position, err) &&
-                seglog_trim(state->history, position, NULL, err);
+    bool done = find_trim(state, state->notes.received_ms - keep_ms, keep_bytes, &arena, &position, err);
+    if (done)
+        seglog_trim(state->history, position);
     arena_fini(&arena);
     return done;
 }

@@ -134,7 +134,9 @@ static void truncate_log(void)
 static void trim(void)
 {
     size_t index = model.first + pick((unsigned)(model.count - model.first) + 1);
-    done(seglog_trim(trial, model.records[index].position, NULL, &err));
+    seglog_trim(trial, model.records[index].position);
+    if (pick(2) == 0)
+        done(seglog_remove(trial, &err));
     uint64_t first = seglog_first(trial);
     require(first <= model.records[index].position, "trimmed too much");
     while (model.records[model.first].position < first)

@@ -218,6 +218,21 @@ static void goes(bool ok)
     assert_int_equal(err.code, ERR_GONE);
 }
 
+static int is_segment(const struct dirent *entry)
+{
+    return strstr(entry->d_name, ".log") != NULL;
+}
+
+static int segment_files(void)
+{
+    struct dirent **entries;
+    int count = scandir(temp_dir_path(dir, "history"), &entries, is_segment, alphasort);
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
+    free(entries);
+    return count;
+}
+
 static void test_old_rows_go_by_size_and_age_and_are_told_to_be_gone(void **unused)
 {
     (void)unused;
@@ -239,17 +254,19 @@ static void test_old_rows_go_by_size_and_age_and_are_told_to_be_gone(void **unus
     done(state_device_at(state, 0, &device, &err));
     goes(device_rewind(device, (struct moment){kept - 1, INT64_MAX}, &existed, &err));
 
+    int files = segment_files();
+    set(seq++, "a", "z");
+    done(state_checkpoint(state, &err)); /* which removes the files of what was trimmed */
+    assert_true(segment_files() < files);
     seq = fill(seq);
     done(state_history_trim(state, 2000, UINT64_MAX, &err)); /* 200 events are younger */
     assert_true(read_row(state_history_first(state)).seq > kept);
+    files = segment_files();
+    state_rest(state);
+    assert_true(segment_files() < files);
     seeks((struct moment){seq - 201, INT64_MAX}, seq - 200);
     reopen();
     seeks((struct moment){seq - 201, INT64_MAX}, seq - 200);
-}
-
-static int is_segment(const struct dirent *entry)
-{
-    return strstr(entry->d_name, ".log") != NULL;
 }
 
 /* The row that the second file begins with can't be read any more. */

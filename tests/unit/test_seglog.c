@@ -455,9 +455,8 @@ static void test_trim_removes_whole_segments(void **unused)
         struct seglog_reader *reader = seglog_reader_create(log);
         struct text record;
         uint64_t next;
-        size_t removed;
         done(seglog_reader_next(reader, 0, &record, &next, &err));
-        done(seglog_trim(log, rows[row].position * 400, &removed, &err));
+        size_t removed = seglog_trim(log, rows[row].position * 400);
         assert_int_equal(removed, rows[row].removed);
         for (int round = 0; round < 2; round++) {
             assert_int_equal(seglog_first(log), removed * 4000);
@@ -480,10 +479,27 @@ static void test_trim_removes_whole_segments(void **unused)
     }
 }
 
+/* A crash before they do leaves a whole log. */
+static void test_files_of_what_was_trimmed_go_later(void **unused)
+{
+    (void)unused;
+    struct seglog *log = filled();
+    assert_int_equal(seglog_trim(log, 15 * 400), 1);
+    assert_int_equal(seglog_trim(log, 25 * 400), 1);
+    struct seglog *crashed = open_log(false);
+    holds(crashed, 0, 0, 35);
+    seglog_close(crashed);
+    assert_int_equal(access(segment_path(0), F_OK) | access(segment_path(4000), F_OK), 0);
+    done(seglog_remove(log, &err));
+    assert_int_not_equal(access(segment_path(0), F_OK), 0);
+    assert_int_not_equal(access(segment_path(4000), F_OK), 0);
+    holds(log, 8000, 20, 35);
+    seglog_close(log);
+}
+
 static void test_trim_leaves_what_is_not_synced(void **unused)
 {
     (void)unused;
-    size_t removed;
     struct seglog *log = open_log(false);
     for (unsigned i = 0; i < 25; i++) {
         append_numbered(log, i, 384);
@@ -491,10 +507,9 @@ static void test_trim_leaves_what_is_not_synced(void **unused)
         if (i == 15)
             done(seglog_sync(log, &err));
     }
-    done(seglog_trim(log, UINT64_MAX, &removed, &err));
-    assert_int_equal(removed, 1);
+    assert_int_equal(seglog_trim(log, UINT64_MAX), 1);
     done(seglog_sync(log, &err));
-    done(seglog_trim(log, UINT64_MAX, NULL, &err));
+    assert_int_equal(seglog_trim(log, UINT64_MAX), 1);
     assert_int_equal(seglog_first(log), 8000);
     holds(log, 8000, 20, 25);
     seglog_close(log);
@@ -973,9 +988,9 @@ static void test_running_out_of_descriptors_passes(void **unused)
     seglog_roll(log);
     append_numbered(log, 36, 384);
     bool flushed = seglog_flush(log, &err);
-    bool trimmed = seglog_trim(log, 4000, NULL, &why);
+    bool removed = seglog_trim(log, 4000) == 1 && seglog_remove(log, &why);
     setrlimit(RLIMIT_NOFILE, &limit);
-    assert_true(synced && trimmed);
+    assert_true(synced && removed);
     assert_int_equal(why.code, ERR_BUSY);
     assert_false(read);
     fails(flushed, ERR_FULL, "Too many open files");
@@ -1048,6 +1063,7 @@ int main(void)
         TEST(test_truncate_drops_all_behind),
         TEST(test_truncate_beyond_the_end_is_damage),
         TEST(test_trim_removes_whole_segments),
+        TEST(test_files_of_what_was_trimmed_go_later),
         TEST(test_trim_leaves_what_is_not_synced),
         TEST(test_what_was_not_synced_is_torn_off),
         TEST(test_unsynced_segments_go_with_a_hole_before_them),
