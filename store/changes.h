@@ -70,8 +70,8 @@ size_t changes_bytes(const struct changes *changes);
 /* changes_find - the row, or NULL when it wasn't changed. */
 const struct change *changes_find(const struct changes *changes, unsigned db, struct text key);
 
-/* changes_hash - of a row's key. changes_prefetch - the row of that hash will be asked for soon, and the byte `at` of its key and value: 0: its
- * slot, 1: where it is, 2: itself. */
+/* changes_hash - of a row's key. changes_prefetch - the row of that hash will be asked for soon, and the byte `at` of
+ * its key and value. Step 0 asks for its slot, 1 for where it is, 2 for the row itself. */
 uint32_t changes_hash(unsigned db, struct text key);
 void changes_prefetch(const struct changes *changes, uint32_t hash, size_t at, unsigned step);
 

@@ -3,8 +3,8 @@
  *
  * The rows are read in the order of their keys, checked against their checksums, and appended to a new
  * database; the layers beside it (layer.h) are copied as they are. So the copy is compact, damage in the database is
- * found instead of copied, and memory stays small. LMDB's own mdb_env_copy begins its transaction whenever it gets to it, which may be in the middle of a checkpoint, and
- * can't be stopped. */
+ * found instead of copied, and memory stays small. LMDB's own mdb_env_copy begins its transaction whenever it gets to
+ * it, which may be in the middle of a checkpoint, and can't be stopped. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>

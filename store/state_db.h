@@ -1,9 +1,9 @@
 /* state_db.h - what the state_*.c files share: its sub-databases, the changes that aren't in them yet,
  * and what is kept in memory beside them. Nobody outside store/ includes this.
  *
- * A row is found in the newest place that has it: the changes made now, the changes that a checkpoint
- * is writing, those that the last one wrote, for devices of a large fleet the layers of the last checkpoints, and the database (read in one
- * transaction from checkpoint to checkpoint). A write only changes the changes, so it cannot fail. In the database
+ * A row is found in the newest place that has it: the changes made now, the changes that a checkpoint is writing, those
+ * that the last one wrote, for devices of a large fleet the layers of the last checkpoints, and the database (read in
+ * one transaction from checkpoint to checkpoint). A write only changes the changes, so it cannot fail. In the database
  * each value begins with a checksum over key and value; who reads rows here needn't think of it. */
 #ifndef STORE_STATE_DB_H
 #define STORE_STATE_DB_H
@@ -132,7 +132,7 @@ struct carry {
     uint32_t device_count; /* when the changes were frozen, */
     uint32_t *places[PART_COUNT]; /* and of each the places, then: the parts that has_part names */
     bool has_part[PART_COUNT];
-    size_t place_count; /* there is memory for, or will be; it stays, since fresh memory takes a page fault for each 4 KiB */
+    size_t place_count; /* there is memory for, or will be; it stays, since each 4 KiB of it cost a page fault */
     bool wants_room;    /* this memory has still to be made */
 };
 
@@ -309,8 +309,8 @@ bool state_part_get(struct state *state, enum part part, uint32_t id, struct tex
 char *state_part_put(struct state *state, enum part part, uint32_t id, size_t len);
 
 /* layers_at - the layer whose places include this one, and which of its rows that is; NULL: none.
- * layers_get - the row of a device's part at `place`, if it is there. layers_push, layers_drop - the list's ends; `to` takes the
- * oldest over. layers_release - all of them. */
+ * layers_get - the row of a device's part at `place`, if it is there. layers_push, layers_drop - the list's ends; `to`
+ * takes the oldest over. layers_release - all of them. */
 const struct layer *layers_at(const struct layers *layers, uint32_t place, size_t *index);
 bool layers_get(const struct layers *layers, uint32_t place, enum part part, uint32_t id, struct text *record,
                 bool *found, struct err *err);
