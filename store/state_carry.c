@@ -38,6 +38,7 @@ static void make_room(struct carry *carry)
     carry->wants_room = false;
 }
 
+/* Which parts have places now, and is there room for them? */
 static void want_room(struct state *state)
 {
     struct carry *carry = &state->checkpoint.carry;

@@ -15,8 +15,8 @@
 #include "engine/client/session.h"
 
 enum {
-    PATIENCE_MS = 60000,   /* without any progress, once the daemon has answered */
-    LAST_WORDS_MS = 1000,  /* after Ctrl-C, for answers to what is under way; a second one ends at once */
+    PATIENCE_MS = 60000,  /* without any progress, once the daemon has answered */
+    LAST_WORDS_MS = 1000, /* after Ctrl-C, for answers to what is under way; a second one ends at once */
 };
 
 struct stream {
@@ -294,11 +294,10 @@ static bool stream_open(struct stream *stream, const struct setup *setup, const 
 /* What was sent before Ctrl-C may be acknowledged this very moment: the summary should know. */
 static void hear_last_words(struct stream *stream)
 {
-    int64_t end_ms = clock_monotonic_ms() + LAST_WORDS_MS;
-    int64_t left_ms = LAST_WORDS_MS;
-    while (left_ms > 0 && counts_of(stream).waiting > 0 &&
+    int64_t end_ms = clock_monotonic_ms() + LAST_WORDS_MS, left_ms;
+    while ((left_ms = end_ms - clock_monotonic_ms()) > 0 && counts_of(stream).waiting > 0 &&
            fwsync_process(stream->client, (int)left_ms) == FWSYNC_OK)
-        left_ms = end_ms - clock_monotonic_ms();
+        continue;
 }
 
 static int stream_close(struct stream *stream)
