@@ -63,7 +63,7 @@ static void hear_beat(struct fwsync_follower *follower, struct text json)
     }
 }
 
-/* The present line shows a gap; it is heard again when that is closed. */
+/* The present result shows a gap; it is heard again when that is closed. */
 static void hold_result(struct fwsync_follower *follower, uint64_t seq)
 {
     follower->result_held = true;
@@ -73,10 +73,10 @@ static void hold_result(struct fwsync_follower *follower, uint64_t seq)
         missing_catch_up(follower, "results are missing");
 }
 
-static void hear_result(struct fwsync_follower *follower, struct text class_name, struct text json)
+static void hear_result(struct fwsync_follower *follower)
 {
     struct told_result result;
-    if (!teller_read(&follower->teller, class_name, json, &result)) {
+    if (!heard_read(&follower->heard, &follower->teller, &result)) {
         heard_pass(&follower->heard);
         return;
     }
@@ -90,16 +90,16 @@ static void hear_result(struct fwsync_follower *follower, struct text class_name
     heard_pass(&follower->heard);
 }
 
-static void hear_line(struct fwsync_follower *follower)
+static void hear(struct fwsync_follower *follower)
 {
     struct heard *heard = &follower->heard;
-    struct text class_name = heard_class(heard), line = heard_line(heard);
+    struct text class_name = heard_class(heard);
     follower->heard_ms = clock_monotonic_ms();
     if (heard_is_beat(heard)) {
         heard_pass(heard);
-        hear_beat(follower, line);
+        hear_beat(follower, heard_beat(heard));
     } else if (class_name.len > 0 && standing_follows(&follower->standing, class_name)) {
-        hear_result(follower, class_name, line);
+        hear_result(follower);
     } else {
         heard_pass_all(heard); /* of a class whose name only begins with ours */
     }
@@ -130,7 +130,7 @@ static bool listening_unit(struct fwsync_follower *follower, int64_t now_ms, boo
         return false;
     *progress = heard_next(&follower->heard, follower->reach.client);
     if (*progress)
-        hear_line(follower);
+        hear(follower);
     return *progress || check_silence(follower, now_ms, err);
 }
 
@@ -228,6 +228,7 @@ static void begin(struct fwsync_follower *follower, const struct fwsync_follow *
                      : follow->start == FWSYNC_START_SNAPSHOT ? STEP_SNAPSHOT
                                                               : STEP_CATCH_UP;
     question_init(&follower->question);
+    heard_init(&follower->heard);
     wakeup_at(&follower->reach.wakeup, 0);
 }
 

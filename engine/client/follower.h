@@ -31,7 +31,7 @@ struct fwsync_follower {
     struct question question;
 
     struct heard heard;
-    bool result_held; /* the present line showed that something is missing */
+    bool result_held; /* the present one showed that something is missing */
     bool subscribed;
     int64_t heard_ms; /* the last heartbeat or result, or when listening began */
 };

@@ -54,7 +54,7 @@ static void skip_missing(struct fwsync_follower *follower, const char *why)
         standing->numbers = (struct numbers){.count = 0};
         standing_move(standing, 0);
         heard_pass_all(&follower->heard);
-    } else if (teller_read(&follower->teller, heard_class(&follower->heard), heard_line(&follower->heard), &result)) {
+    } else if (heard_read(&follower->heard, &follower->teller, &result)) {
         standing_skip_to_result(standing, &result, &follower->teller, why);
     }
     standing->beat_held = follower->result_held = false;

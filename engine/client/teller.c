@@ -30,6 +30,12 @@ static bool is_followed(const struct teller *teller, struct text device)
 
 /* --- results ---------------------------------------------------------------------------------------- */
 
+static bool take_apart(struct text class_name, struct fields fields, struct told_result *result)
+{
+    *result = (struct told_result){class_name, member_number(&fields, "n"), member_number(&fields, "seq"), fields};
+    return class_name.len > 0 && result->n > 0 && result->seq > 0;
+}
+
 bool teller_read(struct teller *teller, struct text class_name, struct text json,
                  struct told_result *result)
 {
@@ -40,9 +46,44 @@ bool teller_read(struct teller *teller, struct text class_name, struct text json
         return false;
     if (class_name.len == 0)
         class_name = member_text(&fields, "class");
-    int64_t n = member_integer(&fields, "n"), seq = member_integer(&fields, "seq");
-    *result = (struct told_result){class_name, (uint64_t)n, (uint64_t)seq, json, fields};
-    return class_name.len > 0 && n > 0 && seq > 0;
+    return take_apart(class_name, fields, result);
+}
+
+bool batch_head_read(struct batch_head *head, struct text json, struct arena *scratch, struct arena *arena)
+{
+    struct fields fields = {NULL, 0};
+    struct value *names;
+    if (!json_parse_object(json, scratch, arena, &fields, NULL) ||
+        !json_parse_array(member_json(&fields, "members"), scratch, arena, &names, &head->name_count, NULL))
+        return false;
+    head->n = member_number(&fields, "n");
+    head->ts_ms = member_integer(&fields, "ts");
+    head->names = names;
+    for (size_t i = 0; i < head->name_count; i++)
+        if (names[i].kind != VALUE_STRING)
+            return false;
+    return head->n > 0;
+}
+
+/* A member that a result doesn't have is null in its row, or behind the row's end. */
+bool teller_read_row(struct teller *teller, struct text class_name, const struct batch_head *head, uint64_t n,
+                     struct text json, struct told_result *result)
+{
+    struct value *values;
+    size_t count;
+    arena_reset(&teller->arena);
+    arena_reset(&teller->scratch);
+    if (!json_parse_array(json, &teller->scratch, &teller->arena, &values, &count, NULL) ||
+        count > head->name_count)
+        return false;
+    struct field *items = arena_alloc(&teller->arena, (count + 2) * sizeof *items);
+    struct fields fields = {items, 0};
+    items[fields.count++] = (struct field){TEXT("n"), {.kind = VALUE_INTEGER, .integer = (int64_t)n}};
+    items[fields.count++] = (struct field){TEXT("ts"), {.kind = VALUE_INTEGER, .integer = head->ts_ms}};
+    for (size_t i = 0; i < count; i++)
+        if (values[i].kind != VALUE_NULL)
+            items[fields.count++] = (struct field){head->names[i].text, values[i]};
+    return take_apart(class_name, fields, result);
 }
 
 static const char *value_json(struct teller *teller, const struct value *value)
@@ -68,20 +109,40 @@ static void tell_change(struct teller *teller, const struct told_result *result)
     note(teller, teller->follow.on_change(teller->follow.context, &change));
 }
 
-/* On the wire a payload doesn't say its class, which its topic does; in an answer it does. */
+static bool is_common(struct text key)
+{
+    static const char *const common[] = {"class", "n", "seq", "ts", "device"};
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        if (text_is(key, common[i]))
+            return true;
+    return false;
+}
+
+/* However it came: as `changes` says it. */
+static void write_whole(struct buf *json, const struct told_result *result)
+{
+    buf_clear(json);
+    buf_byte(json, '{');
+    json_member_text(json, "class", result->class_name);
+    json_member_unsigned(json, "n", result->n);
+    json_member_unsigned(json, "seq", result->seq);
+    json_member_integer(json, "ts", member_integer(&result->fields, "ts"));
+    json_member_text(json, "device", member_text(&result->fields, "device"));
+    for (size_t i = 0; i < result->fields.count; i++) {
+        const struct field *field = &result->fields.items[i];
+        if (is_common(field->key))
+            continue;
+        json_key_text(json, field->key);
+        json_value(json, &field->value);
+    }
+    buf_byte(json, '}');
+    buf_byte(json, '\0');
+}
+
 static void tell_whole(struct teller *teller, const struct told_result *result)
 {
     struct buf *json = &teller->json;
-    buf_clear(json);
-    if (fields_get(&result->fields, TEXT("class")) == NULL) {
-        buf_byte(json, '{');
-        json_member_text(json, "class", result->class_name);
-        buf_byte(json, ',');
-        buf_append(json, (struct text){result->json.bytes + 1, result->json.len - 1});
-    } else {
-        buf_append(json, result->json);
-    }
-    buf_byte(json, '\0');
+    write_whole(json, result);
     struct fwsync_result told = {
         .class_name = arena_copy(&teller->arena, result->class_name).bytes,
         .device = member_text(&result->fields, "device").bytes,

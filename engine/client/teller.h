@@ -25,13 +25,27 @@ struct told_result {
     struct text class_name;
     uint64_t n;
     uint64_t seq;
-    struct text json; /* as it came */
-    struct fields fields;
+    struct fields fields; /* all members, n and ts too */
 };
 
 /* teller_read - take a payload apart. class_name "": it is in the payload. False: it isn't a result. */
 bool teller_read(struct teller *teller, struct text class_name, struct text json,
                  struct told_result *result);
+
+/* What the head of a batch says: a row's values are the members of these names. */
+struct batch_head {
+    uint64_t n; /* of the first row */
+    int64_t ts_ms; /* of all */
+    const struct value *names;
+    size_t name_count;
+};
+
+/* batch_head_read - false: it isn't one. What it says lives in `arena`. */
+bool batch_head_read(struct batch_head *head, struct text json, struct arena *scratch, struct arena *arena);
+
+/* teller_read_row - likewise, of a batch's row. */
+bool teller_read_row(struct teller *teller, struct text class_name, const struct batch_head *head, uint64_t n,
+                     struct text json, struct told_result *result);
 
 /* teller_result - on_change or on_result, when it is of the device that is followed. */
 void teller_result(struct teller *teller, const struct told_result *result);

@@ -5,16 +5,20 @@
 #include <stdlib.h>
 
 #include "engine/base/log.h"
+#include "engine/service/shape.h"
 
 enum { RESULTS_KEPT = 16 }; /* for the next use; more are needed only while the door is behind */
 enum { OWN_ATTRIBUTES, OWN_DEADLETTER, OWN_COUNT }; /* classes that fwsync itself publishes */
 
 struct class {
     struct text name; /* static, or the rule set's: until the next publisher_rules */
+    const struct shape *shape;
     uint64_t *n;      /* the last one given; in the state, of a trial in the next field */
     uint64_t trial_n;
     unsigned slot;    /* in the subscriptions */
-    struct results *batch; /* that takes more lines; NULL: none */
+    struct results *batch; /* that takes more rows; NULL: none */
+    uint64_t batch_next_n; /* these are what its head says of all of them */
+    int64_t batch_ms;
 };
 
 struct publisher {
@@ -41,10 +45,6 @@ struct publisher {
     struct text device;
     struct text device_type;
     struct text line;
-
-    /* the result under way */
-    struct class *class;
-    unsigned wanted; /* in which forms */
 };
 
 /* --- writing one result ------------------------------------------------------------------------------ */
@@ -61,13 +61,6 @@ static struct results *empty_results(struct publisher *publisher)
     return (struct results *)spare;
 }
 
-static struct results *single_results(struct publisher *publisher)
-{
-    if (publisher->single == NULL)
-        publisher->single = empty_results(publisher);
-    return publisher->single;
-}
-
 /* What is in *open is taken next. */
 static void make_ready(struct publisher *publisher, struct results **open)
 {
@@ -79,147 +72,116 @@ static void make_ready(struct publisher *publisher, struct results **open)
     *open = NULL;
 }
 
-static struct results *batch_with_room(struct publisher *publisher, struct class *class, size_t line_room)
+/* A row's n and ts are in its batch's head: numbers that nobody listened to, or another time, need a new one. */
+static bool takes_row(const struct class *class, int64_t ts_ms, size_t row_room)
 {
-    if (class->batch != NULL && !results_has_room(class->batch, line_room))
-        make_ready(publisher, &class->batch);
-    if (class->batch == NULL) {
-        class->batch = empty_results(publisher);
-        results_make_batch(class->batch, class->name);
-    }
-    return class->batch;
+    return class->batch != NULL && class->batch_next_n == *class->n && class->batch_ms == ts_ms &&
+           results_has_room(class->batch, row_room);
 }
 
-/* Starts a result, or returns NULL when nobody listens. The n is taken either way. `room` is for the members
- * that only this class has. */
-static char *begin(struct publisher *publisher, struct class *class, size_t room)
+static void begin_batch(struct publisher *publisher, struct class *class)
 {
-    enum { COMMON_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
-    ++*class->n;
-    publisher->class = class;
-    publisher->wanted = WANTED_SINGLE;
-    if (publisher->state != NULL) {
-        state_note_result(publisher->state, class->n);
-        publisher->wanted = subscriptions_wanted(publisher->subscriptions, class->slot);
-        if (publisher->wanted == 0)
-            return NULL;
+    enum { FRAME_ROOM = sizeof "{'n':,'ts':,'members':['seq','device',]}" + 2 * DECIMAL_BYTES };
+    class->batch = empty_results(publisher);
+    class->batch_next_n = *class->n;
+    class->batch_ms = publisher->received_ms;
+    struct text names = text_of(class->shape->names);
+    char *at = results_begin_batch(class->batch, class->name, FRAME_ROOM + names.len);
+    at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
+    at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
+    at = put_text(put_text(at, TEXT(",\"members\":[\"seq\",\"device\",")), names);
+    results_end_head(class->batch, put_text(at, TEXT("]}")));
+}
+
+static void put_row(struct publisher *publisher, struct class *class, size_t room, const void *what)
+{
+    if (!takes_row(class, publisher->received_ms, room)) {
+        make_ready(publisher, &class->batch);
+        begin_batch(publisher, class);
     }
-    room += COMMON_ROOM + json_string_room(publisher->device);
-    char *at = (publisher->wanted & WANTED_BATCHED) != 0
-                   ? results_begin_line(batch_with_room(publisher, class, room), room)
-                   : results_begin(single_results(publisher), class->name, publisher->device, room);
+    class->batch_next_n++;
+    char *at = results_begin_row(class->batch, room);
+    at = put_unsigned(put_text(at, TEXT("[")), publisher->seq);
+    at = put_json_string(put_text(at, TEXT(",")), publisher->device);
+    at = class->shape->put(at, FORM_ROW, what);
+    *at++ = ']';
+    results_end_row(class->batch, at);
+}
+
+static void put_single(struct publisher *publisher, struct class *class, size_t room, const void *what)
+{
+    if (publisher->single == NULL)
+        publisher->single = empty_results(publisher);
+    char *at = results_begin(publisher->single, class->name, publisher->device, room);
     at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
     at = put_unsigned(put_text(at, TEXT(",\"seq\":")), publisher->seq);
     at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
-    return put_json_string(put_text(at, TEXT(",\"device\":")), publisher->device);
+    at = put_json_string(put_text(at, TEXT(",\"device\":")), publisher->device);
+    at = class->shape->put(at, FORM_SINGLE, what);
+    *at++ = '}';
+    results_end(publisher->single, at);
 }
 
-/* `at` is behind the payload of the result that was begun last. Who wants both forms gets the same bytes. */
-static void end(struct publisher *publisher, char *at)
+/* The n is taken whether or not anybody listens. */
+static void publish(struct publisher *publisher, struct class *class, const void *what)
 {
-    if ((publisher->wanted & WANTED_BATCHED) != 0) {
-        struct text line = results_end_line(publisher->class->batch, at);
-        if ((publisher->wanted & WANTED_SINGLE) == 0)
-            return;
-        at = put_text(results_begin(single_results(publisher), publisher->class->name, publisher->device, line.len),
-                      line);
+    enum { COMMON_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
+    unsigned wanted = WANTED_SINGLE;
+    ++*class->n;
+    if (publisher->state != NULL) {
+        state_note_result(publisher->state, class->n);
+        wanted = subscriptions_wanted(publisher->subscriptions, class->slot);
     }
-    results_end(publisher->single, at);
+    if (wanted == 0)
+        return;
+    size_t room = COMMON_ROOM + json_string_room(publisher->device) + class->shape->room(what);
+    if ((wanted & WANTED_BATCHED) != 0)
+        put_row(publisher, class, room, what);
+    if ((wanted & WANTED_SINGLE) != 0)
+        put_single(publisher, class, room, what);
 }
 
 /* --- the sink ----------------------------------------------------------------------------------------- */
 
 static void sink_attribute(void *context, enum scope scope, struct text key, const struct value *value)
 {
-    enum { FRAME_ROOM = sizeof ",'scope':'',key:,'deleted':true}" };
     struct publisher *publisher = context;
-    struct text scope_text = text_of(scope_name(scope));
-    char *at = begin(publisher, &publisher->own[OWN_ATTRIBUTES],
-                     FRAME_ROOM + scope_text.len + json_string_room(key) +
-                         (value == NULL ? 0 : json_value_room(value)));
-    if (at == NULL)
-        return;
-    at = put_text(put_text(at, TEXT(",\"scope\":\"")), scope_text);
-    at = put_json_string(put_text(at, TEXT("\",\"key\":")), key);
-    if (value == NULL)
-        at = put_text(at, TEXT(",\"deleted\":true"));
-    else
-        at = put_json_value(put_text(at, TEXT(",\"value\":")), value);
-    *at++ = '}';
-    end(publisher, at);
-}
-
-static size_t fields_room(const struct fields *fields)
-{
-    size_t room = 0;
-    for (size_t i = 0; i < fields->count; i++)
-        room += json_string_room(fields->items[i].key) + json_value_room(&fields->items[i].value) + 2;
-    return room;
-}
-
-/* An object's members and its end. */
-static char *put_fields(char *at, const struct fields *fields)
-{
-    for (size_t i = 0; i < fields->count; i++) {
-        if (i > 0)
-            *at++ = ',';
-        at = put_json_string(at, fields->items[i].key);
-        *at++ = ':';
-        at = put_json_value(at, &fields->items[i].value);
-    }
-    *at++ = '}';
-    return at;
+    struct change change = {text_of(scope_name(scope)), key, value};
+    publish(publisher, &publisher->own[OWN_ATTRIBUTES], &change);
 }
 
 static void sink_publish(void *context, struct text class_name, int class_index,
                          const struct message_view *message)
 {
-    enum { FRAME_ROOM = sizeof ",'deviceType':,'type':,'data':{},'metadata':{}}" };
     struct publisher *publisher = context;
+    struct published published = {publisher->device_type, message};
     (void)class_name;
     assert(class_index >= 0 && (size_t)class_index < publisher->class_count);
-    char *at = begin(publisher, &publisher->classes[class_index],
-                     FRAME_ROOM + json_string_room(publisher->device_type) + json_string_room(message->type) +
-                         fields_room(message->data) + fields_room(message->metadata));
-    if (at == NULL)
-        return;
-    at = put_json_string(put_text(at, TEXT(",\"deviceType\":")), publisher->device_type);
-    at = put_json_string(put_text(at, TEXT(",\"type\":")), message->type);
-    at = put_fields(put_text(at, TEXT(",\"data\":{")), message->data);
-    at = put_fields(put_text(at, TEXT(",\"metadata\":{")), message->metadata);
-    *at++ = '}';
-    end(publisher, at);
+    publish(publisher, &publisher->classes[class_index], &published);
 }
 
-/* The members behind those that tell of the event. */
-static void write_letter(const struct publisher *publisher, struct buf *out, struct text chain,
-                         struct text node, const char *error)
+/* Kept in the state, too: what its result says but the n. */
+static void keep_letter(struct publisher *publisher, const struct letter *letter)
 {
-    json_member_text(out, "chain", chain);
-    json_member_text(out, "node", node);
-    json_member_text(out, "error", text_of(error));
-    json_member_raw(out, "event", publisher->line);
-    buf_byte(out, '}');
+    struct buf *out = &publisher->letter;
+    buf_clear(out);
+    buf_byte(out, '{');
+    json_member_unsigned(out, "seq", publisher->seq);
+    json_member_integer(out, "ts", publisher->received_ms);
+    json_member_text(out, "device", publisher->device);
+    char *at = letter_shape.put(buf_room(out, letter_shape.room(letter) + 1), FORM_SINGLE, letter);
+    *at++ = '}';
+    out->len = (size_t)(at - out->bytes);
+    state_dead_letter_add(publisher->state, buf_text(out), publisher->dead_letter_keep);
 }
 
 static void sink_dead_letter(void *context, struct text chain, struct text node, const char *error)
 {
     struct publisher *publisher = context;
-    struct buf *letter = &publisher->letter;
-    buf_clear(letter);
-    buf_byte(letter, '{');
-    json_member_unsigned(letter, "seq", publisher->seq);
-    json_member_integer(letter, "ts", publisher->received_ms);
-    json_member_text(letter, "device", publisher->device);
-    size_t common_bytes = letter->len;
-    write_letter(publisher, letter, chain, node, error);
+    struct letter letter = {chain, node, text_of(error), publisher->line};
     if (publisher->state != NULL)
-        state_dead_letter_add(publisher->state, buf_text(letter), publisher->dead_letter_keep);
-
-    struct text rest = {letter->bytes + common_bytes, letter->len - common_bytes};
-    char *at = begin(publisher, &publisher->own[OWN_DEADLETTER], rest.len);
-    if (at != NULL)
-        end(publisher, put_text(at, rest));
+        keep_letter(publisher, &letter);
+    publish(publisher, &publisher->own[OWN_DEADLETTER], &letter);
 }
 
 static void sink_log(void *context, struct text chain, struct text node, struct text line)
@@ -238,10 +200,11 @@ static void sink_log(void *context, struct text chain, struct text node, struct 
 /* --- life ---------------------------------------------------------------------------------------------- */
 
 static bool class_init(struct publisher *publisher, struct class *class, struct text name,
-                       struct err *err)
+                       const struct shape *shape, struct err *err)
 {
     char counter[64]; /* the most a counter's name can be */
     class->name = name;
+    class->shape = shape;
     class->n = &class->trial_n;
     if (publisher->state == NULL)
         return true;
@@ -267,8 +230,8 @@ struct publisher *publisher_create(struct state *state, struct subscriptions *su
     publisher->dead_letter_keep = dead_letter_keep;
     publisher->ready_end = &publisher->ready;
     publisher->sink = (struct sink){publisher, sink_attribute, sink_publish, sink_dead_letter, sink_log};
-    bool room = class_init(publisher, &publisher->own[OWN_ATTRIBUTES], TEXT("attributes"), NULL) &&
-                class_init(publisher, &publisher->own[OWN_DEADLETTER], TEXT("deadletter"), NULL);
+    bool room = class_init(publisher, &publisher->own[OWN_ATTRIBUTES], TEXT("attributes"), &change_shape, NULL) &&
+                class_init(publisher, &publisher->own[OWN_DEADLETTER], TEXT("deadletter"), &letter_shape, NULL);
     assert(room);
     if (state != NULL)
         publisher->heartbeat_slot = subscriptions_class(subscriptions, TEXT("heartbeat"));
@@ -331,7 +294,7 @@ bool publisher_rules(struct publisher *publisher, const struct ruleset *ruleset,
     if (classes == NULL)
         abort();
     for (size_t i = 0; i < count; i++)
-        if (!class_init(publisher, &classes[i], ruleset_class_name(ruleset, i), err)) {
+        if (!class_init(publisher, &classes[i], ruleset_class_name(ruleset, i), &message_shape, err)) {
             free(classes);
             return false;
         }
@@ -370,9 +333,10 @@ void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t s
     buf_byte(beat, '{');
     publisher_classes(publisher, beat);
     buf_append(beat, TEXT("}}"));
-    struct results *single = single_results(publisher);
-    char *at = results_begin(single, TEXT("heartbeat"), TEXT(""), beat->len);
-    results_end(single, put_text(at, buf_text(beat)));
+    if (publisher->single == NULL)
+        publisher->single = empty_results(publisher);
+    char *at = results_begin(publisher->single, TEXT("heartbeat"), TEXT(""), beat->len);
+    results_end(publisher->single, put_text(at, buf_text(beat)));
 }
 
 struct results *publisher_take(struct publisher *publisher)

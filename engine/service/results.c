@@ -63,38 +63,37 @@ bool results_next(const struct results *results, size_t *at, struct text *topic,
 
 /* --- a batch ------------------------------------------------------------------------------------------- */
 
-void results_make_batch(struct results *results, struct text class_name)
+char *results_begin_batch(struct results *results, struct text class_name, size_t head_room)
 {
     struct text prefix = TEXT(RESULTS_BATCH_PREFIX);
     results->topic_bytes = prefix.len + class_name.len;
     assert(results->bytes.len == 0 && results->topic_bytes <= RESULTS_TOPIC_BYTES);
     put_text(put_text(results->topic, prefix), class_name);
-    buf_room(&results->bytes, RESULTS_BATCH_BYTES);
+    return buf_room(&results->bytes, head_room > RESULTS_BATCH_BYTES ? head_room : RESULTS_BATCH_BYTES);
 }
 
-bool results_has_room(const struct results *results, size_t line_room)
+void results_end_head(struct results *results, const char *end)
 {
-    return results->bytes.len == 0 || results->bytes.len + 1 + line_room <= RESULTS_BATCH_BYTES;
+    results->bytes.len = (size_t)(end - results->bytes.bytes);
 }
 
-char *results_begin_line(struct results *results, size_t line_room)
+bool results_has_room(const struct results *results, size_t row_room)
 {
-    assert(results->topic_bytes > 0);
-    char *at = buf_room(&results->bytes, 1 + line_room);
-    if (results->bytes.len > 0) {
-        *at++ = '\n';
-        results->bytes.len++;
-    }
-    return at;
+    return results->bytes.len + 1 + row_room <= RESULTS_BATCH_BYTES;
 }
 
-struct text results_end_line(struct results *results, const char *end)
+char *results_begin_row(struct results *results, size_t row_room)
 {
-    struct buf *out = &results->bytes;
-    struct text line = {out->bytes + out->len, (size_t)(end - out->bytes) - out->len};
-    out->len += line.len;
+    assert(results->bytes.len > 0);
+    buf_room(&results->bytes, 1 + row_room);
+    buf_byte(&results->bytes, '\n');
+    return results->bytes.bytes + results->bytes.len;
+}
+
+void results_end_row(struct results *results, const char *end)
+{
+    results->bytes.len = (size_t)(end - results->bytes.bytes);
     results->count++;
-    return line;
 }
 
 /* --- afterwards ---------------------------------------------------------------------------------------- */

@@ -1,8 +1,9 @@
 /* results.h - results on their way from the applier to the door, as bytes that are ready to be sent.
  *
  * They come in two forms. Single ones are records, each a message of its own, with the topic CLASS/DEVICE. A batch
- * is one message: many results of one class, a line each, with the topic batch/CLASS. It spares
- * a message for each result (docs/decisions/0012-batched-topics.md).
+ * is one message: many results of one class, with the topic batch/CLASS. Its first line is a head, with the members
+ * that all of them share and the names of the others; then each is a row, an array in a line. It spares a message and
+ * half of the bytes for each result (docs/decisions/0012-batched-topics.md).
  *
  * One thread at a time: the applier's publisher fills them, the door sends them, and they come home. */
 #ifndef SERVICE_RESULTS_H
@@ -14,7 +15,7 @@
 #define RESULTS_BATCH_PREFIX "batch/"
 
 enum {
-    RESULTS_BATCH_BYTES = 32 * 1024, /* a batch's lines; only one that is larger by itself has more */
+    RESULTS_BATCH_BYTES = 32 * 1024, /* a batch; only one of a single row may have more */
     RESULTS_TOPIC_BYTES = 80,        /* room for a batch's topic */
 };
 
@@ -36,13 +37,15 @@ void results_end(struct results *results, const char *end);
 /* results_next - step through the records; *at starts at 0. False at the end. */
 bool results_next(const struct results *results, size_t *at, struct text *topic, struct text *payload);
 
-/* results_make_batch - empty ones become a batch of that class. */
-void results_make_batch(struct results *results, struct text class_name);
-/* results_has_room - may the batch take a line of that room? An empty one takes any. */
-bool results_has_room(const struct results *results, size_t line_room);
-/* results_begin_line, results_end_line - as for a single one; the line that was written. */
-char *results_begin_line(struct results *results, size_t line_room);
-struct text results_end_line(struct results *results, const char *end);
+/* results_begin_batch - empty ones become a batch of that class: where its head goes, with `head_room` bytes.
+ * results_end_head - `end` is behind the head. */
+char *results_begin_batch(struct results *results, struct text class_name, size_t head_room);
+void results_end_head(struct results *results, const char *end);
+/* results_has_room - does a row of that room fit below the bound? */
+bool results_has_room(const struct results *results, size_t row_room);
+/* results_begin_row, results_end_row - as for a single one. */
+char *results_begin_row(struct results *results, size_t row_room);
+void results_end_row(struct results *results, const char *end);
 
 /* results_done - they were sent; results_destroy - free them. */
 void results_done(struct results *results);

@@ -199,12 +199,12 @@ static void take_answer(struct load *load)
     }
 }
 
-/* A batch has a line for each. */
+/* A batch has a line for each, behind its head. */
 static uint64_t count_results(const struct text *frames)
 {
-    uint64_t count = 1;
+    uint64_t count = 0;
     if (!text_starts(frames[0], TEXT("batch/")))
-        return count;
+        return 1;
     const char *at = frames[1].bytes, *end = at + frames[1].len;
     while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
         at++;

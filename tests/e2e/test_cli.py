@@ -463,25 +463,32 @@ def watch_that_ends_early_says_so_by_its_exit_code():
 @contextlib.contextmanager
 def watching_with_holes(answer):
     """`fwsync watch sync` on a stand-in for the results door, from number 10 on, and one for the query door that
-    answers as `answer` says. Gives the child, and a function that publishes."""
+    answers as `answer` says. Gives the child, and two functions that publish."""
     context = zmq.Context()
     socket = context.socket(zmq.XPUB)
     socket.linger = 0
     endpoint = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
 
-    def publish(topic, *results, **payload):
-        lines = [json.dumps({"ts": 1, **result}) for result in results or [payload]]
-        socket.send_multipart([topic, "\n".join(lines).encode()])
+    def publish(topic, *lines):
+        socket.send_multipart([topic, "\n".join(json.dumps(line) for line in lines).encode()])
+
+    def batch(class_name, *numbers):
+        """Of events of the same numbers."""
+        head = {"n": numbers[0], "ts": 1, "members": ["seq", "device", "data"]}
+        publish(b"batch/" + class_name, head, *[[n, "a", {}] for n in numbers])
 
     with StandIn(answer) as query, started("--results", endpoint, "--query", query.endpoint, "watch", "sync",
                                            "--json", "--count", "5") as child:
         topics = {socket.recv() for _ in range(2) if socket.poll(DEADLINE_S * 1000)}
         assert topics == {b"\x01batch/sync", b"\x01heartbeat"}, topics
-        publish(b"heartbeat", seq=10, n={"sync": 10, "other": 3})
-        publish(b"batch/synced", *[{"seq": n, "n": n, "device": "a"} for n in [11, 12]])  # of another class
-        publish(b"batch/sync", *[{"seq": n, "n": n, "device": "a", "data": {}} for n in [11, 12, 15]])
-        publish(b"batch/sync", {"seq": 12, "n": 12, "device": "a", "data": {}})  # a restarted daemon repeats
-        yield child, publish
+        publish(b"heartbeat", {"ts": 1, "seq": 10, "n": {"sync": 10, "other": 3}})
+        batch(b"synced", 11, 12)  # of another class
+        for head in ({"n": 11, "ts": 1}, {"n": 0, "ts": 1, "members": ["seq"]}, {"n": 11, "members": [1]}, [], 7):
+            publish(b"batch/sync", head, [11])  # of nothing that a follower knows
+        batch(b"sync", 11, 12)
+        batch(b"sync", 15)
+        batch(b"sync", 12)  # a restarted daemon repeats
+        yield child, publish, batch
     context.destroy(linger=0)
 
 
@@ -498,7 +505,7 @@ def watch_asks_for_what_it_missed():
                    for n in range(question["after"] + 1, 16)]
         return {"ok": True, "seq": 15, "results": results, "after": 15, "more": False}
 
-    with watching_with_holes(answer) as (child, _):
+    with watching_with_holes(answer) as (child, *_):
         out, err = child.communicate(timeout=DEADLINE_S)
         assert child.returncode == 0 and numbers(out) == [11, 12, 13, 14, 15], (out, err)
         assert "missed" not in err, err
@@ -507,10 +514,10 @@ def watch_asks_for_what_it_missed():
 @test
 def watch_tells_what_is_lost():
     gone = {"ok": False, "code": "gone", "error": "kept from 100 on"}
-    with watching_with_holes(lambda *_: gone) as (child, publish):
+    with watching_with_holes(lambda *_: gone) as (child, publish, batch):
         assert numbers("".join(read_line(child.stdout) for _ in range(3))) == [11, 12, 15]
-        publish(b"heartbeat", seq=17, n={"sync": 17, "other": 30})
-        publish(b"batch/sync", *[{"seq": n, "n": n, "device": "a", "data": {}} for n in [18, 19]])
+        publish(b"heartbeat", {"ts": 1, "seq": 17, "n": {"sync": 17, "other": 30}})
+        batch(b"sync", 18, 19)
         out, err = child.communicate(timeout=DEADLINE_S)
         assert child.returncode == 0 and numbers(out) == [18, 19], (out, err)
         assert re.findall(r"missed (\d+) results of class '(\w+)': kept from", err) == [("2", "sync")] * 2, err

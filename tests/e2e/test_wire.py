@@ -3,10 +3,12 @@
 Expected values are worked out here, from what was sent; none is copied from the daemon."""
 import collections
 import json
+import os
+import re
 
 import zmq
 
-from harness import SAMPLE_RULES, SAN, Daemon, main, receive, test, wait_until
+from harness import ROOT, SAMPLE_RULES, SAN, Daemon, main, receive, test, wait_until
 
 MIB = 1 << 20
 
@@ -694,6 +696,15 @@ def next_frames(socket):
     return frames
 
 
+def in_batch(payload):
+    """The results in a batch, by the lines of Python in docs/protocol.md."""
+    with open(os.path.join(ROOT, "docs", "protocol.md"), encoding="utf-8") as page:
+        lines = re.search(r"```python\n(head, .*?)```", page.read(), re.S)[1]
+    names = {"json": json, "payload": payload, "results": []}
+    exec(lines + "    results.append(result)\n", names)
+    return names["results"]
+
+
 def batches(socket, topic, last):
     """The payloads of a batched topic up to the one that has the result with number `last`."""
     payloads, n = [], 0
@@ -701,7 +712,7 @@ def batches(socket, topic, last):
         frames = next_frames(socket)
         assert frames[0] == topic and len(frames) == 2, frames
         payloads.append(frames[1])
-        n = json.loads(frames[1].split(b"\n")[-1])["n"]
+        n = in_batch(frames[1])[-1]["n"]
     return payloads
 
 
@@ -718,10 +729,10 @@ def test_a_batch_is_one_message_with_what_single_ones_would_have_said():
             assert reply["accepted"] == 102, reply
         last = daemon.query({"op": "stats"})["results"]["attributes"]
         payloads = batches(batched.socket, b"batch/attributes", last)
-        lines = [line for payload in payloads for line in payload.split(b"\n")]
-        assert [json.loads(line)["n"] for line in lines] == list(range(1, last + 1))
-        frames = [next_frames(single.socket) for _ in lines]
-        assert [payload for _, payload in frames] == lines  # to the byte
+        results = [result for payload in payloads for result in in_batch(payload)]
+        assert [result["n"] for result in results] == list(range(1, last + 1))
+        frames = [next_frames(single.socket) for _ in results]
+        assert [json.loads(payload) for _, payload in frames] == results
         assert all(topic.decode() == "attributes/" + json.loads(payload)["device"] for topic, payload in frames)
         # hundreds of results in a few messages, none of them over the bound
         sizes = [len(payload) for payload in payloads]
@@ -731,9 +742,11 @@ def test_a_batch_is_one_message_with_what_single_ones_would_have_said():
         while len(heard[b"attributes"]) < last or len(heard[b"batch"]) < last:
             topic, payload = next_frames(everything.socket)
             kind, name = topic.split(b"/")
-            if kind == b"attributes" or name == b"attributes":
-                heard[kind] += payload.split(b"\n")
-        assert heard[b"attributes"] == heard[b"batch"] == lines
+            if kind == b"attributes":
+                heard[kind].append(json.loads(payload))
+            elif name == b"attributes":
+                heard[kind] += in_batch(payload)
+        assert heard[b"attributes"] == heard[b"batch"] == results
         # each class has batches of its own
         daemon.send_events({"device": "x", "type": "POST_TELEMETRY_REQUEST", "data": {}})
         topics = set()
@@ -782,7 +795,8 @@ def test_a_subscriber_may_change_the_form():
             daemon.send_events({"device": "a", "type": "POST_ATTRIBUTES_REQUEST", "data": {"number": number}})
             topic, payload = next_frames(socket)
             assert topic.startswith(now), (number, topic)
-            assert json.loads(payload.split(b"\n")[0])["value"] == number, payload
+            result = in_batch(payload)[0] if topic.startswith(b"batch/") else json.loads(payload)
+            assert result["value"] == number, payload
 
 
 @test

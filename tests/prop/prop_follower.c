@@ -109,6 +109,23 @@ static void result_json(struct buf *out, const struct result *result, bool with_
     buf_byte(out, '}');
 }
 
+/* In a batch, whose lines begin with a head. */
+static void result_row(struct buf *lines, const struct result *result)
+{
+    if (lines->len == 0) {
+        buf_printf(lines, "{\"n\":%" PRIu64 ",\"ts\":1,\"members\":[\"seq\",\"device\"", result->n);
+        buf_append(lines, TEXT(",\"scope\",\"key\",\"value\",\"deleted\"]}"));
+    }
+    buf_printf(lines, "\n[%" PRIu64 ",\"d%d\"", result->seq, result->device);
+    if (result->class == ATTRIBUTES)
+        buf_printf(lines, ",\"CLIENT_SCOPE\",\"k%d\",", result->key);
+    if (result->class == ATTRIBUTES && result->value != 0)
+        buf_printf(lines, "%d", result->value);
+    else if (result->class == ATTRIBUTES)
+        buf_append(lines, TEXT("null,true"));
+    buf_byte(lines, ']');
+}
+
 static void publish(struct stand_in *server, const char *topic, const struct buf *payload)
 {
     if (random_below(100) < server->loss_percent)
@@ -133,16 +150,15 @@ static void publish_batches(struct stand_in *server)
 
 static void publish_result(struct stand_in *server, const struct result *result)
 {
-    struct buf payload = {.bytes = NULL}, *lines = &server->batch[result->class];
+    struct buf payload = {.bytes = NULL};
     char topic[64];
+    if (server->batched) {
+        result_row(&server->batch[result->class], result);
+        return;
+    }
     result_json(&payload, result, false);
     snprintf(topic, sizeof topic, "%s/d%d", class_names[result->class], result->device);
-    if (!server->batched)
-        publish(server, topic, &payload);
-    if (server->batched && lines->len > 0)
-        buf_byte(lines, '\n');
-    if (server->batched)
-        buf_append(lines, buf_text(&payload));
+    publish(server, topic, &payload);
     buf_fini(&payload);
 }
 
@@ -428,6 +444,8 @@ static int on_change(void *context, const struct fwsync_change *change)
     struct mirror *mirror = context;
     const char *value = change->attribute.value;
     expect_next(mirror, ATTRIBUTES, change->n);
+    assert_true(value == NULL || (value[0] >= '1' && value[0] < '5'));
+    assert_int_equal(change->ts_ms, 1);
     mirror->told++;
     mirror->table.values[index_of(change->device, 'd')][index_of(change->attribute.key, 'k')] =
         value == NULL ? 0 : value[0] - '0';
@@ -611,6 +629,28 @@ static void test_from_now_on_everything_comes_or_is_told_to_be_lost(void **state
     }
 }
 
+/* A follower that misread what it hears would find out, and get it all by questions. */
+static void test_what_is_heard_is_not_asked_for(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        struct stand_in *server = stand_in_create();
+        struct mirror mirror = {.stop_one_in = 0};
+        event_happens(server);
+        mirror_open(&mirror, server, (struct fwsync_follow){.class_name = round == 0 ? NULL : ""});
+        quiet(server, &mirror);
+        unsigned question_count = server->question_count;
+        uint64_t before = server->data.n[ATTRIBUTES], told = mirror.told;
+        for (int i = 0; i < 100; i++)
+            event_happens(server);
+        quiet(server, &mirror);
+        assert_int_equal(mirror.told - told, server->data.n[ATTRIBUTES] - before);
+        assert_int_equal(server->question_count, question_count);
+        fwsync_follower_close(mirror.follower);
+        stand_in_destroy(server);
+    }
+}
+
 int main(void)
 {
     const char *seed = getenv("FWSYNC_SEED");
@@ -620,6 +660,7 @@ int main(void)
         cmocka_unit_test(test_a_follower_ends_with_the_servers_state),
         cmocka_unit_test(test_a_follower_goes_on_where_another_one_stopped),
         cmocka_unit_test(test_from_now_on_everything_comes_or_is_told_to_be_lost),
+        cmocka_unit_test(test_what_is_heard_is_not_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

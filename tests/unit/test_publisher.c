@@ -99,10 +99,9 @@ static void test_dead_letters_and_heartbeats_are_results(void **unused)
 }
 
 static const char in_batch[] =
-    "{\"n\":1,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"scope\":\"CLIENT_SCOPE\","
-    "\"key\":\"currentFwVer\",\"value\":true}\n"
-    "{\"n\":2,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"scope\":\"CLIENT_SCOPE\","
-    "\"key\":\"currentFwVer\",\"deleted\":true}";
+    "{\"n\":1,\"ts\":1732147200000,\"members\":[\"seq\",\"device\",\"scope\",\"key\",\"value\",\"deleted\"]}\n"
+    "[7,\"a\\\"b\",\"CLIENT_SCOPE\",\"currentFwVer\",true]\n"
+    "[7,\"a\\\"b\",\"CLIENT_SCOPE\",\"currentFwVer\",null,true]";
 
 static void batch_is(const struct results *results, const char *topic, const char *lines, uint64_t count)
 {
@@ -113,7 +112,7 @@ static void batch_is(const struct results *results, const char *topic, const cha
     assert_int_equal(results->count, count);
 }
 
-static void test_a_batch_has_a_line_for_each_result(void **unused)
+static void test_a_batch_has_a_head_and_a_row_for_each_result(void **unused)
 {
     (void)unused;
     subscriptions_change(subscriptions, TEXT("batch/attributes"), true);
@@ -131,7 +130,38 @@ static void test_a_batch_has_a_line_for_each_result(void **unused)
     results_done(again);
 }
 
-static void test_both_forms_have_the_same_bytes(void **unused)
+/* A head tells n and ts of all rows, so what has others needs another one. */
+static void test_rows_of_a_batch_share_what_its_head_says(void **unused)
+{
+    (void)unused;
+    struct text wish = TEXT("batch/attributes");
+    subscriptions_change(subscriptions, wish, true);
+    attribute(NULL);
+    subscriptions_change(subscriptions, wish, false);
+    attribute(NULL); /* numbered, not written */
+    subscriptions_change(subscriptions, wish, true);
+    attribute(NULL);
+    publisher_event(publisher, 8, 1732147200000, TEXT("a"), TEXT("T"), TEXT("{}"));
+    attribute(NULL);
+    publisher_event(publisher, 9, 1732147200001, TEXT("a"), TEXT("T"), TEXT("{}"));
+    attribute(NULL);
+    static const struct {
+        const char *head;
+        uint64_t count;
+    } expected[] = {{"{\"n\":1,\"ts\":1732147200000,", 1},
+                    {"{\"n\":3,\"ts\":1732147200000,", 2},
+                    {"{\"n\":5,\"ts\":1732147200001,", 1}};
+    for (size_t i = 0; i < 3; i++) {
+        struct results *results = publisher_take(publisher);
+        assert_non_null(results);
+        assert_true(text_starts(buf_text(&results->bytes), text_of(expected[i].head)));
+        assert_int_equal(results->count, expected[i].count);
+        results_done(results);
+    }
+    assert_null(publisher_take(publisher));
+}
+
+static void test_both_forms_are_written_where_both_are_wanted(void **unused)
 {
     (void)unused;
     subscriptions_change(subscriptions, TEXT("batch/"), true);
@@ -145,18 +175,20 @@ static void test_both_forms_have_the_same_bytes(void **unused)
     struct results *single = publisher_take(publisher);
     batch_is(attributes, "batch/attributes", in_batch, 2);
     batch_is(letters, "batch/deadletter",
-             "{\"n\":1,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"chain\":\"root\",\"node\":\"save\","
-             "\"error\":\"no\",\"event\":{}}", 1);
+             "{\"n\":1,\"ts\":1732147200000,\"members\":[\"seq\",\"device\",\"chain\",\"node\",\"error\",\"event\"]}\n"
+             "[7,\"a\\\"b\",\"root\",\"save\",\"no\",{}]", 1);
     assert_null(publisher_take(publisher));
-    struct text topic, payload, lines = buf_text(&attributes->bytes);
+    struct text topic, payload;
     size_t at = 0;
-    for (int i = 0; i < 2; i++) {
-        assert_true(results_next(single, &at, &topic, &payload));
-        assert_true(text_is(topic, "attributes/a\"b") && text_starts(lines, payload));
-        lines = (struct text){lines.bytes + payload.len + 1, lines.len - payload.len - 1};
-    }
-    assert_true(results_next(single, &at, &topic, &payload) && text_is(topic, "deadletter/a\"b"));
-    assert_true(text_equal(payload, buf_text(&letters->bytes)));
+    next_is(single, &at, "attributes/a\"b",
+            "{\"n\":1,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"scope\":\"CLIENT_SCOPE\","
+            "\"key\":\"currentFwVer\",\"value\":true}");
+    next_is(single, &at, "attributes/a\"b",
+            "{\"n\":2,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"scope\":\"CLIENT_SCOPE\","
+            "\"key\":\"currentFwVer\",\"deleted\":true}");
+    next_is(single, &at, "deadletter/a\"b",
+            "{\"n\":1,\"seq\":7,\"ts\":1732147200000,\"device\":\"a\\\"b\",\"chain\":\"root\",\"node\":\"save\","
+            "\"error\":\"no\",\"event\":{}}");
     assert_true(results_next(single, &at, &topic, &payload) && text_is(topic, "heartbeat")); /* never in a batch */
     assert_int_equal(single->count, 4);
     results_done(attributes);
@@ -220,8 +252,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_results_are_written_where_somebody_listens),
         TEST(test_dead_letters_and_heartbeats_are_results),
-        TEST(test_a_batch_has_a_line_for_each_result),
-        TEST(test_both_forms_have_the_same_bytes),
+        TEST(test_a_batch_has_a_head_and_a_row_for_each_result),
+        TEST(test_rows_of_a_batch_share_what_its_head_says),
+        TEST(test_both_forms_are_written_where_both_are_wanted),
         TEST(test_a_batch_has_a_bound),
         TEST(test_memory_is_used_again),
     };
