@@ -14,13 +14,14 @@
 #include "tests/bench/fail.h"
 #include "tests/bench/load.h"
 
-enum { SETTINGS_MAX = 32, PREPARE_BATCH = 100, PREPARE_WINDOW = 64 };
+enum { SETTINGS_MAX = 32, PAIRS_MAX = 100, PREPARE_BATCH = 100, PREPARE_WINDOW = 64 };
 
 struct options {
     const char *work_name;
     struct demand demand;
     uint32_t clients;
     const char *subscribe; /* NULL: nobody */
+    uint32_t pairs;        /* of runs without the subscriber and with it; 0: one run */
     bool prepare;
     bool json;
     const char *settings[SETTINGS_MAX];
@@ -37,6 +38,7 @@ static _Noreturn void usage(void)
           "  clients=N               connections to spread them over\n"
           "  rate=N                  events each second; 0: as fast as the window lets\n"
           "  subscribe=PREFIX        a subscriber to these topics: sync/, batch/sync\n"
+          "  pairs=N                 of runs without the subscriber and with it; figures of the middle pair\n"
           "  ask=device|page|count   questions at the same time\n"
           "  ask-rate=N              questions each second; 0: one after the other\n"
           "  asks=N                  at least so many\n"
@@ -122,6 +124,8 @@ static void read_option(struct options *options, const char *option)
         demand->seed = number(value, 0, UINT32_MAX);
     else if (is(option, key_len, "subscribe"))
         options->subscribe = value;
+    else if (is(option, key_len, "pairs"))
+        options->pairs = (uint32_t)number(value, 0, PAIRS_MAX);
     else if (is(option, key_len, "prepare"))
         options->prepare = either(value, "yes", "no");
     else if (is(option, key_len, "format"))
@@ -134,6 +138,12 @@ static void read_option(struct options *options, const char *option)
         usage();
 }
 
+/* What a run came to; and what the daemon took in the run before, where there was no subscriber. */
+struct pair {
+    double alone_cpu_s;
+    struct outcome outcome;
+};
+
 /* --- output -------------------------------------------------------------------------------------- */
 
 static double per_event_us(const struct demand *demand, double seconds)
@@ -141,9 +151,9 @@ static double per_event_us(const struct demand *demand, double seconds)
     return demand->event_count == 0 ? 0 : seconds * 1e6 / (double)demand->event_count;
 }
 
-static void print_json(const struct options *options, double rest_mib,
-                       const struct outcome *outcome)
+static void print_json(const struct options *options, double rest_mib, const struct pair *pair)
 {
+    const struct outcome *outcome = &pair->outcome;
     const struct demand *demand = &options->demand;
     printf("{\"work\":\"%s\",\"devices\":%" PRIu64 ",\"events\":%" PRIu64 ",\"batch\":%u,"
            "\"window\":%u,\"clients\":%u,\"rate\":%.0f,",
@@ -156,16 +166,17 @@ static void print_json(const struct options *options, double rest_mib,
            outcome->p999_ms, outcome->max_ms);
     printf("\"rest_anon_mib\":%.1f,\"anon_mib\":%.1f,\"file_mib\":%.1f,\"busy\":%" PRIu64
            ",\"results\":%" PRIu64 ",\"daemon_cpu_us_per_event\":%.3f,"
-           "\"own_cpu_us_per_event\":%.3f,",
+           "\"alone_cpu_us_per_event\":%.3f,\"own_cpu_us_per_event\":%.3f,",
            rest_mib, outcome->anonymous_mib, outcome->file_mib, outcome->busy, outcome->results,
-           per_event_us(demand, outcome->daemon_cpu_s), per_event_us(demand, outcome->own_cpu_s));
+           per_event_us(demand, outcome->daemon_cpu_s), per_event_us(demand, pair->alone_cpu_s),
+           per_event_us(demand, outcome->own_cpu_s));
     printf("\"asked\":%" PRIu64 ",\"ask_p50_ms\":%.4f,\"ask_p99_ms\":%.4f,\"ask_max_ms\":%.4f}\n",
            outcome->asked, outcome->ask_p50_ms, outcome->ask_p99_ms, outcome->ask_max_ms);
 }
 
-static void print_row(const struct options *options, double rest_mib,
-                      const struct outcome *outcome)
+static void print_row(const struct options *options, double rest_mib, const struct pair *pair)
 {
+    const struct outcome *outcome = &pair->outcome;
     const struct demand *demand = &options->demand;
     printf("%s, %" PRIu64 " devices, %" PRIu64 " events, %u a request, %u requests under way, "
            "%u clients\n",
@@ -181,6 +192,8 @@ static void print_row(const struct options *options, double rest_mib,
            outcome->anonymous_mib, rest_mib, outcome->file_mib,
            per_event_us(demand, outcome->daemon_cpu_s), per_event_us(demand, outcome->own_cpu_s),
            outcome->busy, outcome->results);
+    if (pair->alone_cpu_s > 0)
+        printf("  us/event without the subscriber %.2f\n", per_event_us(demand, pair->alone_cpu_s));
     if (outcome->asked > 0)
         printf("  questions %" PRIu64 "  p50 %.2f ms  p99 %.2f ms  most %.2f ms\n", outcome->asked,
                outcome->ask_p50_ms, outcome->ask_p99_ms, outcome->ask_max_ms);
@@ -199,31 +212,66 @@ static void prepare(struct load *load, uint64_t device_count)
     load_run(load, &demand, &outcome);
 }
 
+static int compare_pairs(const void *left, const void *right)
+{
+    const struct pair *a = left, *b = right;
+    double a_times = a->outcome.daemon_cpu_s / a->alone_cpu_s, b_times = b->outcome.daemon_cpu_s / b->alone_cpu_s;
+    return (a_times > b_times) - (a_times < b_times);
+}
+
+/* One behind the other, so that what the machine does meanwhile falls on both. */
+static struct pair measure_pairs(struct load *load, const struct options *options)
+{
+    static struct pair pairs[PAIRS_MAX];
+    struct demand demand = options->demand;
+    struct outcome alone;
+    for (uint32_t i = 0; i < options->pairs; i++) {
+        load_unsubscribe(load);
+        demand.seed++;
+        load_run(load, &demand, &alone);
+        load_subscribe(load, options->subscribe);
+        demand.seed++;
+        load_run(load, &demand, &pairs[i].outcome);
+        pairs[i].alone_cpu_s = alone.daemon_cpu_s;
+    }
+    qsort(pairs, options->pairs, sizeof *pairs, compare_pairs);
+    return pairs[options->pairs / 2];
+}
+
+static struct pair measure_once(struct load *load, const struct options *options)
+{
+    struct pair pair = {.alone_cpu_s = 0};
+    if (options->subscribe != NULL)
+        load_subscribe(load, options->subscribe);
+    load_run(load, &options->demand, &pair.outcome);
+    return pair;
+}
+
 static void measure(const struct options *options, const struct daemon *daemon)
 {
     const struct demand *demand = &options->demand;
     double rest_mib = daemon_memory(daemon).anonymous_mib;
-    struct outcome outcome = {.busy = 0};
+    struct pair pair;
     if (options->prepare) {
-        struct load *load = load_create(daemon, 1, NULL);
+        struct load *load = load_create(daemon, 1);
         prepare(load, demand->device_count);
         load_destroy(load);
     }
-    struct load *load = load_create(daemon, options->clients, options->subscribe);
+    struct load *load = load_create(daemon, options->clients);
     if (load_device_count(load) != demand->device_count)
         fail("the folder does not hold a fleet of %" PRIu64 " devices", demand->device_count);
     bool runs = demand->event_count > 0 || demand->ask_count > 0;
     if (runs)
-        load_run(load, demand, &outcome);
+        pair = options->pairs > 0 ? measure_pairs(load, options) : measure_once(load, options);
     if (load_device_count(load) != demand->device_count)
         fail("the number of devices is wrong");
     load_destroy(load);
     if (!runs)
         return;
     if (options->json)
-        print_json(options, rest_mib, &outcome);
+        print_json(options, rest_mib, &pair);
     else
-        print_row(options, rest_mib, &outcome);
+        print_row(options, rest_mib, &pair);
     fflush(stdout);
 }
 
@@ -242,6 +290,8 @@ int main(int argc, char **argv)
         usage();
     for (int i = 3; i < argc; i++)
         read_option(&options, argv[i]);
+    if (options.pairs > 0 && (options.subscribe == NULL || options.demand.event_count == 0))
+        fail("pairs: of runs with a subscriber and with events");
     struct daemon daemon;
     daemon_start(&daemon, argv[1], argv[2], options.settings, options.setting_count);
     measure(&options, &daemon);

@@ -322,11 +322,9 @@ uint64_t load_device_count(struct load *load)
     return (uint64_t)ask(load, TEXT("{\"op\":\"count\"}"), TEXT("devices"));
 }
 
-/* Results come in the order of the heartbeats among them. One may be on its way already; behind the
- * second, everything has come that was published before the call. */
-static void await_results(struct load *load)
+static void await_heartbeats(struct load *load, uint64_t count)
 {
-    uint64_t enough = load->heartbeats + 2;
+    uint64_t enough = load->heartbeats + count;
     while (load->subscriber.in != NULL && load->heartbeats < enough)
         sleep_until(load, INT64_MAX);
 }
@@ -400,7 +398,7 @@ void load_run(struct load *load, const struct demand *demand, struct outcome *ou
     sample_memory(load, clock_monotonic_ns());
     outcome->anonymous_mib = load->anonymous_mib;
     outcome->file_mib = daemon_memory(load->daemon).file_mib;
-    await_results(load);
+    await_heartbeats(load, 2); /* results come in order with them; the first may be from before the last result */
     outcome->busy = load->busy;
     outcome->results = load->results;
     report_latencies(load, outcome);
@@ -408,7 +406,7 @@ void load_run(struct load *load, const struct demand *demand, struct outcome *ou
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
-static void subscribe_to(struct load *load, const char *prefix)
+void load_subscribe(struct load *load, const char *prefix)
 {
     char wanted[64];
     wire_open(&load->subscriber, load->daemon->results, "SUB");
@@ -420,10 +418,17 @@ static void subscribe_to(struct load *load, const char *prefix)
     if (!wire_flush(&load->subscriber))
         fail("the subscription did not fit");
     watch(load, &load->subscriber, load->client_count + 2);
-    await_results(load); /* from the first heartbeat on, the daemon knows of it */
+    await_heartbeats(load, 1); /* asked for last: with the first one, the daemon knows of both */
 }
 
-struct load *load_create(const struct daemon *daemon, uint32_t client_count, const char *subscribe)
+void load_unsubscribe(struct load *load)
+{
+    if (load->subscriber.in != NULL)
+        wire_close(&load->subscriber);
+    load->subscriber = (struct wire){.in = NULL};
+}
+
+struct load *load_create(const struct daemon *daemon, uint32_t client_count)
 {
     assert(client_count > 0 && client_count <= CLIENTS_MAX);
     struct load *load = calloc(1, sizeof *load);
@@ -442,8 +447,6 @@ struct load *load_create(const struct daemon *daemon, uint32_t client_count, con
     watch(load, &load->query, client_count);
     asker_open(&load->asker, daemon->query);
     watch(load, &load->asker.wire, client_count + 1);
-    if (subscribe != NULL)
-        subscribe_to(load, subscribe);
     return load;
 }
 
@@ -453,8 +456,7 @@ void load_destroy(struct load *load)
         wire_close(&load->clients[i]);
     wire_close(&load->query);
     asker_close(&load->asker);
-    if (load->subscriber.in != NULL)
-        wire_close(&load->subscriber);
+    load_unsubscribe(load);
     close(load->epoll_fd);
     for (uint32_t i = 0; i < WINDOW_MAX; i++)
         buf_fini(&load->slots[i].body);

@@ -49,12 +49,14 @@ struct outcome {
 
 struct load;
 
-/* load_create - connect `client_count` clients (1..CLIENTS_MAX).
- *
- * daemon     borrowed until load_destroy()
- * subscribe  the topics of results to receive and count, a prefix: `sync/`, `batch/sync`; or NULL */
-struct load *load_create(const struct daemon *daemon, uint32_t client_count, const char *subscribe);
+/* load_create - connect `client_count` clients (1..CLIENTS_MAX). daemon is borrowed until load_destroy(). */
+struct load *load_create(const struct daemon *daemon, uint32_t client_count);
 void load_destroy(struct load *load);
+
+/* load_subscribe - from now on receive and count results with these topics, a prefix: `sync/`, `batch/sync`.
+ * load_unsubscribe - no longer. */
+void load_subscribe(struct load *load, const char *prefix);
+void load_unsubscribe(struct load *load);
 
 /* load_run - send it all, wait for the answers, and until all is applied. Any number of times. */
 void load_run(struct load *load, const struct demand *demand, struct outcome *outcome);

@@ -29,6 +29,7 @@ RULES = os.path.join(ROOT, "tests", "bench", "rules")  # the sample's chain: wha
 
 OFFERED_PER_S = 50_000  # of the latency rows
 ASKED_PER_S = 500  # questions beside them
+FOLLOWING_PAIRS = 3  # of runs with nobody who follows and with somebody, in one daemon
 SYNC_COUNT, SYNC_BYTES = 300, 4096
 
 # A fleet goes through these in this order: the first two need devices that still report what they
@@ -37,10 +38,12 @@ RUNS = {
     "unchanged": dict(work="unchanged", events=1_500_000, batch=100, window=64),
     "campaign": dict(work="campaign", events=1_000_000, batch=100, window=64),
     "changing": dict(work="changing", events=1_500_000, batch=100, window=64),
-    "followed by attributes": dict(work="changing", events=1_500_000, batch=100, window=64,
-                                   subscribe="batch/attributes"),
-    "followed by sync": dict(work="changing", events=1_500_000, batch=100, window=64, subscribe="batch/sync"),
-    "sync, a message each": dict(work="changing", events=1_500_000, batch=100, window=64, subscribe="sync/"),
+    "followed by attributes": dict(work="changing", events=500_000, batch=100, window=64,
+                                   subscribe="batch/attributes", pairs=FOLLOWING_PAIRS),
+    "followed by sync": dict(work="changing", events=500_000, batch=100, window=64,
+                             subscribe="batch/sync", pairs=FOLLOWING_PAIRS),
+    "sync, a message each": dict(work="changing", events=500_000, batch=100, window=64,
+                                 subscribe="sync/", pairs=FOLLOWING_PAIRS),
     "one by one": dict(work="changing", events=400_000, batch=1, window=1000),
     "offered": dict(work="changing", events=3 * OFFERED_PER_S, batch=1, window=10_000, clients=100,
                     rate=OFFERED_PER_S),
@@ -175,6 +178,8 @@ def measure_fleet(folder, devices, names, scale, seed, figures):
         row = load(data, **options)
         if row["events"]:
             row["wall_us_per_event"] = 1e6 / row["applied_per_s"]
+        if row["alone_cpu_us_per_event"]:
+            row["following"] = 100 * (row["daemon_cpu_us_per_event"] / row["alone_cpu_us_per_event"] - 1)
         if sync:
             row.update(sync_ms=sync, against_sync=row["p50_ms"] / sync)
         figures.add(devices, name, row)
@@ -229,7 +234,7 @@ def sections(scale, big):
         "throughput": {small: ["changing", "one by one"], large: ["changing", "one by one"]},
         "work": {small: work, large: work},
         "questions": {small: questions, large: questions},
-        "following": {small: ["changing"] + FOLLOWED, large: ["changing"] + FOLLOWED},
+        "following": {small: FOLLOWED, large: FOLLOWED},
         "latency": {small: ["offered"], large: ["offered"]},
         "single": {small: ["single"]},
         "recovery": {},
@@ -318,6 +323,8 @@ def print_runs(figures):
         table(["devices", "run"] + [title for title, _, _ in COLUMNS], rows, left=2)
         print("  unchanged, campaign, changing, telemetry: 100 events a request, 64 requests under way\n"
               "  shipped: changing, with the shipped rules instead of the sample's: a verdict with its reason\n"
+              f"  followed, a message each: of {FOLLOWING_PAIRS} pairs of runs, with nobody who follows and with somebody,\n"
+              "  the one with the middle ratio of processor times\n"
               "  one by one: 1 event a request, 1,000 under way;  single: 1 under way\n"
               f"  offered: {OFFERED_PER_S:,} events/s by the clock, 1 a request, from 100 clients")
 
@@ -366,8 +373,7 @@ def targets(wanted, figures, scale):
                      figures.median(small, "count", "ask_p50_ms"), "<= ", 1.2, None, "{:.2f} x"))
     if "following" in wanted:
         rows += [(f"following: processor time of an event more, {name}, {devices:,} devices",
-                  100 * (figures.median_ratio(devices, name, "changing", "daemon_cpu_us_per_event") - 1),
-                  "<= ", 10, None, "{:.1f} %")
+                  figures.median(devices, name, "following"), "<= ", 10, None, "{:.1f} %")
                  for devices in (small, large) for name in FOLLOWED]
     if "latency" in wanted:
         rows += [(f"latency: p99 at {OFFERED_PER_S:,} offered, {devices:,} devices",
