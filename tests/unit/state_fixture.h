@@ -3,25 +3,11 @@
 #ifndef TEST_STATE_FIXTURE_H
 #define TEST_STATE_FIXTURE_H
 
-#include <inttypes.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
 #include "store/state.h"
-#include "tests/unit/full_disk.h"
-#include "tests/unit/temp_dir.h"
+#include "tests/unit/store_fixture.h"
 
 enum { MAP_BYTES = 256 << 20 };
 
-static char *dir;
-static struct arena arena;
-static struct err err;
 static struct state *state;
 
 static const struct index_key default_indexes[] = {
@@ -30,20 +16,6 @@ static const struct index_key default_indexes[] = {
     {SCOPE_SERVER, {"lastTargetFwVer", 15}},
 };
 enum { SYNCED, VERSION, TARGET };
-
-static inline void done(bool ok)
-{
-    if (!ok)
-        fail_msg("%s: %s", err_code_name(err.code), err.text);
-}
-
-static inline void fails(bool ok, enum err_code code, const char *words)
-{
-    assert_false(ok);
-    if (err.code != code || strstr(err.text, words) == NULL)
-        fail_msg("expected %s with '%s', got %s: %s", err_code_name(code), words,
-                 err_code_name(err.code), err.text);
-}
 
 static inline void open_with(const struct index_key *indexes, size_t count)
 {
@@ -67,26 +39,18 @@ static inline void checkpoint(void)
     done(state_checkpoint(state, &err));
 }
 
-static inline int setup(void **unused)
+static inline int state_setup(void **unused)
 {
-    (void)unused;
-    signal(SIGXFSZ, SIG_IGN); /* as the daemon does */
-    dir = temp_dir_make();
-    arena_init(&arena, 65536);
-    memset(&full_disk, 0, sizeof full_disk);
-    err = (struct err){0};
+    store_setup(unused);
     open_state();
     return 0;
 }
 
-static inline int teardown(void **unused)
+static inline int state_teardown(void **unused)
 {
-    (void)unused;
     memset(&full_disk, 0, sizeof full_disk);
     state_close(state);
-    arena_fini(&arena);
-    temp_dir_remove(dir);
-    return 0;
+    return store_teardown(unused);
 }
 
 static inline struct device *device_open(const char *name)
@@ -201,6 +165,6 @@ static inline void interrupt_a_checkpoint(void)
     full_disk.fails_after = 0;
 }
 
-#define STATE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define STATE_TEST(name) cmocka_unit_test_setup_teardown(name, state_setup, state_teardown)
 
 #endif

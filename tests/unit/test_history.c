@@ -1,31 +1,13 @@
 /* What a row of history says, where rows are found, and how old ones go. That devices go back in time is in
  * prop_state.c, against a model. */
 #include <dirent.h>
-#include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
 
 #include "store/state.h"
-#include "tests/unit/full_disk.h"
-#include "tests/unit/temp_dir.h"
+#include "tests/unit/store_fixture.h"
 
 enum { MAP_BYTES = 64 << 20, CAUSE = 7 };
 
-static char *dir;
 static struct state *state;
-static struct arena arena;
-static struct err err;
-
-static void done(bool ok)
-{
-    if (!ok)
-        fail_msg("%s: %s", err_code_name(err.code), err.text);
-}
 
 static void reopen(void)
 {
@@ -36,9 +18,7 @@ static void reopen(void)
 
 static int set_up(void **unused)
 {
-    (void)unused;
-    dir = temp_dir_make();
-    arena_init(&arena, 1 << 16);
+    store_setup(unused);
     state = NULL;
     reopen();
     return 0;
@@ -46,11 +26,8 @@ static int set_up(void **unused)
 
 static int tear_down(void **unused)
 {
-    (void)unused;
     state_close(state);
-    arena_fini(&arena);
-    temp_dir_remove(dir);
-    return 0;
+    return store_teardown(unused);
 }
 
 /* --- steps --- */
