@@ -108,7 +108,8 @@ static void hear(struct fwsync_follower *follower)
 static bool subscribe(struct fwsync_follower *follower, struct err *err)
 {
     follower->heard_ms = clock_monotonic_ms();
-    follower->subscribed = heard_subscribe(follower->reach.client, follower->standing.class_name, err);
+    follower->subscribed =
+        heard_subscribe(&follower->heard, follower->reach.client, follower->standing.class_name, err);
     return follower->subscribed;
 }
 
@@ -228,7 +229,6 @@ static void begin(struct fwsync_follower *follower, const struct fwsync_follow *
                      : follow->start == FWSYNC_START_SNAPSHOT ? STEP_SNAPSHOT
                                                               : STEP_CATCH_UP;
     question_init(&follower->question);
-    heard_init(&follower->heard);
     wakeup_at(&follower->reach.wakeup, 0);
 }
 
@@ -240,6 +240,7 @@ enum fwsync_code fwsync_follow(const struct fwsync_options *options, const struc
     if (follower == NULL)
         abort();
     *out = NULL;
+    heard_init(&follower->heard);
     enum fwsync_code code = reach_open(&follower->reach, options);
     if (code == FWSYNC_OK)
         code = choose(follower, follow);

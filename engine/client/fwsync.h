@@ -265,7 +265,7 @@ struct fwsync_result {
     uint64_t seq;
     uint64_t n; /* its number in its class: rises by 1 */
     int64_t ts_ms;
-    const char *json; /* the whole payload with `class` in it; docs/protocol.md, "Results" */
+    const char *json; /* all of it, as the answer to `changes` has it; docs/protocol.md, "Results" */
     size_t json_len;
 };
 

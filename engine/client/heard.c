@@ -23,10 +23,11 @@ void heard_fini(struct heard *heard)
     buf_fini(&heard->payload);
 }
 
-bool heard_subscribe(struct client *client, const char *class_name, struct err *err)
+bool heard_subscribe(struct heard *heard, struct client *client, const char *class_name, struct err *err)
 {
     char prefix[sizeof BATCH_PREFIX + CLASS_BYTES_MAX];
-    snprintf(prefix, sizeof prefix, "%s%s", class_name[0] != '\0' ? BATCH_PREFIX : "", class_name);
+    heard->takes_batches = class_name[0] != '\0';
+    snprintf(prefix, sizeof prefix, "%s%s", heard->takes_batches ? BATCH_PREFIX : "", class_name);
     return client_subscribe(client, prefix, err) && client_subscribe(client, "heartbeat", err);
 }
 
@@ -49,15 +50,17 @@ static void pass_line(struct heard *heard)
     heard->at = end < heard->payload.len ? end : heard->payload.len;
 }
 
-/* A batch whose head isn't understood is passed; the numbers of what follows show that it is missing. */
+/* A batch whose head isn't understood is passed; the numbers of what follows show that it is missing. So is one that
+ * somebody else asked for, and all topics bring: single results come too. */
 static void begin_message(struct heard *heard)
 {
     heard->at = 0;
-    if (!is_batch(heard))
+    if (heard->payload.len == 0 || !is_batch(heard))
         return;
     arena_reset(&heard->arena);
     arena_reset(&heard->scratch);
-    if (!batch_head_read(&heard->head, line(heard), &heard->scratch, &heard->arena)) {
+    if (!heard->takes_batches ||
+        !batch_head_read(&heard->head, line(heard), &heard->scratch, &heard->arena)) {
         heard_pass_all(heard);
         return;
     }

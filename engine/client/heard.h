@@ -9,6 +9,7 @@
 #include "engine/client/teller.h"
 
 struct heard {
+    bool takes_batches;
     struct buf topic;
     struct buf payload;
     size_t at;              /* where the present line begins; at the payload's end: there is none */
@@ -22,7 +23,7 @@ void heard_init(struct heard *heard);
 void heard_fini(struct heard *heard);
 
 /* heard_subscribe - to a class, in batches, or "": to single results of all; and to heartbeats. */
-bool heard_subscribe(struct client *client, const char *class_name, struct err *err);
+bool heard_subscribe(struct heard *heard, struct client *client, const char *class_name, struct err *err);
 
 /* heard_next - is there a present result? Takes the next message if there is none. */
 bool heard_next(struct heard *heard, struct client *client);

@@ -53,16 +53,15 @@ bool batch_head_read(struct batch_head *head, struct text json, struct arena *sc
 {
     struct fields fields = {NULL, 0};
     struct value *names;
-    if (!json_parse_object(json, scratch, arena, &fields, NULL) ||
-        !json_parse_array(member_json(&fields, "members"), scratch, arena, &names, &head->name_count, NULL))
+    size_t name_count;
+    if (!json_parse_object(json, scratch, arena, &fields, NULL) || member_number(&fields, "n") == 0 ||
+        !json_parse_array(member_json(&fields, "members"), scratch, arena, &names, &name_count, NULL))
         return false;
-    head->n = member_number(&fields, "n");
-    head->ts_ms = member_integer(&fields, "ts");
-    head->names = names;
-    for (size_t i = 0; i < head->name_count; i++)
+    for (size_t i = 0; i < name_count; i++)
         if (names[i].kind != VALUE_STRING)
             return false;
-    return head->n > 0;
+    *head = (struct batch_head){member_number(&fields, "n"), member_integer(&fields, "ts"), names, name_count};
+    return true;
 }
 
 /* A member that a result doesn't have is null in its row, or behind the row's end. */

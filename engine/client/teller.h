@@ -34,7 +34,7 @@ bool teller_read(struct teller *teller, struct text class_name, struct text json
 
 /* What the head of a batch says: a row's values are the members of these names. */
 struct batch_head {
-    uint64_t n; /* of the first row */
+    uint64_t n;    /* of the first row */
     int64_t ts_ms; /* of all */
     const struct value *names;
     size_t name_count;

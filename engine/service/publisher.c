@@ -17,8 +17,8 @@ struct class {
     uint64_t trial_n;
     unsigned slot;    /* in the subscriptions */
     struct results *batch; /* that takes more rows; NULL: none */
-    uint64_t batch_next_n; /* these are what its head says of all of them */
-    int64_t batch_ms;
+    uint64_t batch_next_n; /* of the next row, if it is to go in there */
+    int64_t batch_ms;      /* the ts in its head */
 };
 
 struct publisher {
@@ -36,7 +36,7 @@ struct publisher {
     struct work *spares;     /* empty results */
     struct queue *home;      /* more of them; NULL: none come back */
     unsigned made_count;
-    struct buf letter;       /* the dead letter being written */
+    struct buf letter_json;       /* the dead letter being written */
     struct buf beat;         /* the heartbeat, likewise */
 
     /* the event under way */
@@ -163,7 +163,7 @@ static void sink_publish(void *context, struct text class_name, int class_index,
 /* Kept in the state, too: what its result says but the n. */
 static void keep_letter(struct publisher *publisher, const struct letter *letter)
 {
-    struct buf *out = &publisher->letter;
+    struct buf *out = &publisher->letter_json;
     buf_clear(out);
     buf_byte(out, '{');
     json_member_unsigned(out, "seq", publisher->seq);
@@ -276,7 +276,7 @@ void publisher_destroy(struct publisher *publisher)
     results_destroy(publisher->single);
     results_destroy_all(publisher->ready);
     results_destroy_all(publisher->spares);
-    buf_fini(&publisher->letter);
+    buf_fini(&publisher->letter_json);
     buf_fini(&publisher->beat);
     free(publisher->classes);
     free(publisher);

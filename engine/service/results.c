@@ -67,9 +67,9 @@ char *results_begin_batch(struct results *results, struct text class_name, size_
 {
     struct text prefix = TEXT(RESULTS_BATCH_PREFIX);
     results->topic_bytes = prefix.len + class_name.len;
-    assert(results->bytes.len == 0 && results->topic_bytes <= RESULTS_TOPIC_BYTES);
+    assert(results->bytes.len == 0 && results->topic_bytes <= RESULTS_TOPIC_BYTES && head_room < RESULTS_BATCH_BYTES);
     put_text(put_text(results->topic, prefix), class_name);
-    return buf_room(&results->bytes, head_room > RESULTS_BATCH_BYTES ? head_room : RESULTS_BATCH_BYTES);
+    return buf_room(&results->bytes, RESULTS_BATCH_BYTES);
 }
 
 void results_end_head(struct results *results, const char *end)

@@ -1,9 +1,9 @@
 /* results.h - results on their way from the applier to the door, as bytes that are ready to be sent.
  *
  * They come in two forms. Single ones are records, each a message of its own, with the topic CLASS/DEVICE. A batch
- * is one message: many results of one class, with the topic batch/CLASS. Its first line is a head, with the members
- * that all of them share and the names of the others; then each is a row, an array in a line. It spares a message and
- * half of the bytes for each result (docs/decisions/0012-batched-topics.md).
+ * is one message: many results of one class, with the topic batch/CLASS. Its first line is a head, with the first
+ * one's number, the time of all, and the names of the other members; then each is a row, an array in a line. It spares
+ * a message for each result, and a quarter to a half of its bytes (docs/decisions/0012-batched-topics.md).
  *
  * One thread at a time: the applier's publisher fills them, the door sends them, and they come home. */
 #ifndef SERVICE_RESULTS_H

@@ -76,8 +76,7 @@ static char *put_message(char *at, enum form form, const void *what)
     return put_object(put_name(at, form, TEXT("metadata")), published->message->metadata);
 }
 
-const struct shape message_shape = {"\"deviceType\",\"type\",\"data\",\"metadata\"", message_room,
-                                           put_message};
+const struct shape message_shape = {"\"deviceType\",\"type\",\"data\",\"metadata\"", message_room, put_message};
 
 /* --- a dead letter ------------------------------------------------------------------------------------ */
 

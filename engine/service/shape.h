@@ -11,7 +11,7 @@
 enum form { FORM_SINGLE, FORM_ROW };
 
 struct shape {
-    const char *names; /* of the members, as JSON */
+    const char *names; /* of the members, as JSON, in the order in which `put` writes them */
     /* room - the bytes that `put` may take, in either form. put - write the members of `what`, each with a comma before
      * it; returns where they end. A member that a result doesn't have is null in its row, or behind the row's end. */
     size_t (*room)(const void *what);

@@ -21,7 +21,7 @@ struct options {
     struct demand demand;
     uint32_t clients;
     const char *subscribe; /* NULL: nobody */
-    uint32_t pairs;        /* of runs without the subscriber and with it; 0: one run */
+    uint32_t pair_count;   /* of runs without the subscriber and with it; 0: one run */
     bool prepare;
     bool json;
     const char *settings[SETTINGS_MAX];
@@ -38,7 +38,7 @@ static _Noreturn void usage(void)
           "  clients=N               connections to spread them over\n"
           "  rate=N                  events each second; 0: as fast as the window lets\n"
           "  subscribe=PREFIX        a subscriber to these topics: sync/, batch/sync\n"
-          "  pairs=N                 of runs without the subscriber and with it; figures of the middle pair\n"
+          "  pairs=N                 of runs without the subscriber and with it, odd; the middle one counts\n"
           "  ask=device|page|count   questions at the same time\n"
           "  ask-rate=N              questions each second; 0: one after the other\n"
           "  asks=N                  at least so many\n"
@@ -125,7 +125,7 @@ static void read_option(struct options *options, const char *option)
     else if (is(option, key_len, "subscribe"))
         options->subscribe = value;
     else if (is(option, key_len, "pairs"))
-        options->pairs = (uint32_t)number(value, 0, PAIRS_MAX);
+        options->pair_count = (uint32_t)number(value, 0, PAIRS_MAX);
     else if (is(option, key_len, "prepare"))
         options->prepare = either(value, "yes", "no");
     else if (is(option, key_len, "format"))
@@ -225,8 +225,9 @@ static struct pair measure_pairs(struct load *load, const struct options *option
     static struct pair pairs[PAIRS_MAX];
     struct demand demand = options->demand;
     struct outcome alone;
-    for (uint32_t i = 0; i < options->pairs; i++) {
+    for (uint32_t i = 0; i < options->pair_count; i++) {
         load_unsubscribe(load);
+        load_device_count(load); /* time for the daemon to notice */
         demand.seed++;
         load_run(load, &demand, &alone);
         load_subscribe(load, options->subscribe);
@@ -234,8 +235,8 @@ static struct pair measure_pairs(struct load *load, const struct options *option
         load_run(load, &demand, &pairs[i].outcome);
         pairs[i].alone_cpu_s = alone.daemon_cpu_s;
     }
-    qsort(pairs, options->pairs, sizeof *pairs, compare_pairs);
-    return pairs[options->pairs / 2];
+    qsort(pairs, options->pair_count, sizeof *pairs, compare_pairs);
+    return pairs[options->pair_count / 2];
 }
 
 static struct pair measure_once(struct load *load, const struct options *options)
@@ -262,7 +263,7 @@ static void measure(const struct options *options, const struct daemon *daemon)
         fail("the folder does not hold a fleet of %" PRIu64 " devices", demand->device_count);
     bool runs = demand->event_count > 0 || demand->ask_count > 0;
     if (runs)
-        pair = options->pairs > 0 ? measure_pairs(load, options) : measure_once(load, options);
+        pair = options->pair_count > 0 ? measure_pairs(load, options) : measure_once(load, options);
     if (load_device_count(load) != demand->device_count)
         fail("the number of devices is wrong");
     load_destroy(load);
@@ -290,7 +291,7 @@ int main(int argc, char **argv)
         usage();
     for (int i = 3; i < argc; i++)
         read_option(&options, argv[i]);
-    if (options.pairs > 0 && (options.subscribe == NULL || options.demand.event_count == 0))
+    if (options.pair_count > 0 && (options.subscribe == NULL || options.demand.event_count == 0))
         fail("pairs: of runs with a subscriber and with events");
     struct daemon daemon;
     daemon_start(&daemon, argv[1], argv[2], options.settings, options.setting_count);

@@ -451,6 +451,19 @@ def watch_of_one_device_leaves_out_its_namesakes():
 
 
 @test
+def watch_of_everything_keeps_the_order_beside_those_who_take_batches():
+    with Daemon() as daemon:
+        daemon.subscribe("batch/")
+        with started("watch", "--json", "--count", "12", env=doors(daemon)) as child:
+            read_line(child.stderr)
+            daemon.send_events("\n".join(report(name, "v1") for name in "abcd"))
+            results = [json.loads(read_line(child.stdout)) for _ in range(12)]
+            assert {result["class"] for result in results} == {"attributes", "sync"}, results
+            seqs = [result["seq"] for result in results]
+            assert seqs == sorted(seqs), seqs
+
+
+@test
 def watch_that_ends_early_says_so_by_its_exit_code():
     with Daemon() as daemon:
         code, out, err = fwsync("watch", "sync", "--count", "1", "--timeout", "2.5", daemon=daemon)
@@ -481,6 +494,7 @@ def watching_with_holes(answer):
                                            "--json", "--count", "5") as child:
         topics = {socket.recv() for _ in range(2) if socket.poll(DEADLINE_S * 1000)}
         assert topics == {b"\x01batch/sync", b"\x01heartbeat"}, topics
+        publish(b"batch/sync")  # nothing at all
         publish(b"heartbeat", {"ts": 1, "seq": 10, "n": {"sync": 10, "other": 3}})
         batch(b"synced", 11, 12)  # of another class
         for head in ({"n": 11, "ts": 1}, {"n": 0, "ts": 1, "members": ["seq"]}, {"n": 11, "members": [1]}, [], 7):

@@ -5,6 +5,7 @@ import collections
 import json
 import os
 import re
+import tempfile
 
 import zmq
 
@@ -752,6 +753,43 @@ def test_a_batch_is_one_message_with_what_single_ones_would_have_said():
         topics = set()
         while topics != {b"batch/attributes", b"batch/sync", b"batch/deadletter"}:
             topics.add(next_frames(all_batches.socket)[0])
+
+
+DELETING = """
+chain: root
+first: what-came
+nodes:
+  what-came:
+    type: message-type-switch
+    to: {Post attributes: save, Post telemetry: save-telemetry}
+  save: {type: save-attributes, scope: CLIENT_SCOPE, to: {Success: forget}}
+  forget: {type: delete-attributes, scope: CLIENT_SCOPE, keys: [old], to: {Success: tell}}
+  tell: {type: publish, class: told}
+  save-telemetry: {type: save-telemetry}
+"""
+
+
+@test
+def test_each_class_says_the_same_in_both_forms():
+    with tempfile.TemporaryDirectory(prefix="fwsync-rules-") as rules:
+        with open(os.path.join(rules, "root.yaml"), "w", encoding="utf-8") as file:
+            file.write(DELETING)
+        with Daemon("--rules", rules) as daemon:
+            names = ["attributes", "told", "deadletter"]
+            batched = {name: daemon.subscribe(f"batch/{name}") for name in names}
+            single = {name: daemon.subscribe(f"{name}/") for name in names}
+            data = {"old": 1.5, "text": "\"\u00fc\n\\", "nothing": None, "deep": {"a": [None, {}]}}
+            daemon.send_events([{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST", "data": {**data, "i": i}}
+                                for i in range(4)] +
+                               [{"device": "\u00e9\"", "type": "POST_TELEMETRY_REQUEST", "data": {}}])
+            counts = daemon.query({"op": "stats"})["results"]
+            assert counts == {"attributes": 20, "told": 4, "deadletter": 1}, counts
+            for name in names:
+                payloads = batches(batched[name].socket, b"batch/" + name.encode(), counts[name])
+                results = [result for payload in payloads for result in in_batch(payload)]
+                assert results == [json.loads(next_frames(single[name].socket)[1]) for _ in results], results
+                assert len(results) == counts[name]
+                assert sum("deleted" in result for result in results) == (4 if name == "attributes" else 0)
 
 
 @test
