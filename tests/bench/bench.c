@@ -219,21 +219,22 @@ static int compare_pairs(const void *left, const void *right)
     return (a_times > b_times) - (a_times < b_times);
 }
 
-/* One behind the other, so that what the machine does meanwhile falls on both. */
+/* One behind the other, so that what the machine does meanwhile falls on both; every second pair the other way
+ * round. */
 static struct pair measure_pairs(struct load *load, const struct options *options)
 {
     static struct pair pairs[PAIRS_MAX];
     struct demand demand = options->demand;
     struct outcome alone;
-    for (uint32_t i = 0; i < options->pair_count; i++) {
-        load_unsubscribe(load);
-        load_device_count(load); /* time for the daemon to notice */
+    load_subscribe(load, options->subscribe);
+    for (uint32_t run = 0; run < 2 * options->pair_count; run++) {
+        struct pair *pair = &pairs[run / 2];
+        bool followed = run % 4 == 1 || run % 4 == 2;
+        load_listen(load, options->subscribe, followed);
         demand.seed++;
-        load_run(load, &demand, &alone);
-        load_subscribe(load, options->subscribe);
-        demand.seed++;
-        load_run(load, &demand, &pairs[i].outcome);
-        pairs[i].alone_cpu_s = alone.daemon_cpu_s;
+        load_run(load, &demand, followed ? &pair->outcome : &alone);
+        if (!followed)
+            pair->alone_cpu_s = alone.daemon_cpu_s;
     }
     qsort(pairs, options->pair_count, sizeof *pairs, compare_pairs);
     return pairs[options->pair_count / 2];

@@ -406,26 +406,24 @@ void load_run(struct load *load, const struct demand *demand, struct outcome *ou
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
-void load_subscribe(struct load *load, const char *prefix)
+void load_listen(struct load *load, const char *prefix, bool on)
 {
     char wanted[64];
-    wire_open(&load->subscriber, load->daemon->results, "SUB");
-    int len = snprintf(wanted, sizeof wanted, "\1%s", prefix);
+    int len = snprintf(wanted, sizeof wanted, "%c%s", on, prefix);
     if (len >= (int)sizeof wanted)
         fail("too long a topic: %s", prefix);
     wire_frame(&load->subscriber, (struct text){wanted, (size_t)len}, false);
-    wire_frame(&load->subscriber, TEXT("\1heartbeat"), false);
     if (!wire_flush(&load->subscriber))
         fail("the subscription did not fit");
-    watch(load, &load->subscriber, load->client_count + 2);
-    await_heartbeats(load, 1); /* asked for last: with the first one, the daemon knows of both */
 }
 
-void load_unsubscribe(struct load *load)
+void load_subscribe(struct load *load, const char *prefix)
 {
-    if (load->subscriber.in != NULL)
-        wire_close(&load->subscriber);
-    load->subscriber = (struct wire){.in = NULL};
+    wire_open(&load->subscriber, load->daemon->results, "SUB");
+    load_listen(load, prefix, true);
+    load_listen(load, "heartbeat", true);
+    watch(load, &load->subscriber, load->client_count + 2);
+    await_heartbeats(load, 1); /* asked for last: with the first one, the daemon knows of both */
 }
 
 struct load *load_create(const struct daemon *daemon, uint32_t client_count)
@@ -456,7 +454,8 @@ void load_destroy(struct load *load)
         wire_close(&load->clients[i]);
     wire_close(&load->query);
     asker_close(&load->asker);
-    load_unsubscribe(load);
+    if (load->subscriber.in != NULL)
+        wire_close(&load->subscriber);
     close(load->epoll_fd);
     for (uint32_t i = 0; i < WINDOW_MAX; i++)
         buf_fini(&load->slots[i].body);

@@ -53,10 +53,10 @@ struct load;
 struct load *load_create(const struct daemon *daemon, uint32_t client_count);
 void load_destroy(struct load *load);
 
-/* load_subscribe - from now on receive and count results with these topics, a prefix: `sync/`, `batch/sync`.
- * load_unsubscribe - no longer. */
+/* load_subscribe - once: receive and count results with these topics, a prefix: `sync/`, `batch/sync`. load_listen -
+ * stop it, or begin again; heartbeats come all the time. */
 void load_subscribe(struct load *load, const char *prefix);
-void load_unsubscribe(struct load *load);
+void load_listen(struct load *load, const char *prefix, bool on);
 
 /* load_run - send it all, wait for the answers, and until all is applied. Any number of times. */
 void load_run(struct load *load, const struct demand *demand, struct outcome *outcome);
