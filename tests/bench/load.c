@@ -409,7 +409,7 @@ void load_run(struct load *load, const struct demand *demand, struct outcome *ou
 void load_listen(struct load *load, const char *prefix, bool on)
 {
     char wanted[64];
-    int len = snprintf(wanted, sizeof wanted, "%c%s", on, prefix);
+    int len = snprintf(wanted, sizeof wanted, "%c%s", on ? '\1' : '\0', prefix);
     if (len >= (int)sizeof wanted)
         fail("too long a topic: %s", prefix);
     wire_frame(&load->subscriber, (struct text){wanted, (size_t)len}, false);
