@@ -59,8 +59,7 @@ static void begin_message(struct heard *heard)
         return;
     arena_reset(&heard->arena);
     arena_reset(&heard->scratch);
-    if (!heard->takes_batches ||
-        !batch_head_read(&heard->head, line(heard), &heard->scratch, &heard->arena)) {
+    if (!heard->takes_batches || !batch_head_read(&heard->head, line(heard), &heard->scratch, &heard->arena)) {
         heard_pass_all(heard);
         return;
     }

@@ -9,7 +9,7 @@
 #include "engine/client/teller.h"
 
 struct heard {
-    bool takes_batches;
+    bool takes_batches;     /* else single results, and others' batches are passed */
     struct buf topic;
     struct buf payload;
     size_t at;              /* where the present line begins; at the payload's end: there is none */

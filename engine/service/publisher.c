@@ -36,7 +36,7 @@ struct publisher {
     struct work *spares;     /* empty results */
     struct queue *home;      /* more of them; NULL: none come back */
     unsigned made_count;
-    struct buf letter_json;       /* the dead letter being written */
+    struct buf letter_json;  /* the dead letter being written */
     struct buf beat;         /* the heartbeat, likewise */
 
     /* the event under way */
@@ -59,6 +59,13 @@ static struct results *empty_results(struct publisher *publisher)
         return results_create(publisher->made_count++ < RESULTS_KEPT ? publisher->home : NULL);
     publisher->spares = spare->next;
     return (struct results *)spare;
+}
+
+static struct results *single_results(struct publisher *publisher)
+{
+    if (publisher->single == NULL)
+        publisher->single = empty_results(publisher);
+    return publisher->single;
 }
 
 /* What is in *open is taken next. */
@@ -110,16 +117,15 @@ static void put_row(struct publisher *publisher, struct class *class, size_t roo
 
 static void put_single(struct publisher *publisher, struct class *class, size_t room, const void *what)
 {
-    if (publisher->single == NULL)
-        publisher->single = empty_results(publisher);
-    char *at = results_begin(publisher->single, class->name, publisher->device, room);
+    struct results *single = single_results(publisher);
+    char *at = results_begin(single, class->name, publisher->device, room);
     at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
     at = put_unsigned(put_text(at, TEXT(",\"seq\":")), publisher->seq);
     at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
     at = put_json_string(put_text(at, TEXT(",\"device\":")), publisher->device);
     at = class->shape->put(at, FORM_SINGLE, what);
     *at++ = '}';
-    results_end(publisher->single, at);
+    results_end(single, at);
 }
 
 /* The n is taken whether or not anybody listens. */
@@ -333,10 +339,9 @@ void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t s
     buf_byte(beat, '{');
     publisher_classes(publisher, beat);
     buf_append(beat, TEXT("}}"));
-    if (publisher->single == NULL)
-        publisher->single = empty_results(publisher);
-    char *at = results_begin(publisher->single, TEXT("heartbeat"), TEXT(""), beat->len);
-    results_end(publisher->single, put_text(at, buf_text(beat)));
+    struct results *single = single_results(publisher);
+    char *at = results_begin(single, TEXT("heartbeat"), TEXT(""), beat->len);
+    results_end(single, put_text(at, buf_text(beat)));
 }
 
 struct results *publisher_take(struct publisher *publisher)

@@ -60,7 +60,7 @@ static inline void raise_to(struct journal *journal, const char *source, uint64_
 }
 
 static inline size_t read_from(struct journal *journal, uint64_t seq, size_t count_max,
-                        struct journal_record **records)
+                               struct journal_record **records)
 {
     size_t count;
     done(journal_read(journal, seq, count_max, &arena, records, &count, &err));

@@ -68,7 +68,7 @@ static inline struct device *device_find(const char *name)
 }
 
 static inline bool put(struct device *device, enum scope scope, const char *key, struct value value,
-                int64_t ts_ms, uint64_t seq)
+                       int64_t ts_ms, uint64_t seq)
 {
     bool changed;
     done(device_put(device, scope, text_of(key), &value, ts_ms, seq, &changed, &err));
@@ -76,7 +76,7 @@ static inline bool put(struct device *device, enum scope scope, const char *key,
 }
 
 static inline bool get(struct device *device, enum scope scope, const char *key,
-                struct attribute *attribute)
+                       struct attribute *attribute)
 {
     bool found;
     done(device_get(device, scope, text_of(key), attribute, &found, &err));
