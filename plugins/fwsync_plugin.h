@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* Compared for equality at load; raised by any change in this file that an old node would not survive. */
-enum { FWSYNC_ABI = 2 };
+enum { FWSYNC_ABI = 3 };
 
 struct fwsync_text {
     const char *bytes;
@@ -268,8 +268,15 @@ bool fwsync_telemetry_put(struct fwsync_message *message, struct fwsync_text key
  * DEADLINE_PASSED with empty data starts in the root chain. 0, or less: no timer. */
 void fwsync_timer_set(struct fwsync_message *message, int64_t due_ms);
 
-/* fwsync_publish - the message as it is now leaves as a result of that class. */
-void fwsync_publish(struct fwsync_message *message, int class_index);
+/* fwsync_publish - the message as it is now leaves as a result of that class. Of its data and its metadata go
+ * out only the members that `data` and `metadata` name, in that order; one that isn't there is left out. NULL:
+ * all of them, as they stand. */
+struct fwsync_keys {
+    const struct fwsync_text *keys;
+    size_t count;
+};
+void fwsync_publish(struct fwsync_message *message, int class_index, const struct fwsync_keys *data,
+                    const struct fwsync_keys *metadata);
 /* fwsync_call - hand the message over: when `run` returns, it goes on at the first node of that chain and
  * by no relation of this node (unless `run` returns FWSYNC_FAILURE). Called twice, the last one counts. */
 void fwsync_call(struct fwsync_message *message, int chain_index);

@@ -324,14 +324,33 @@ void fwsync_timer_set(struct fwsync_message *message, int64_t due_ms)
 
 /* --- on and out ------------------------------------------------------------------------------------- */
 
-void fwsync_publish(struct fwsync_message *message, int class_index)
+/* Those of the members that are named. */
+static struct fields chosen_fields(const struct members *members, const struct fwsync_keys *keys,
+                                   struct arena *arena)
+{
+    if (keys == NULL)
+        return members->fields;
+    struct field *items = arena_alloc(arena, keys->count * sizeof *items);
+    size_t count = 0;
+    for (size_t i = 0; i < keys->count; i++) {
+        size_t at = members_find(members, text_in(keys->keys[i]));
+        if (at < members->fields.count)
+            items[count++] = members->fields.items[at];
+    }
+    return (struct fields){.items = items, .count = count};
+}
+
+void fwsync_publish(struct fwsync_message *message, int class_index, const struct fwsync_keys *data,
+                    const struct fwsync_keys *metadata)
 {
     const struct sink *sink = message->run->input->sink;
+    struct fields data_fields = chosen_fields(&message->data, data, message_arena(message));
+    struct fields metadata_fields = chosen_fields(&message->metadata, metadata, message_arena(message));
     struct message_view view = {
         .type = message->run->input->event->type,
         .ts_ms = message->run->ts_ms,
-        .metadata = &message->metadata.fields,
-        .data = &message->data.fields,
+        .metadata = &metadata_fields,
+        .data = &data_fields,
     };
     sink->publish(sink->context, message->run->ruleset->class_names[class_index], class_index, &view);
 }

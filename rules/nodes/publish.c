@@ -12,13 +12,23 @@ enum { CHANGE, ALWAYS };
 struct publish {
     int class_index;
     int on;
+    const struct fwsync_keys *data, *metadata; /* what goes out of each; NULL: all */
 };
+
+/* An empty list is a choice, too: nothing of it. */
+static const struct fwsync_keys *read_keys(struct fwsync_config *config, const char *setting)
+{
+    struct fwsync_keys *keys = fwsync_config_alloc(config, sizeof *keys);
+    return fwsync_config_texts(config, setting, FWSYNC_OPTIONAL, &keys->keys, &keys->count) ? keys : NULL;
+}
 
 static void *create(struct fwsync_config *config)
 {
     struct publish *self = fwsync_config_alloc(config, sizeof *self);
     fwsync_config_class(config, "class", FWSYNC_REQUIRED, &self->class_index);
     fwsync_config_choice(config, "on", FWSYNC_OPTIONAL, occasions, &self->on);
+    self->data = read_keys(config, "data");
+    self->metadata = read_keys(config, "metadata");
     return self;
 }
 
@@ -26,7 +36,7 @@ static int run(const void *node, struct fwsync_message *message)
 {
     const struct publish *self = node;
     if (self->on == ALWAYS || fwsync_message_changed(message))
-        fwsync_publish(message, self->class_index);
+        fwsync_publish(message, self->class_index, self->data, self->metadata);
     return SUCCESS;
 }
 

@@ -636,21 +636,33 @@ def test_only_what_changed_is_published():
         assert payload["seq"] == seq and payload["event"] == letter
 
 
+TELL_ALL = """chain: root
+first: fetch
+nodes:
+  fetch: {type: fetch-attributes, client: [currentFwVer], to: {Success: tell}}
+  tell: {type: publish, class: sync, on: always}
+"""
+
+
 @test
 def test_a_sync_result_has_exactly_the_fields_of_the_protocol():
-    with Daemon(*SAMPLE_RULES) as daemon:
-        subscription = daemon.subscribe("sync/")
-        seq = daemon.send_events(report("ESP32", "v1.1", deviceType="ESP32_OTA",
-                                        metadata={"site": "Kyiv"}))["first"]
-        topic, payload = subscription.next()
-        ts, metadata = payload.pop("ts"), payload.pop("metadata")
-        assert topic == "sync/ESP32"
-        assert payload == {"n": 1, "seq": seq, "device": "ESP32", "deviceType": "ESP32_OTA",
-                           "type": "POST_ATTRIBUTES_REQUEST",
-                           "data": {"currentFwVer": "v1.1", "fwStateIsSynced": False}}
-        assert ts == daemon.query({"op": "device", "device": "ESP32"})["lastSeen"]
-        assert metadata["deviceName"] == "ESP32" and metadata["site"] == "Kyiv"
-        assert metadata["cs_currentFwVer"] == "v1.1"
+    with tempfile.TemporaryDirectory() as rules:
+        with open(f"{rules}/root.yaml", "w", encoding="utf-8") as file:
+            file.write(TELL_ALL)
+        with Daemon("--rules", rules) as daemon:
+            subscription = daemon.subscribe("sync/")
+            known = {"deviceType": "ESP32_OTA", "scope": "CLIENT_SCOPE", "data": {"currentFwVer": "v1.0"}}
+            event = report("ESP32", "v1.1", ts=1732147200000, metadata={"site": "Kyiv"})
+            seq = daemon.send_events([target("ESP32", "", **known), event])["last"]
+            subscription.next()
+            topic, payload = subscription.next()
+            assert topic == "sync/ESP32"
+            assert payload == {
+                "n": 2, "seq": seq, "ts": daemon.query({"op": "device", "device": "ESP32"})["lastSeen"],
+                "device": "ESP32", "deviceType": "ESP32_OTA", "type": "POST_ATTRIBUTES_REQUEST",
+                "data": {"currentFwVer": "v1.1"},
+                "metadata": {"deviceName": "ESP32", "deviceType": "ESP32_OTA", "ts": "1732147200000",
+                             "site": "Kyiv", "cs_currentFwVer": "v1.0"}}
 
 
 @test

@@ -430,6 +430,33 @@ static void test_publish_is_silent_without_a_change(void **state)
     EXPECT_ROWS(rows);
 }
 
+static void test_publish_sends_what_is_chosen(void **state)
+{
+    (void)state;
+#define CHOSEN(settings)                                                                               \
+    "chain: root\nfirst: n\nnodes: {n: {type: publish, class: full, on: always" settings "}}\n"
+    const char *const event = EVENT_WITH("{\"m\":\"1\"}", "{\"a\":1,\"b\":[2],\"c\":null}");
+#define ALL "{\"a\":1,\"b\":[2],\"c\":null}"
+#define ALL_METADATA "{" METADATA ",\"m\":\"1\"}"
+    const struct row rows[] = {
+        {CHOSEN(""), NULL, event, "full " ALL " " ALL_METADATA "\n"},
+        {CHOSEN(", data: [c, absent, a]"), NULL, event, "full {\"c\":null,\"a\":1} " ALL_METADATA "\n"},
+        {CHOSEN(", data: b, metadata: [ts, m]"), NULL, event,
+         "full {\"b\":[2]} {\"ts\":\"1000\",\"m\":\"1\"}\n"},
+        {CHOSEN(", metadata: []"), NULL, event, "full " ALL " {}\n"},
+        {CHOSEN(", data: [], metadata: absent"), NULL, event, "full {} {}\n"},
+        /* what was chosen is gone from the result alone */
+        {"chain: root\nfirst: n\nnodes:\n"
+         "  n: {type: publish, class: full, on: always, data: [], metadata: [], to: {Success: p}}\n"
+         "  p: {type: publish, class: full, on: always}\n",
+         NULL, event, "full {} {}\nfull " ALL " " ALL_METADATA "\n"},
+    };
+    EXPECT_ROWS(rows);
+#undef CHOSEN
+#undef ALL
+#undef ALL_METADATA
+}
+
 static void test_log(void **state)
 {
     (void)state;
@@ -539,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_copy_keys),
         cmocka_unit_test(test_delete_keys),
         cmocka_unit_test(test_publish_is_silent_without_a_change),
+        cmocka_unit_test(test_publish_sends_what_is_chosen),
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_rule_chain_hands_the_message_over),
         cmocka_unit_test(test_members_are_bounded),

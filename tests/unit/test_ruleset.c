@@ -278,6 +278,9 @@ static void test_settings(void **state)
          "SERVER_SCOPE\n"},
         {"{type: save-telemetry, keys: []}",
          "4:35: keys: the list is empty; leave 'keys' out to save all\n"},
+        {"{type: publish, class: c, data: [a, b, a], metadata: {a: b}}",
+         "4:45: data: 'a' stands twice in the list\n"
+         "4:59: metadata: expected a text or a list of texts, got a mapping\n"},
         {"{type: delete-attributes, scope: SERVER_SCOPE, keys: []}", "4:59: keys: the list is empty\n"},
         {"{type: set}", "4:3: node 'n': there is nothing to set; expected 'metadata' or 'data'\n"},
         {"{type: set, data: {}}", "4:24: data: the mapping is empty\n"},
@@ -344,7 +347,7 @@ static void test_all_problems_are_listed(void **state)
          "root.yaml:6:29: class: 'X' can't be a class; expected a small letter, then up to 31 small letters, "
          "digits or '-'\n"
          "root.yaml:6:32: unknown setting of publish 'speed'; expected one of: type, to, description, "
-         "class, on\n"},
+         "class, on, data, metadata\n"},
     };
     EXPECT_ROWS(rows);
 }
