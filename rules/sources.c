@@ -131,7 +131,7 @@ static bool list_names(const char *dir, struct arena *arena, struct text names[C
     bool right = true;
     *count = 0;
     const struct dirent *entry;
-    while ((entry = readdir(stream)) != NULL) {
+    while (errno = 0, (entry = readdir(stream)) != NULL) {
         struct text name = text_of(entry->d_name);
         if (!is_rule_file(name))
             continue;
@@ -147,8 +147,12 @@ static bool list_names(const char *dir, struct arena *arena, struct text names[C
         else
             right = false;
     }
+    int error = entry == NULL ? errno : 0;
     closedir(stream);
-    return right;
+    if (error == 0)
+        return right;
+    errno = error;
+    return io_problem(problems, dir, "the rules directory can't be read");
 }
 
 bool sources_read_dir(const char *dir, struct arena *arena, struct sources *sources,

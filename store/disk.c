@@ -1,12 +1,16 @@
 #include "store/disk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
+
+enum { PATH_BYTES = 4096 };
 
 bool copying_stopped(const struct copying *copying, struct err *err)
 {
@@ -43,9 +47,20 @@ bool disk_error(const char *path, int error, const char *doing, struct err *err)
     return err_set(err, ERR_STORE, "%s: %s while %s", path, strerror(error), doing);
 }
 
+/* One whose parents are there. 0 or errno; on disk when it was made. */
+static int make_folder(const char *dir)
+{
+    char parent[PATH_BYTES];
+    if (mkdir(dir, 0750) != 0)
+        return errno == EEXIST ? 0 : errno;
+    if (snprintf(parent, sizeof parent, "%s/..", dir) >= (int)sizeof parent)
+        return ENAMETOOLONG;
+    return disk_sync_folder(parent);
+}
+
 bool disk_make_folders(const char *dir, struct err *err)
 {
-    char path[4096];
+    char path[PATH_BYTES];
     size_t len = strlen(dir);
     if (len == 0 || len >= sizeof path)
         return err_set(err, ERR_IO, "the path '%.100s' of a data folder is empty or too long", dir);
@@ -55,13 +70,27 @@ bool disk_make_folders(const char *dir, struct err *err)
             continue;
         char kept = path[i];
         path[i] = '\0';
-        if (mkdir(path, 0750) != 0 && errno != EEXIST)
-            return err_set(err, errno == ENOSPC ? ERR_FULL : ERR_IO,
-                           "cannot make the folder %s: %s%s", path, strerror(errno),
-                           errno == EACCES ? ": check who owns the folder above it" : "");
+        int error = make_folder(path);
+        if (error != 0)
+            return err_set(err, error == ENOSPC ? ERR_FULL : ERR_IO, "cannot make the folder %s: %s%s", path,
+                           strerror(error), error == EACCES ? ": check who owns the folder above it" : "");
         path[i] = kept;
     }
     return true;
+}
+
+bool disk_list(const char *dir, void (*visit)(void *context, const char *name), void *context, struct err *err)
+{
+    DIR *folder = opendir(dir);
+    if (folder == NULL)
+        return err_set(err, ERR_IO, "%s: %s while looking into it", dir, strerror(errno));
+    const struct dirent *entry;
+    while (errno = 0, (entry = readdir(folder)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            visit(context, entry->d_name);
+    int error = errno;
+    closedir(folder);
+    return error == 0 || err_set(err, ERR_IO, "%s: %s while looking into it", dir, strerror(error));
 }
 
 /* Locks and mapped files do not work over these. Magic numbers: statfs(2), linux/magic.h. */

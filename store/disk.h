@@ -29,8 +29,11 @@ int disk_sync_folder(const char *dir);
 /* disk_error - a sentence for an errno about the file at `path`; `doing` completes "while ". ERR_FULL, ERR_IO or
  * ERR_STORE. Returns false. */
 bool disk_error(const char *path, int error, const char *doing, struct err *err);
-/* disk_make_folders - the folder with its parents, 0750. Errors ERR_FULL, ERR_IO. */
+/* disk_make_folders - the folder with its parents, 0750; those that it makes are on disk. Errors ERR_FULL, ERR_IO. */
 bool disk_make_folders(const char *dir, struct err *err);
+/* disk_list - call `visit` with the name of each entry of the folder, but "." and "..". What can't be read to its end
+ * isn't taken for a folder with less in it. Errors ERR_IO; some names may have been visited then. */
+bool disk_list(const char *dir, void (*visit)(void *context, const char *name), void *context, struct err *err);
 /* disk_check_kind - ERR_IO for a file system that is known not to work: those over a network. */
 bool disk_check_kind(const char *dir, struct err *err);
 

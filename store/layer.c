@@ -1,7 +1,6 @@
 #include "store/layer.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -392,27 +391,38 @@ static bool take_name(const char *name, const char *end, uint64_t *number)
     return strcmp(behind, end) == 0;
 }
 
+struct listing {
+    const char *dir;
+    uint64_t *numbers;
+    size_t count;
+};
+
+static void take_file(void *context, const char *name)
+{
+    struct listing *listing = context;
+    char path[PATH_BYTES];
+    uint64_t number;
+    if (take_name(name, BUILDING, &number) && snprintf(path, sizeof path, "%s/%s", listing->dir, name) < PATH_BYTES)
+        unlink(path);
+    if (!take_name(name, FILE_END, &number))
+        return;
+    listing->numbers = realloc(listing->numbers, (listing->count + 1) * sizeof *listing->numbers);
+    if (listing->numbers == NULL)
+        abort();
+    listing->numbers[listing->count++] = number;
+}
+
 bool layer_list(const char *dir, uint64_t **numbers, size_t *count, struct err *err)
 {
-    DIR *folder = opendir(dir);
-    if (folder == NULL)
-        return err_set(err, ERR_IO, "%s: %s while looking at it", dir, strerror(errno));
-    *numbers = NULL;
-    *count = 0;
-    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        uint64_t number;
-        if (take_name(entry->d_name, BUILDING, &number))
-            unlinkat(dirfd(folder), entry->d_name, 0);
-        if (!take_name(entry->d_name, FILE_END, &number))
-            continue;
-        *numbers = realloc(*numbers, (*count + 1) * sizeof **numbers);
-        if (*numbers == NULL)
-            abort();
-        (*numbers)[(*count)++] = number;
+    struct listing listing = {.dir = dir};
+    if (!disk_list(dir, take_file, &listing, err)) {
+        free(listing.numbers);
+        return false;
     }
-    closedir(folder);
-    if (*count > 0)
-        qsort(*numbers, *count, sizeof **numbers, compare_numbers);
+    if (listing.count > 0)
+        qsort(listing.numbers, listing.count, sizeof *listing.numbers, compare_numbers);
+    *numbers = listing.numbers;
+    *count = listing.count;
     return true;
 }
 

@@ -96,6 +96,19 @@ int seglog_write(int fd, const char *bytes, size_t len, uint64_t at)
     return 0;
 }
 
+/* Never over a file that is there: it has what was acknowledged. Not every file system can tell by itself. */
+static int move_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL)
+        return -1;
+    if (access(to, F_OK) != 0)
+        return rename(from, to);
+    errno = EEXIST;
+    return -1;
+}
+
 /* Write the head of a new segment's file and move it into place. Its descriptor, or -1 with errno. */
 static int build_segment(const struct seglog *log, const struct segment_head *head, const char *path)
 {
@@ -105,7 +118,7 @@ static int build_segment(const struct seglog *log, const struct segment_head *he
     if (fd < 0)
         return -1;
     int error = seglog_write(fd, (const char *)head, sizeof *head, 0);
-    if (error == 0 && (fdatasync(fd) != 0 || rename(build, path) != 0))
+    if (error == 0 && (fdatasync(fd) != 0 || move_new(build, path) != 0))
         error = errno;
     if (error == 0)
         return fd;

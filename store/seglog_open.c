@@ -4,7 +4,6 @@
  * position is read here. The first bad record there is the end of the log, unless a record behind it knows that
  * the log was synced further: then what is bad was acknowledged. A file that is too short ends with a bad record: a
  * log that is flushed without being synced may go on in the next file while the end of this one isn't on disk. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,17 +34,17 @@ static int compare_segments(const void *a, const void *b)
     return left->first < right->first ? -1 : left->first > right->first;
 }
 
+static void take_file(void *log, const char *name)
+{
+    struct segment segment = {.fd = -1};
+    if (read_name(name, &segment.first))
+        segment_list_add(log, segment);
+}
+
 static bool list_folder(struct seglog *log, struct err *err)
 {
-    DIR *folder = opendir(log->dir);
-    if (folder == NULL)
-        return disk_error(log->dir, errno, "opening it", err);
-    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        struct segment segment = {.fd = -1};
-        if (read_name(entry->d_name, &segment.first))
-            segment_list_add(log, segment);
-    }
-    closedir(folder);
+    if (!disk_list(log->dir, take_file, log, err))
+        return false;
     if (log->segment_count > 0)
         qsort(log->segments, log->segment_count, sizeof *log->segments, compare_segments);
     return true;

@@ -1,7 +1,6 @@
 #include "engine/service/backup.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -65,19 +64,17 @@ static bool sync_folder(const struct backup *backup, const char *name, struct er
     return error == 0 || folder_error(backup, error, "syncing it", err);
 }
 
+static void look_at(void *empty, const char *name)
+{
+    if (strcmp(name, mark_name) != 0)
+        *(bool *)empty = false;
+}
+
 /* A mark alone is what a copy that had to be given up leaves. */
 static bool is_empty(const struct backup *backup, bool *empty, struct err *err)
 {
-    DIR *listing = opendir(backup->dir);
-    if (listing == NULL)
-        return folder_error(backup, errno, "looking at it", err);
     *empty = true;
-    for (const struct dirent *entry; (entry = readdir(listing)) != NULL;)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            strcmp(entry->d_name, mark_name) != 0)
-            *empty = false;
-    closedir(listing);
-    return true;
+    return disk_list(backup->dir, look_at, empty, err);
 }
 
 static bool is_marked(const char *folder)
@@ -146,21 +143,27 @@ static bool check_space(const struct backup *backup, struct err *err)
                    backup->dir, (backup->bytes_total >> 20) + 1, left >> 20);
 }
 
-/* Calls `visit` with each file of a part; adds up what it returns. */
+struct files {
+    const char *part;
+    uint64_t (*visit)(const char *path);
+    uint64_t sum;
+};
+
+static void visit_file(void *context, const char *name)
+{
+    struct files *files = context;
+    char path[PATH_BYTES];
+    if (snprintf(path, sizeof path, "%s/%s", files->part, name) < PATH_BYTES)
+        files->sum += files->visit(path);
+}
+
+/* Calls `visit` with each file of a part, if it is there; adds up what it returns. */
 static uint64_t each_file(const char *part, uint64_t (*visit)(const char *path))
 {
-    uint64_t sum = 0;
-    DIR *listing = opendir(part);
-    if (listing == NULL)
-        return 0;
-    for (const struct dirent *entry; (entry = readdir(listing)) != NULL;) {
-        char path[PATH_BYTES];
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            snprintf(path, sizeof path, "%s/%s", part, entry->d_name) < PATH_BYTES)
-            sum += visit(path);
-    }
-    closedir(listing);
-    return sum;
+    struct files files = {part, visit, 0};
+    struct err ignored;
+    disk_list(part, visit_file, &files, &ignored);
+    return files.sum;
 }
 
 static uint64_t file_bytes(const char *path)

@@ -6,28 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, PID_BYTES = 24, FOLDER_MODE = 0750, LOCK_MODE = 0640 };
+#include "store/disk.h"
 
-static bool make_folders(const char *folder, struct err *err)
-{
-    char path[PATH_BYTES];
-    int len = snprintf(path, sizeof path, "%s", folder);
-    if (len <= 0 || len >= PATH_BYTES)
-        return err_set(err, ERR_IO, "data: the path is empty or too long");
-    for (char *slash = path + 1;; slash++) {
-        slash += strcspn(slash, "/");
-        char kept = *slash;
-        *slash = '\0';
-        if (mkdir(path, FOLDER_MODE) != 0 && errno != EEXIST)
-            return err_set(err, ERR_IO, "data: cannot make the folder %s: %s", path, strerror(errno));
-        if (kept == '\0')
-            return true;
-        *slash = kept;
-    }
-}
+enum { PATH_BYTES = 4096, PID_BYTES = 24, LOCK_MODE = 0640 };
 
 static bool in_use(int fd, const char *folder, struct err *err)
 {
@@ -43,8 +26,8 @@ static bool in_use(int fd, const char *folder, struct err *err)
 
 bool lock_folder(const char *folder, int *out, struct err *err)
 {
-    if (!make_folders(folder, err))
-        return false;
+    if (!disk_make_folders(folder, err))
+        return err_context(err, "data: ");
     char path[PATH_BYTES];
     if (snprintf(path, sizeof path, "%s/lock", folder) >= PATH_BYTES)
         return err_set(err, ERR_IO, "data: the path is too long");

@@ -4,6 +4,8 @@
 #ifndef TEST_FULL_DISK_H
 #define TEST_FULL_DISK_H
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +22,7 @@ static struct {
     bool short_writes;    /* writes take half of what they are given, and at least a byte */
     bool only_meta;       /* only writes to LMDB's first two pages fail */
     bool no_bytes_left;   /* statvfs says so */
+    int list_error;       /* what a folder's listing ends with, before its first entry */
     unsigned fails_after; /* so many commits still work, then the disk is full; 0: without end */
     size_t written_bytes; /* by pwrite and writev */
 } full_disk;
@@ -30,6 +33,7 @@ ssize_t write(int fd, const void *bytes, size_t len);
 int fdatasync(int fd);
 int fsync(int fd);
 int statvfs(const char *restrict path, struct statvfs *restrict fs);
+struct dirent *readdir(DIR *folder);
 
 /* Does this write end a commit of LMDB's? */
 static bool full_disk_is_meta(int fd, off_t offset)
@@ -96,6 +100,17 @@ int fsync(int fd)
 {
     (void)fd;
     return 0;
+}
+
+struct dirent *readdir(DIR *folder)
+{
+    static struct dirent *(*real)(DIR *);
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "readdir");
+    if (full_disk.list_error == 0)
+        return real(folder);
+    errno = full_disk.list_error;
+    return NULL;
 }
 
 int statvfs(const char *restrict path, struct statvfs *restrict fs)

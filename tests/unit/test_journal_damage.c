@@ -187,6 +187,22 @@ static void test_state_is_no_journal(void **unused)
 
 /* --- a full disk --- */
 
+/* An empty folder gets a first file, over which nothing may be lost. */
+static void test_a_folder_that_cannot_be_listed_is_not_an_empty_one(void **unused)
+{
+    (void)unused;
+    struct journal_record *records;
+    struct journal *journal = open_small();
+    fill_small(journal, 30);
+    journal_close(journal);
+    full_disk.list_error = EIO;
+    fails(journal_open(dir, SMALL_SEGMENT_BYTES, &journal, &err), ERR_IO, dir);
+    full_disk.list_error = 0;
+    journal = open_small();
+    assert_int_equal(read_from(journal, 1, 100, &records), 30);
+    journal_close(journal);
+}
+
 static void test_full_disk_loses_nothing_and_passes(void **unused)
 {
     (void)unused;
@@ -347,6 +363,7 @@ int main(void)
         STORE_TEST(test_foreign_files_are_refused),
         STORE_TEST(test_older_journal_is_refused),
         STORE_TEST(test_state_is_no_journal),
+        STORE_TEST(test_a_folder_that_cannot_be_listed_is_not_an_empty_one),
         STORE_TEST(test_full_disk_loses_nothing_and_passes),
         STORE_TEST(test_full_disk_while_saving_numbers_passes),
         STORE_TEST(test_full_disk_at_start_keeps_numbers_in_memory),
