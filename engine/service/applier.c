@@ -413,7 +413,10 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
         applier->stopped = true;
         bool done = last_checkpoint(applier, err);
         backup_stop(applier->backup);
-        queue_push(door, work);
+        if (done)
+            queue_push(door, work);
+        else
+            free(work); /* the door hears of the failure in its place */
         return done;
     }
     case WORK_ACKS:

@@ -2,6 +2,7 @@
 space again all goes on; nothing acknowledged is lost, nothing is applied twice.
 
 The disk is full in two ways: tests/fault/fullfs.so makes writes fail, and a small tmpfs really is full."""
+import errno
 import os
 import re
 import shutil
@@ -121,6 +122,22 @@ def test_writes_that_fail_make_producers_wait():
 @test
 def test_writes_that_fail_at_checkpoints_too_make_producers_wait():
     fill_and_free(False, "--checkpoint-ms", 10)
+
+
+@test
+def test_a_stop_whose_last_checkpoint_fails_says_so_and_loses_nothing():
+    with Disk() as disk:
+        disk.options["env"]["FWSYNC_FULL_ERRNO"] = str(errno.EIO)
+        with Daemon(*SAMPLE_RULES, "--checkpoint-ms", 60000, **disk.options) as daemon:
+            sender = Sender(daemon)
+            sender.until_taken()
+            disk.fill(False)
+            daemon.signal(signal.SIGTERM)
+            assert daemon.wait() == 1, daemon.stderr
+            assert os.strerror(errno.EIO) in daemon.stderr.splitlines()[-1], daemon.stderr
+            disk.free()
+            daemon.restart()
+            sender.check()
 
 
 @test

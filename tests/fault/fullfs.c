@@ -3,8 +3,8 @@
  *     LD_PRELOAD=build/tests/fault/fullfs.so FWSYNC_FULL_FLAG=/tmp/x/full fwsyncd ...
  *
  * While the file named by FWSYNC_FULL_FLAG exists, writes to the files of the state and the journal fail
- * with ENOSPC, as does making them longer. When that file is not empty, statvfs says that no bytes
- * are left, so that fwsync's own look at the free space is tested too. */
+ * with ENOSPC, or the number in FWSYNC_FULL_ERRNO, as does making them longer. When that file is not empty,
+ * statvfs says that no bytes are left, so that fwsync's own look at the free space is tested too. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,8 @@ static bool is_full_at(int fd, off_t offset)
         return false;
     if (of_lmdb && offset < META_BYTES)
         return false;
-    errno = ENOSPC;
+    const char *number = getenv("FWSYNC_FULL_ERRNO");
+    errno = number == NULL ? ENOSPC : atoi(number);
     return true;
 }
 
