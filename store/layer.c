@@ -19,7 +19,7 @@ enum { BUFFER_BYTES = 256 * 1024, PATH_BYTES = 4200, LAYER_ALIGN = 8, NUMBER_DIG
 
 /* The file: a head, then the rows, each a row_head, its key and its value, and zeros up to a multiple of
  * LAYER_ALIGN. */
-static const char magic[8] = "fwlayer1";
+static const char magic[8] = "fwlayer2";
 
 struct file_head {
     char magic[sizeof magic];
@@ -29,7 +29,7 @@ struct file_head {
     uint32_t crc;   /* of what is before it */
     uint32_t zero;
 };
-_Static_assert(sizeof(struct file_head) == 56, "no padding on disk");
+_Static_assert(sizeof(struct file_head) == 64, "no padding on disk");
 
 struct row_head {
     uint32_t crc; /* of the rest of the head, the key and the value */

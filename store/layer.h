@@ -20,12 +20,14 @@
 #include "store/changes.h"
 #include "store/disk.h"
 
-/* Which layer it is, dense from one to the next, and which events its changes lead from and to (which are the
- * same when no event caused them). */
+/* Which layer it is, dense from one to the next, which events its changes lead from and to (which are the
+ * same when no event caused them), and the oldest layer that is needed with it: itself, when it is the only one, and
+ * the next one's number, when the database has all that is in it. */
 struct layer_span {
     uint64_t number;
     uint64_t base_seq;
     uint64_t seq;
+    uint64_t oldest;
 };
 
 struct layer_row {

@@ -143,6 +143,12 @@ bool state_carry_gather(struct state *state, struct err *err)
     return true;
 }
 
+uint64_t state_carry_oldest(const struct state *state, uint64_t number)
+{
+    size_t drops = state->checkpoint.carry.drops, count = state->layers.count;
+    return drops < count ? state->layers.items[drops]->span.number : number + (drops - count);
+}
+
 static struct text carried_row(const void *context, size_t i)
 {
     const struct state *state = context;

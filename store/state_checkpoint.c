@@ -129,6 +129,19 @@ static void plan(struct state *state)
         state_carry_plan(state, state->layers.count > 0 && pages <= state->slice_pages);
 }
 
+/* With the changes that are the layer's, the database learns that it has to be there. */
+static void save_layer_number(struct state *state)
+{
+    const struct checkpoint *checkpoint = &state->checkpoint;
+    uint64_t number = checkpoint->layered && !checkpoint->carry.all ? state->layer_number + 1 : 0;
+    if (state->frozen->count == 0 || number == state->totals.layer)
+        return;
+    state->totals.layer = number;
+    memcpy(changes_put(state->frozen, DB_META, row_key("totals", 6), sizeof state->totals), &state->totals,
+           sizeof state->totals);
+    state->written = state->totals;
+}
+
 /* What is kept beside the rows joins them; then the changes are frozen. */
 static void freeze(struct state *state)
 {
@@ -146,6 +159,7 @@ static void freeze(struct state *state)
     changes_clear(state->now = state->last);
     state->last = empty;
     plan(state);
+    save_layer_number(state);
     changes_follow(state->now, changes_end_place(state->frozen) + (uint32_t)state->checkpoint.carry.row_max);
 }
 
@@ -159,10 +173,11 @@ static bool write_frozen(struct state *state, struct err *err)
         return state_write_at_once(state, err);
     if (!state_write_seen(state, state->slice_pages, err))
         return false;
-    struct layer_span span = {state->layer_number + 1, state->checkpoint_seq, checkpoint->seq};
     if (checkpoint->layer == NULL) {
         if (!state_carry_gather(state, err))
             return false;
+        uint64_t number = state->layer_number + 1;
+        struct layer_span span = {number, state->checkpoint_seq, checkpoint->seq, state_carry_oldest(state, number)};
         struct layer_rows carried = state_carry_rows(state);
         if (!layer_write(state->dir, &span, state->frozen, &carried, &checkpoint->layer, err))
             return false;

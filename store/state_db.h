@@ -44,6 +44,7 @@ struct totals {
     uint64_t letter_first; /* number of the oldest dead letter kept */
     uint64_t letter_next;
     uint64_t history_end; /* position behind the last row of history */
+    uint64_t layer;       /* number of the newest layer, which has to be there; 0: none has */
 };
 
 /* An index: the device type is number 0 in place 0, the bucket of the timer number 1 in place 1, the
@@ -322,7 +323,8 @@ void layers_release(struct layers *layers);
 
 /* state_carry_plan - for the checkpoint of the changes just frozen: `all` rows into the database, or some of the
  * oldest into the new layer. state_carry_gather - which these are; then state_carry_rows are they. state_carry_row -
- * when all go into the database, the newest one of a device, if it isn't there yet. state_carry_remove - the files
+ * when all go into the database, the newest one of a device, if it isn't there yet. state_carry_oldest - the oldest
+ * layer that is needed beside the new one, which has this number (struct layer_span). state_carry_remove - the files
  * of layers that aren't needed any more; on disk when it returns. These are for any thread; state_carry_end is the
  * owner's, when all that is done. */
 void state_carry_plan(struct state *state, bool all);
@@ -330,6 +332,7 @@ bool state_carry_gather(struct state *state, struct err *err);
 struct layer_rows state_carry_rows(const struct state *state);
 bool state_carry_row(const struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
                      struct err *err);
+uint64_t state_carry_oldest(const struct state *state, uint64_t number);
 bool state_carry_remove(struct state *state, struct err *err);
 void state_carry_end(struct state *state);
 void carry_fini(struct carry *carry);

@@ -247,6 +247,24 @@ static bool follows(const struct state *state, const struct layer_span *span, st
                             ", and the one before it is missing", span->number, span->base_seq);
 }
 
+static bool missing(const struct state *state, uint64_t number, struct err *err)
+{
+    return lmdb_env_damaged(&state->env, err, "layer %" PRIx64 " beside it is missing", number);
+}
+
+/* Are all there that have to be? Others may be, when a checkpoint was cut short. */
+static bool is_complete(const struct state *state, struct err *err)
+{
+    const struct layers *layers = &state->layers;
+    uint64_t newest = layers->count == 0 ? 0 : layers->items[layers->count - 1]->span.number;
+    if (newest < state->totals.layer)
+        return missing(state, state->totals.layer, err);
+    if (newest == 0)
+        return true;
+    uint64_t oldest = layers->items[layers->count - 1]->span.oldest;
+    return layers->items[0]->span.number <= oldest || missing(state, oldest, err);
+}
+
 static bool open_layers(struct state *state, const uint64_t *numbers, size_t count, struct err *err)
 {
     for (size_t i = 0; i < count; i++) {
@@ -260,7 +278,7 @@ static bool open_layers(struct state *state, const uint64_t *numbers, size_t cou
         if (!good)
             return false;
     }
-    return true;
+    return is_complete(state, err);
 }
 
 static void put_row(struct changes *changes, const struct layer_row *row)
