@@ -342,9 +342,9 @@ bool state_history_trim(struct state *state, int64_t keep_ms, uint64_t keep_byte
 void state_dead_letter_add(struct state *state, struct text json, uint64_t keep_count);
 uint64_t state_dead_letter_count(const struct state *state);   /* kept now */
 uint64_t state_dead_letter_trimmed(const struct state *state); /* gone for keep_count */
-/* state_dead_letters - newest first; `before` 0 to start, else the *next of the page before; *next 0 at
- * the end. */
-bool state_dead_letters(struct state *state, uint64_t before, size_t limit, struct arena *arena,
+/* state_dead_letters - newest first: up to `limit` of together `bytes_max` bytes, and at least one; `before` 0 to
+ * start, else the *next of the page before; *next 0 at the end. */
+bool state_dead_letters(struct state *state, uint64_t before, size_t limit, size_t bytes_max, struct arena *arena,
                         struct text **letters, size_t *letter_count, uint64_t *next,
                         struct err *err);
 

@@ -54,21 +54,22 @@ static bool read_letter(struct state *state, uint64_t number, struct arena *aren
     return true;
 }
 
-bool state_dead_letters(struct state *state, uint64_t before, size_t limit, struct arena *arena,
-                        struct text **letters, size_t *letter_count, uint64_t *next,
-                        struct err *err)
+bool state_dead_letters(struct state *state, uint64_t before, size_t limit, size_t bytes_max, struct arena *arena,
+                        struct text **letters, size_t *letter_count, uint64_t *next, struct err *err)
 {
     assert(limit >= 1 && limit <= LIST_COUNT_MAX);
     const struct totals *totals = &state->totals;
     if (before == 0 || before > totals->letter_next)
         before = totals->letter_next;
     struct text *items = arena_alloc(arena, limit * sizeof *items);
-    size_t count = 0;
-    while (count < limit && before > totals->letter_first) {
+    size_t count = 0, bytes = 0;
+    for (; count < limit && before > totals->letter_first; before--) {
         if (!read_letter(state, before - 1, arena, &items[count], err))
             return false;
+        bytes += items[count].len;
+        if (count > 0 && bytes > bytes_max)
+            break;
         count++;
-        before--;
     }
     *letters = items;
     *letter_count = count;

@@ -1,31 +1,15 @@
 /* query_rules.c - the rules, and the messages that they could not handle. */
 #include "engine/service/ask.h"
 
-#include <inttypes.h>
-#include <stdlib.h>
-
 static bool answer_dead_letters(struct ask *ask)
 {
-    struct text cursor, *letters;
-    size_t limit, count, bytes = 0, fitting = 0;
-    uint64_t before = 0, next;
+    struct text *letters;
+    size_t limit, count;
+    uint64_t before = 0, unused = 0, next;
     struct state *state = ask->context->state;
-    struct arena *arena = &ask->query->arena;
-    if (!ask_text(ask, "cursor", &cursor) || !ask_limit(ask, &limit))
-        return false;
-    if (cursor.len > 0) {
-        char *end;
-        before = strtoull(cursor.bytes, &end, 10);
-        if (before == 0 || *end != '\0')
-            return err_set(ask->err, ERR_BAD_QUERY, "cursor: not one that this op gave");
-    }
-    if (!state_dead_letters(state, before, limit, arena, &letters, &count, &next, ask->err))
-        return false;
-    for (; fitting < count && (fitting == 0 || bytes + letters[fitting].len <= REQUEST_BYTES_MAX);
-         fitting++)
-        bytes += letters[fitting].len;
-    if (fitting < count && /* the page is full: ask for the cursor behind its last letter */
-        !state_dead_letters(state, before, fitting, arena, &letters, &count, &next, ask->err))
+    if (!ask_cursor(ask, &before, &unused) || !ask_limit(ask, &limit) ||
+        !state_dead_letters(state, before, limit, REQUEST_BYTES_MAX, &ask->query->arena, &letters, &count, &next,
+                            ask->err))
         return false;
     json_member_unsigned(ask->out, "count", state_dead_letter_count(state));
     json_member_unsigned(ask->out, "trimmed", state_dead_letter_trimmed(state));
@@ -35,10 +19,8 @@ static bool answer_dead_letters(struct ask *ask)
         buf_append(ask->out, letters[i]);
     }
     buf_byte(ask->out, ']');
-    if (next > 0) {
-        json_key(ask->out, "cursor");
-        buf_printf(ask->out, "\"%" PRIu64 "\"", next);
-    }
+    if (next > 0)
+        ask_write_cursor(ask, next, unused);
     return true;
 }
 

@@ -551,7 +551,7 @@ static void same_rest(void)
     assert_int_equal(*state_counter(state, TEXT("n")), model.counter);
     assert_int_equal(state_dead_letter_count(state), kept);
     assert_int_equal(state_dead_letter_trimmed(state), model.letters - kept);
-    done(state_dead_letters(state, 0, 100, &arena, &letters, &count, &next, &err));
+    done(state_dead_letters(state, 0, 100, SIZE_MAX, &arena, &letters, &count, &next, &err));
     assert_int_equal(count, kept);
     for (size_t i = 0; i < count; i++)
         assert_true(text_equal(letters[i], arena_format(&arena, "%" PRIu64, model.letters - i)));

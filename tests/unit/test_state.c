@@ -641,7 +641,7 @@ static void test_oldest_dead_letters_go(void **unused)
     reopen();
     int expected = 25;
     do {
-        done(state_dead_letters(state, next, 3, &arena, &letters, &count, &next, &err));
+        done(state_dead_letters(state, next, 3, SIZE_MAX, &arena, &letters, &count, &next, &err));
         for (size_t i = 0; i < count; i++, expected--)
             assert_true(text_equal(letters[i], arena_format(&arena, "{\"n\":%d}", expected)));
     } while (next != 0);
@@ -651,8 +651,25 @@ static void test_oldest_dead_letters_go(void **unused)
     state_dead_letter_add(state, TEXT("{}"), 0);
     assert_int_equal(state_dead_letter_count(state), 0);
     assert_int_equal(state_dead_letter_trimmed(state), 27);
-    done(state_dead_letters(state, 0, 3, &arena, &letters, &count, &next, &err));
+    done(state_dead_letters(state, 0, 3, SIZE_MAX, &arena, &letters, &count, &next, &err));
     assert_int_equal(count, 0);
+    assert_int_equal(next, 0);
+}
+
+static void test_dead_letters_come_by_their_bytes(void **unused)
+{
+    (void)unused;
+    struct text *letters;
+    size_t count;
+    uint64_t next = 0;
+    static const size_t fitting[] = {3, 2, 1}; /* of 8 bytes each, in 24, 23 and none */
+    for (int i = 10; i < 16; i++)
+        state_dead_letter_add(state, arena_format(&arena, "{\"n\":%d}", i), 10);
+    for (size_t i = 0; i < 3; i++) {
+        done(state_dead_letters(state, next, 5, (size_t[]){24, 23, 0}[i], &arena, &letters, &count, &next, &err));
+        assert_int_equal(count, fitting[i]);
+    }
+    assert_true(text_is(letters[0], "{\"n\":10}"));
     assert_int_equal(next, 0);
 }
 
@@ -736,6 +753,7 @@ int main(void)
         STATE_TEST(test_changed_list_of_indexes_is_noticed),
         STATE_TEST(test_interrupted_building_starts_over),
         STATE_TEST(test_oldest_dead_letters_go),
+        STATE_TEST(test_dead_letters_come_by_their_bytes),
         STATE_TEST(test_last_activated_rule_set_is_active),
         STATE_TEST(test_counters_are_bounded_and_kept),
     };
