@@ -31,10 +31,11 @@ struct wishes {
     size_t prefix_count;
     bool everything; /* more kinds of prefixes than we tell apart: write all results out */
     atomic_uint_fast64_t wanted; /* bit per class slot */
+    atomic_bool any;             /* for the classes beyond */
 };
 
 struct subscriptions {
-    pthread_mutex_t mutex; /* of everything but `wanted` */
+    pthread_mutex_t mutex; /* of everything but `wanted` and `any` */
     struct class_name classes[CLASS_COUNT_MAX];
     unsigned class_count;
     struct wishes single;
@@ -76,6 +77,7 @@ static void update_wanted(struct subscriptions *subscriptions, struct wishes *wi
         wanted |= (uint64_t)any << slot;
     }
     atomic_store(&wishes->wanted, wanted);
+    atomic_store(&wishes->any, wishes->everything || wishes->prefix_count > 0);
 }
 
 static void change_prefix(struct wishes *wishes, struct text name, bool whole, bool on)
@@ -138,13 +140,13 @@ unsigned subscriptions_class(struct subscriptions *subscriptions, struct text cl
 
 static bool has_slot(const struct wishes *wishes, unsigned slot)
 {
+    if (slot == CLASS_COUNT_MAX)
+        return atomic_load_explicit(&wishes->any, memory_order_relaxed);
     return (atomic_load_explicit(&wishes->wanted, memory_order_relaxed) >> slot & 1) != 0;
 }
 
 unsigned subscriptions_wanted(const struct subscriptions *subscriptions, unsigned slot)
 {
-    if (slot == CLASS_COUNT_MAX)
-        return WANTED_SINGLE | WANTED_BATCHED;
     return (has_slot(&subscriptions->single, slot) ? WANTED_SINGLE : 0u) |
            (has_slot(&subscriptions->batched, slot) ? WANTED_BATCHED : 0u);
 }

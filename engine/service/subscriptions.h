@@ -20,7 +20,7 @@ void subscriptions_destroy(struct subscriptions *subscriptions);
 void subscriptions_change(struct subscriptions *subscriptions, struct text prefix, bool on);
 
 /* subscriptions_class - register a class; its slot stays the same for ever. Beyond CLASS_COUNT_MAX
- * classes all share one slot that is always wanted. */
+ * classes all share one slot, wanted in a form in which anything is. */
 unsigned subscriptions_class(struct subscriptions *subscriptions, struct text class_name);
 
 /* subscriptions_wanted - of WANTED_*, those in which the class is listened to. */
