@@ -1,6 +1,5 @@
 #include "engine/service/applier.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -14,6 +13,7 @@
 #include "engine/service/query.h"
 #include "engine/service/replay.h"
 #include "engine/service/step.h"
+#include "engine/service/thread.h"
 
 enum {
     RULES_ARENA_BYTES = 256 * 1024,
@@ -520,9 +520,7 @@ bool applier_start(struct partition *partition, const char *state_dir, struct ap
     applier->backup = backup_create(partition);
     step_init(&applier->step);
     sem_init(&applier->ready, 0, 0);
-    int failed = pthread_create(&applier->thread, NULL, run, applier);
-    assert(failed == 0);
-    pthread_setname_np(applier->thread, "applier");
+    thread_start(&applier->thread, "applier", run, applier);
     while (sem_wait(&applier->ready) != 0)
         continue; /* a signal */
     if (!applier->opened) {

@@ -52,7 +52,8 @@ bool door_open(struct door *door, void *context, int type, const char *name, con
                int64_t send_queue, struct err *err)
 {
     door->socket = zmq_socket(context, type);
-    assert(door->socket != NULL);
+    if (door->socket == NULL) /* without a context, too */
+        return err_set(err, ERR_IO, "%s: cannot make a socket: %s", name, zmq_strerror(zmq_errno()));
     set_int(door->socket, ZMQ_LINGER, LINGER_MS);
     set_int(door->socket, ZMQ_BACKLOG, BACKLOG);
     set_int(door->socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_IVL_MS);

@@ -79,7 +79,7 @@ bool doors_open(struct doors **out, const struct settings *settings, struct stat
     *doors = (struct doors){.settings = settings,
                             .stats = stats,
                             .subscriptions = subscriptions,
-                            .context = zmq_ctx_new(),
+                            .context = zmq_ctx_new(), /* NULL is the first door's to tell */
                             .queue = queue_create(),
                             .queue_look = true};
     arena_init(&doors->scratch, SCRATCH_BYTES);
@@ -104,7 +104,8 @@ void doors_close(struct doors *doors)
     door_close(&doors->events);
     door_close(&doors->query);
     door_close(&doors->results);
-    zmq_ctx_term(doors->context);
+    if (doors->context != NULL)
+        zmq_ctx_term(doors->context);
     for (struct work *work = doors->spare_batches, *next; work != NULL; work = next) {
         next = work->next;
         batch_destroy((struct batch *)work);

@@ -2,6 +2,7 @@
  *
  * Exit status: 0 stopped by SIGTERM or SIGINT after a checkpoint; 2 wrong usage, settings or rules,
  * nothing was started; 1 it could not open its data, or had to stop while running, and said why. */
+#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -19,8 +20,10 @@
 #include "engine/service/backup.h"
 #include "engine/service/doors.h"
 #include "engine/service/lock.h"
+#include "store/state.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, OPTIONS_MAX = 64 };
+enum { ACTIVE_BYTES = VERSION_BYTES_MAX + 1 }; /* the version of the rules asked for last, as a string */
 
 static const char default_file[] = "fwsync.yaml";
 
@@ -158,20 +161,20 @@ static struct ruleset *load_rules(const struct settings *settings, struct proble
                                       : ruleset_load_dir(settings->rules, problems);
 }
 
-/* A version that is active already isn't journaled again: false. `active` is the version asked for last. */
-static bool change_rules(struct partition *partition, struct ruleset *ruleset, char active[64])
+/* A version that is active already isn't journaled again: false. */
+static bool change_rules(struct partition *partition, struct ruleset *ruleset, char active[ACTIVE_BYTES])
 {
     struct text version = ruleset_version(ruleset);
     if (text_is(version, active)) {
         ruleset_destroy(ruleset);
         return false;
     }
-    snprintf(active, 64, TEXT_FMT, TEXT_ARG(version));
+    snprintf(active, ACTIVE_BYTES, TEXT_FMT, TEXT_ARG(version));
     partition_change_rules(partition, ruleset);
     return true;
 }
 
-static void reload_rules(struct partition *partition, char active[64])
+static void reload_rules(struct partition *partition, char active[ACTIVE_BYTES])
 {
     struct problems problems;
     problems_init(&problems);
@@ -188,7 +191,7 @@ static void reload_rules(struct partition *partition, char active[64])
 /* --- serving ------------------------------------------------------------------------------------------------ */
 
 /* Signals come through a descriptor, in the door's loop; threads started later inherit the mask. */
-static int open_signals(void)
+static bool open_signals(int *signal_fd, struct err *err)
 {
     sigset_t signals;
     sigemptyset(&signals);
@@ -198,7 +201,8 @@ static int open_signals(void)
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk, not a reason to die */
-    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    *signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return *signal_fd >= 0 || err_set(err, ERR_IO, "cannot wait for signals: %s", strerror(errno));
 }
 
 static int fail(const struct err *err)
@@ -217,7 +221,7 @@ static void print_ready(const struct doors *doors, bool *ready)
 
 /* Serves until a signal says stop. It is ready when the rules that the settings name are active. Returns
  * false when the partition failed. */
-static bool serve(struct doors *doors, struct partition *partition, int signal_fd, char active[64],
+static bool serve(struct doors *doors, struct partition *partition, int signal_fd, char active[ACTIVE_BYTES],
                   bool rules_change, struct err *err)
 {
     bool ready = false;
@@ -242,48 +246,64 @@ static bool serve(struct doors *doors, struct partition *partition, int signal_f
     }
 }
 
+/* What a run opens, in this order. */
+struct service {
+    int signal_fd, lock_fd; /* -1: not open */
+    struct subscriptions *subscriptions;
+    struct doors *doors;
+    struct partition partition;
+    bool started; /* the partition's threads run */
+};
+
+/* The doors come first: that checks settings, and touches no file. */
+static bool open_all(struct service *service, const struct settings *settings, struct stats *stats, struct err *err)
+{
+    service->subscriptions = subscriptions_create();
+    if (!open_signals(&service->signal_fd, err) ||
+        !doors_open(&service->doors, settings, stats, service->subscriptions, err) ||
+        !backup_check(settings->data, err) || !lock_folder(settings->data, &service->lock_fd, err))
+        return false;
+    service->partition = (struct partition){
+        .settings = settings,
+        .stats = stats,
+        .subscriptions = service->subscriptions,
+        .door_queue = doors_queue(service->doors),
+    };
+    service->started = partition_open(&service->partition, err);
+    return service->started;
+}
+
+static void close_all(struct service *service)
+{
+    if (service->started)
+        partition_close(&service->partition);
+    doors_close(service->doors);
+    subscriptions_destroy(service->subscriptions);
+    if (service->lock_fd >= 0)
+        close(service->lock_fd);
+    if (service->signal_fd >= 0)
+        close(service->signal_fd);
+}
+
 static int run(const struct settings *settings, struct ruleset *ruleset)
 {
     struct err err;
     struct stats stats = {.started_ms = clock_wall_ms()};
-    struct doors *doors;
-    int lock_fd, signal_fd = open_signals();
-    struct subscriptions *subscriptions = subscriptions_create();
-    if (!doors_open(&doors, settings, &stats, subscriptions, &err)) { /* first: it checks settings */
+    struct service service = {.signal_fd = -1, .lock_fd = -1};
+    struct partition *partition = &service.partition;
+    if (!open_all(&service, settings, &stats, &err)) {
         ruleset_destroy(ruleset);
-        subscriptions_destroy(subscriptions);
+        close_all(&service);
         return fail(&err);
     }
-    if (!backup_check(settings->data, &err) || !lock_folder(settings->data, &lock_fd, &err)) {
-        ruleset_destroy(ruleset);
-        doors_close(doors);
-        subscriptions_destroy(subscriptions);
-        return fail(&err);
-    }
-    struct partition partition = {
-        .settings = settings,
-        .stats = &stats,
-        .subscriptions = subscriptions,
-        .door_queue = doors_queue(doors),
-    };
-    if (!partition_open(&partition, &err)) {
-        ruleset_destroy(ruleset);
-        doors_close(doors);
-        subscriptions_destroy(subscriptions);
-        return fail(&err);
-    }
-    char active[64];
-    snprintf(active, sizeof active, TEXT_FMT, TEXT_ARG(applier_rules(partition.applier)));
+    char active[ACTIVE_BYTES];
+    snprintf(active, sizeof active, TEXT_FMT, TEXT_ARG(applier_rules(partition->applier)));
     log_line(LOG_INFO, "started", "version=%s data=%s rules=%s", FWSYNC_VERSION,
              log_quote(settings->data), settings->rules[0] == '\0' ? "shipped" : log_quote(settings->rules));
-    bool rules_change = change_rules(&partition, ruleset, active);
-    if (!serve(doors, &partition, signal_fd, active, rules_change, &err))
+    bool rules_change = change_rules(partition, ruleset, active);
+    if (!serve(service.doors, partition, service.signal_fd, active, rules_change, &err))
         _exit(fail(&err)); /* its threads may hold anything: nothing here is safe to take down */
-    partition_close(&partition);
-    doors_close(doors);
-    subscriptions_destroy(subscriptions);
-    close(signal_fd);
-    close(lock_fd);
+    close_all(&service);
     log_line(LOG_INFO, "stopped", "uptime_ms=%lld", (long long)(clock_wall_ms() - stats.started_ms));
     return EXIT_DONE;
 }

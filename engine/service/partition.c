@@ -8,6 +8,7 @@
 #include "engine/service/applier.h"
 #include "engine/service/committer.h"
 #include "engine/service/publisher.h"
+#include "engine/service/thread.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -51,8 +52,7 @@ bool partition_open(struct partition *partition, struct err *err)
         log_line(LOG_WARN, "journal-end-dropped", "bytes=%" PRIu64 " seq=%" PRIu64,
                  journal_torn_bytes(partition->journal), journal_last_seq(partition->journal));
     atomic_store(&partition->journal_seq, journal_last_seq(partition->journal));
-    pthread_create(&partition->committer_thread, NULL, committer_run, partition);
-    pthread_setname_np(partition->committer_thread, "committer");
+    thread_start(&partition->committer_thread, "committer", committer_run, partition);
     return true;
 }
 

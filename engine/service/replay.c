@@ -1,9 +1,10 @@
 #include "engine/service/replay.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
+
+#include "engine/service/thread.h"
 
 enum {
     BUNDLES = 4, /* one is being applied, one being filled */
@@ -96,9 +97,7 @@ struct replay *replay_start(struct journal *journal, uint64_t from_seq)
         arena_init(&replay->bundles[i].arena, BUNDLE_ARENA_BYTES);
         queue_push(replay->empty, &replay->bundles[i].work);
     }
-    int failed = pthread_create(&replay->thread, NULL, run, replay);
-    assert(failed == 0);
-    pthread_setname_np(replay->thread, "replay");
+    thread_start(&replay->thread, "replay", run, replay);
     return replay;
 }
 
