@@ -37,6 +37,21 @@ int disk_sync_folder(const char *dir)
     return rc;
 }
 
+int disk_write(int fd, const char *bytes, size_t len, uint64_t at)
+{
+    while (len > 0) {
+        ssize_t written = pwrite(fd, bytes, len, (off_t)at);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return written < 0 ? errno : ENOSPC;
+        bytes += written;
+        at += (uint64_t)written;
+        len -= (size_t)written;
+    }
+    return 0;
+}
+
 bool disk_error(const char *path, int error, const char *doing, struct err *err)
 {
     if (disk_means_full(error))

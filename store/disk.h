@@ -3,6 +3,7 @@
 #define STORE_DISK_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine/base/err.h"
@@ -26,6 +27,8 @@ bool disk_means_full(int error);
 bool disk_passes(int error);
 /* disk_sync_folder - what was created, renamed or removed in it is on disk afterwards. 0 or errno. */
 int disk_sync_folder(const char *dir);
+/* disk_write - all of it, at that place of the file. 0 or errno. */
+int disk_write(int fd, const char *bytes, size_t len, uint64_t at);
 /* disk_error - a sentence for an errno about the file at `path`; `doing` completes "while ". ERR_FULL, ERR_IO or
  * ERR_STORE. Returns false. */
 bool disk_error(const char *path, int error, const char *doing, struct err *err);

@@ -55,8 +55,9 @@ struct journal {
     uint64_t saved; /* the sources are, up to this position */
     struct bounds committed;
     _Atomic uint64_t first_seq;
-    _Atomic uint64_t last_seq; /* the committed one, for the reader */
-    _Atomic uint64_t committed_end; /* its commit's, for a backup */
+    _Atomic uint64_t last_seq; /* as in `committed`, for the reader */
+    _Atomic int64_t last_received_ms;
+    _Atomic uint64_t committed_end; /* of its commit, for a backup */
 
     /* the writer's */
     struct seglog_reader *own_reader;
@@ -119,7 +120,7 @@ static bool head_at(struct journal *journal, struct seglog_reader *reader, uint6
     uint64_t next;
     if (position < seglog_flushed_end(journal->log))
         return read_record(journal, reader, position, head, &body, &next, err);
-    *head = (struct head){journal->committed.last_seq, journal->committed.last_received_ms, COMMIT, 0};
+    *head = (struct head){atomic_load(&journal->last_seq), atomic_load(&journal->last_received_ms), COMMIT, 0};
     return true;
 }
 
@@ -217,14 +218,21 @@ static bool check_place(struct journal *journal, const struct sources_place *pla
     return true;
 }
 
+/* Other threads see what is committed. */
+static void show_committed(struct journal *journal)
+{
+    atomic_store(&journal->last_received_ms, journal->committed.last_received_ms);
+    atomic_store(&journal->last_seq, journal->committed.last_seq);
+    atomic_store(&journal->committed_end, seglog_flushed_end(journal->log));
+}
+
 static bool find_bounds(struct journal *journal, struct err *err)
 {
     struct head head;
+    show_committed(journal);
     if (!head_at(journal, journal->own_reader, seglog_first(journal->log), &head, err))
         return false;
     atomic_store(&journal->first_seq, first_event(&head));
-    atomic_store(&journal->last_seq, journal->committed.last_seq);
-    atomic_store(&journal->committed_end, seglog_flushed_end(journal->log));
     if (!head_at(journal, journal->own_reader, seglog_segment_first(journal->log, SIZE_MAX), &head, err))
         return false;
     journal->segment_ms = head.received_ms;
@@ -418,8 +426,7 @@ bool journal_commit(struct journal *journal, struct err *err)
         journal->segment_ms = journal->open.last_received_ms;
     end_transaction(journal);
     journal->committed = journal->open;
-    atomic_store(&journal->last_seq, journal->committed.last_seq);
-    atomic_store(&journal->committed_end, seglog_flushed_end(journal->log));
+    show_committed(journal);
     return true;
 }
 

@@ -9,7 +9,7 @@
  * One thread writes (begin, append, commit, trim); one other thread may read at the same time. Who that is may
  * change, when the one before has ended or hands over in a way that orders memory.
  * The disk can be full: then a commit fails with ERR_FULL, nothing of the transaction is there, and it can be
- * tried again. Any other failure of a commit leaves its outcome unknown: ERR_STORE, and the process must stop
+ * tried again. Any other failure of a commit (ERR_STORE, ERR_IO) leaves its outcome unknown, and the process must stop
  * without answering. */
 #ifndef STORE_JOURNAL_H
 #define STORE_JOURNAL_H
@@ -74,7 +74,8 @@ void journal_abort(struct journal *journal);
  * (against now_ms) or the journal exceeds `keep_bytes`; never one with a record above `applied_seq`, and never
  * the newest file. A file takes records of a quarter of keep_ms at the most (of a minute at the least), so up to so
  * much longer is kept. A file that begins with a damaged record goes together with the one before it, and is kept until
- * the next one tells that both may go. *trimmed = how many records went. Errors ERR_STORE. */
+ * the next one tells that both may go. *trimmed = how many records went.
+ * Errors  ERR_STORE, ERR_IO, ERR_FULL. */
 bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms, int64_t keep_ms,
                   uint64_t keep_bytes, uint64_t *trimmed, struct err *err);
 

@@ -76,29 +76,17 @@ static uint32_t row_crc(const struct row_head *head, const char *bytes)
 
 struct output {
     int fd;
-    int error; /* errno of the first failure */
-    size_t used;
+    int error;   /* errno of the first failure */
+    uint64_t at; /* of the file */
+    size_t used; /* of the buffer */
     char *buffer;
 };
-
-static int write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t written = write(fd, bytes, len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written == 0 ? ENOSPC : errno;
-        bytes += written;
-        len -= (size_t)written;
-    }
-    return 0;
-}
 
 static void flush(struct output *output)
 {
     if (output->error == 0)
-        output->error = write_all(output->fd, output->buffer, output->used);
+        output->error = disk_write(output->fd, output->buffer, output->used, output->at);
+    output->at += output->used;
     output->used = 0;
 }
 
@@ -247,7 +235,7 @@ static int copy_bytes(const struct layer *layer, int fd, struct copying *copying
     int error = 0;
     for (size_t done = 0, part; error == 0 && done < layer->bytes && !atomic_load(&copying->stop); done += part) {
         part = layer->bytes - done < COPY_SYNC_BYTES ? layer->bytes - done : COPY_SYNC_BYTES;
-        error = write_all(fd, layer->map + done, part);
+        error = disk_write(fd, layer->map + done, part, done);
         if (error == 0 && fdatasync(fd) != 0)
             error = errno;
         atomic_fetch_add(&copying->bytes, part);

@@ -60,7 +60,7 @@ struct layer_rows {
 /* layer_write - a file in the folder `dir`, of all changes and of rows to carry over; on disk when it returns.
  * Neither are written meanwhile.
  * Errors  ERR_FULL: there is no space, or no descriptor or memory for want of something that passes;
- *         ERR_STORE. Then there is no file. */
+ *         ERR_STORE. Then there is no file; after a power cut there may be, and it is a whole one that fits. */
 bool layer_write(const char *dir, const struct layer_span *span, const struct changes *changes,
                  const struct layer_rows *carried, struct layer **out, struct err *err);
 
@@ -92,7 +92,7 @@ void layer_prefetch(const struct layer *layer, size_t index, unsigned step);
 bool layer_remove(const struct layer *layer, const char *dir, struct err *err);
 
 /* layer_copy - a copy of its file in the folder `dir`, on disk but for the folder. Any thread that holds it.
- * Errors  ERR_FULL, ERR_IO; ERR_BUSY: `copying` was stopped. */
+ * Errors  ERR_FULL, ERR_IO, ERR_STORE; ERR_BUSY: `copying` was stopped. */
 bool layer_copy(const struct layer *layer, const char *dir, struct copying *copying, struct err *err);
 
 #endif

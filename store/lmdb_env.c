@@ -70,16 +70,14 @@ static bool size_limit_reached(const struct lmdb_env *env)
     return stat(env->path, &st) == 0 && (rlim_t)st.st_size + PROBE_BYTES > limit.rlim_cur;
 }
 
-static bool write_zeros(int fd, size_t bytes)
+/* 0 or errno. */
+static int write_zeros(int fd, size_t bytes)
 {
     static const char zeros[65536];
-    for (size_t done = 0; done < bytes;) {
-        ssize_t written = write(fd, zeros, sizeof zeros);
-        if (written <= 0)
-            return false;
-        done += (size_t)written;
-    }
-    return fdatasync(fd) == 0;
+    int error = 0;
+    for (size_t done = 0; error == 0 && done < bytes; done += sizeof zeros)
+        error = disk_write(fd, zeros, sizeof zeros, done);
+    return error != 0 ? error : fdatasync(fd) == 0 ? 0 : errno;
 }
 
 /* LMDB reports a short write, which is how a disk fills up, as EIO, just like a failing disk.
@@ -94,8 +92,7 @@ static bool disk_is_full(const struct lmdb_env *env)
     int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (fd < 0)
         return means_full(errno);
-    errno = 0;
-    bool full = !write_zeros(fd, PROBE_BYTES) && means_full(errno);
+    bool full = means_full(write_zeros(fd, PROBE_BYTES));
     close(fd);
     unlink(name);
     return full;

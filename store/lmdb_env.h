@@ -6,7 +6,7 @@
  * a subfolder and moved into place after its first commit: a data.mdb that exists was complete
  * once, so an empty or unmarked one is damage and never "new".
  *
- * A commit fails in three ways: there is no space and nothing was written (ERR_FULL), or the
+ * A commit fails in two ways: there is no space and nothing was written (ERR_FULL), or the
  * outcome is unknown (ERR_STORE); only this unit decides which. Used by sources.c and the state_*.c
  * files. */
 #ifndef STORE_LMDB_ENV_H

@@ -81,21 +81,6 @@ void segment_list_add(struct seglog *log, struct segment segment)
     pthread_mutex_unlock(&log->mutex);
 }
 
-int seglog_write(int fd, const char *bytes, size_t len, uint64_t at)
-{
-    while (len > 0) {
-        ssize_t written = pwrite(fd, bytes, len, (off_t)at);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written < 0 ? errno : ENOSPC;
-        bytes += written;
-        at += (uint64_t)written;
-        len -= (size_t)written;
-    }
-    return 0;
-}
-
 /* Never over a file that is there: it has what was acknowledged. Not every file system can tell by itself. */
 static int move_new(const char *from, const char *to)
 {
@@ -117,7 +102,7 @@ static int build_segment(const struct seglog *log, const struct segment_head *he
     int fd = open(build, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (fd < 0)
         return -1;
-    int error = seglog_write(fd, (const char *)head, sizeof *head, 0);
+    int error = disk_write(fd, (const char *)head, sizeof *head, 0);
     if (error == 0 && (fdatasync(fd) != 0 || move_new(build, path) != 0))
         error = errno;
     if (error == 0)
@@ -317,7 +302,7 @@ static void fill_ahead(struct seglog *log)
         until = most;
     for (uint64_t part; log->file_end < until; log->file_end += part) {
         part = until - log->file_end < ZEROS_BYTES ? until - log->file_end : ZEROS_BYTES;
-        if (seglog_write(last_segment(log)->fd, zeros, (size_t)part, log->file_end) != 0)
+        if (disk_write(last_segment(log)->fd, zeros, (size_t)part, log->file_end) != 0)
             return;
     }
 }
@@ -335,7 +320,7 @@ bool seglog_flush(struct seglog *log, struct err *err)
         used = 0;
     }
     uint64_t at = SEGMENT_HEAD_BYTES + used, end = at + bytes;
-    int error = seglog_write(last_segment(log)->fd, log->pending, bytes, at);
+    int error = disk_write(last_segment(log)->fd, log->pending, bytes, at);
     if (error != 0)
         return take_back(log, at, error, err);
     if (end > log->file_end) {
@@ -528,7 +513,7 @@ static int copy_bytes(int from, int to, uint64_t bytes, struct copying *copying)
         if (got <= 0)
             error = got < 0 ? errno : EIO;
         else
-            error = seglog_write(to, buffer, (size_t)got, at);
+            error = disk_write(to, buffer, (size_t)got, at);
         at += got > 0 ? (uint64_t)got : 0;
         atomic_fetch_add(&copying->bytes, got > 0 ? (uint64_t)got : 0);
         if (error == 0 && (at == bytes || at - synced >= COPY_SYNC_BYTES)) {

@@ -83,7 +83,7 @@ bool seglog_truncate(struct seglog *log, uint64_t position, struct err *err);
  * Their files stay until seglog_remove, or seglog_close; after a crash before that they are part of the log again. */
 size_t seglog_trim(struct seglog *log, uint64_t position);
 /* seglog_remove - remove the files of what was trimmed, which takes some milliseconds each. The writer, or another
- * thread while the writer doesn't trim. Errors ERR_STORE; the rest can be tried again. */
+ * thread while the writer doesn't trim. Errors ERR_STORE, ERR_IO, ERR_FULL; the rest can be tried again. */
 bool seglog_remove(struct seglog *log, struct err *err);
 
 /* --- reading --- */

@@ -95,8 +95,6 @@ void segment_list_add(struct seglog *log, struct segment segment);
 /* segment_error - an errno about that segment's file: as disk_error, and ERR_FULL for one that passes. */
 bool segment_error(const struct seglog *log, uint64_t first, int error, const char *doing, struct err *err);
 
-/* seglog_write - all of it, at that place of the file. 0 or an errno. */
-int seglog_write(int fd, const char *bytes, size_t len, uint64_t at);
 
 /* seglog_cut - remove all behind `position` from the files, on disk. Errors ERR_STORE. */
 bool seglog_cut(struct seglog *log, uint64_t position, struct err *err);

@@ -79,7 +79,7 @@ bool state_checkpoint_running(const struct state *state);
 bool state_checkpoint_over(const struct state *state);
 /* state_checkpoint_end - wait for the running one. Texts borrowed from the state die.
  * Errors  ERR_FULL: the space isn't there; nothing is lost, begin again later.
- *         ERR_STORE, ERR_DAMAGED: stop the process. */
+ *         ERR_STORE, ERR_IO, ERR_DAMAGED: stop the process. */
 bool state_checkpoint_end(struct state *state, struct err *err);
 /* state_rest - there is nothing to do: gives memory back that is kept for the next events. Does nothing when something
  * isn't on disk yet. Texts borrowed from the state die. */
@@ -331,8 +331,8 @@ uint64_t device_history(const struct device *device);
 void state_note_result(struct state *state, const uint64_t *counter);
 
 /* state_history_trim - forget old rows, in large pieces: those that are older than keep_ms against the newest,
- * or exceed keep_bytes. Nothing that a checkpoint or a backup under way needs. Their files go with the next checkpoint,
- * or when the state rests. */
+ * or exceed keep_bytes. Nothing that a backup under way needs. Not while a checkpoint runs, since its thread removes
+ * files: these go with the next one, or when the state rests. */
 bool state_history_trim(struct state *state, int64_t keep_ms, uint64_t keep_bytes, struct err *err);
 
 /* --- dead letters --- */

@@ -303,7 +303,7 @@ size_t layers_rows(const struct layers *layers);
 
 /* state_places_grow - make room for the places of `device_count` devices. */
 void state_places_grow(struct state *state, size_t device_count);
-/* state_part_get - a device's record; borrowed until it is written again or a checkpoint ends.
+/* state_part_get - a device's record; borrowed until it is written again, or a checkpoint begins or ends.
  * state_part_put - room for a new one of `len` bytes, to be filled at once. */
 bool state_part_get(struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
                     struct err *err);

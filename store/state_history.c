@@ -348,6 +348,7 @@ bool state_history_trim(struct state *state, int64_t keep_ms, uint64_t keep_byte
 {
     struct arena arena;
     uint64_t position;
+    assert(!state->checkpoint.is_running);
     if (atomic_load(&state->snapshot_count) > 0)
         return true; /* a backup needs them: next time */
     arena_init(&arena, ROWS_ARENA_BYTES);

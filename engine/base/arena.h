@@ -1,7 +1,7 @@
 /* arena.h - memory that is freed all at once.
  *
  * One arena per lifetime (process, rule set, batch, message). Allocation is a pointer bump. Chunks double
- * up to a bound, and a reset keeps the largest within it, so that a warm arena calls malloc no more.
+ * up to a bound, and a reset keeps the newest within it, so that a warm arena calls malloc no more.
  * Running out of memory aborts: every input is bounded, so a failing malloc means that the machine, not
  * the input, is at its end.
  * One owner, one thread at a time. */

@@ -62,7 +62,7 @@ static inline uint64_t text_hash(struct text text)
     return hash ^ hash >> 32;
 }
 
-/* FNV-1a: spreads names over partitions and hash tables; not a defence against chosen inputs. */
+/* FNV-1a: spreads names over hash tables; not a defence against chosen inputs. */
 static inline uint32_t text_fnv1a32(struct text text)
 {
     uint32_t hash = 2166136261u;

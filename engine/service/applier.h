@@ -2,9 +2,8 @@
  *
  * It takes batches in the order of their numbers, runs the rules on each event, makes a checkpoint about
  * once a second at a batch boundary, answers queries between batches, and passes results to the door.
- * After a start, and after a checkpoint that was lost to a full disk, it replays the journal from the last
- * checkpoint (replay.h reads ahead): the same events through the same rules give the same state and the same
- * results.
+ * At its start it replays the journal from the last checkpoint (replay.h reads ahead): the same events through the
+ * same rules give the same state and the same results.
  *
  * The state is opened, used and closed on this thread alone; what it writes to disk at a checkpoint it writes
  * on a thread of its own. */

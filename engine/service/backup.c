@@ -105,8 +105,7 @@ static int write_file(const char *path)
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
     if (fd < 0)
         return errno;
-    ssize_t written = write(fd, mark_text, sizeof mark_text - 1);
-    int error = written < 0 ? errno : written < (ssize_t)sizeof mark_text - 1 ? ENOSPC : 0;
+    int error = disk_write(fd, mark_text, sizeof mark_text - 1, 0);
     if (error == 0 && fsync(fd) != 0)
         error = errno;
     close(fd);

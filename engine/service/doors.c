@@ -49,7 +49,7 @@ struct doors {
     struct door query;
     struct door results;
     struct queue *queue;
-    bool queue_look; /* likewise */
+    bool queue_look; /* there may be something in it */
     struct arena scratch;
     struct work *spare_batches;
     size_t spare_batch_count;

@@ -1,7 +1,6 @@
 /* query_devices.c - one device, lists of them, and how many there are. */
 #include "engine/service/ask.h"
 
-#include <assert.h>
 
 #include "engine/service/count_at.h"
 #include "engine/service/reply.h"
@@ -52,7 +51,9 @@ static bool write_devices(struct ask *ask, const struct text *names, size_t coun
         size_t before = ask->out->len;
         if (!state_device_find(ask->context->state, names[*fitting], &device, ask->err))
             return false;
-        assert(device != NULL);
+        if (device == NULL)
+            return err_set(ask->err, ERR_DAMAGED, "the state lists a device \"" TEXT_FMT "\" that it doesn't have: "
+                           "restore a backup", TEXT_ARG(names[*fitting]));
         json_comma(ask->out);
         buf_byte(ask->out, '{');
         if (!write_device(device, SCOPE_SERVER, ask->out, ask->err))

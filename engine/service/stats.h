@@ -17,7 +17,7 @@ struct stats {
     atomic_uint_fast64_t rejected;
     atomic_uint_fast64_t applied;
     atomic_uint_fast64_t dead_lettered;
-    atomic_uint_fast64_t replayed; /* from the journal, at start or after a lost checkpoint */
+    atomic_uint_fast64_t replayed; /* from the journal, at the start */
     atomic_uint_fast64_t ticks;    /* of passing time, applied; they aren't events */
     atomic_uint_fast64_t requests;
     atomic_uint_fast64_t busy; /* requests refused for now */
