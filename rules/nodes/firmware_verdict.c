@@ -8,6 +8,7 @@
  * has to be remembered from one message to the next is in the last state and reason: a reason is written from the
  * versions and the stage alone, so writing it again tells whether it is still about the same. A deadline is the
  * device's timer, set when a stage begins. */
+#include <assert.h>
 #include <string.h>
 
 #include "plugins/fwsync_plugin.h"
@@ -94,6 +95,7 @@ static struct fwsync_text word(const char *word)
 }
 
 enum { LINE_BYTES = 512, VERSION_SHOWN_BYTES = 64, ERROR_SHOWN_BYTES = 200 };
+static const char cut_mark[] = "...";
 
 /* A reason being written. There is room for two versions, an error and the longest words around them. */
 struct line {
@@ -106,27 +108,59 @@ static struct fwsync_text line_text(const struct line *line)
     return (struct fwsync_text){line->bytes, line->len};
 }
 
-static void say(struct line *line, const char *words)
+static void add(struct line *line, const char *bytes, size_t len)
 {
-    size_t len = strlen(words);
-    memcpy(line->bytes + line->len, words, len);
+    assert(len <= sizeof line->bytes - line->len);
+    memcpy(line->bytes + line->len, bytes, len);
     line->len += len;
 }
 
-/* What somebody else wrote: in one line, and cut between two characters when it is long. */
-static void show(struct line *line, struct fwsync_text text, size_t bytes_max)
+static void say(struct line *line, const char *words)
 {
-    size_t len = text.len < bytes_max ? text.len : bytes_max;
-    while (len > 0 && len < text.len && ((unsigned char)text.bytes[len] & 0xC0) == 0x80)
-        len--;
+    add(line, words, strlen(words));
+}
+
+/* What somebody else wrote, in one line. */
+static void add_foreign(struct line *line, const char *bytes, size_t len)
+{
     char *out = line->bytes + line->len;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char byte = (unsigned char)text.bytes[i];
-        out[i] = byte < ' ' || byte == 127 ? ' ' : text.bytes[i];
+    add(line, bytes, len);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)out[i] < ' ' || out[i] == 127)
+            out[i] = ' ';
+}
+
+static bool is_inside_character(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+static void show_error(struct line *line, struct fwsync_text error)
+{
+    size_t len = error.len;
+    if (len > ERROR_SHOWN_BYTES)
+        for (len = ERROR_SHOWN_BYTES; len > 0 && is_inside_character(error.bytes[len]);)
+            len--;
+    add_foreign(line, error.bytes, len);
+    if (len < error.len)
+        say(line, cut_mark);
+}
+
+/* Of a long one the middle is left out: what tells two builds apart is mostly at the end. */
+static void show_version(struct line *line, struct fwsync_text version)
+{
+    size_t head = VERSION_SHOWN_BYTES / 2, tail = version.len - VERSION_SHOWN_BYTES / 2;
+    if (version.len <= VERSION_SHOWN_BYTES) {
+        add_foreign(line, version.bytes, version.len);
+        return;
     }
-    line->len += len;
-    if (len < text.len)
-        say(line, "...");
+    while (head > 0 && is_inside_character(version.bytes[head]))
+        head--;
+    while (tail < version.len && is_inside_character(version.bytes[tail]))
+        tail++;
+    add_foreign(line, version.bytes, head);
+    say(line, cut_mark);
+    add_foreign(line, version.bytes + tail, version.len - tail);
 }
 
 static void say_number(struct line *line, int64_t number)
@@ -135,8 +169,7 @@ static void say_number(struct line *line, int64_t number)
     size_t at = sizeof digits;
     for (; number > 0 || at == sizeof digits; number /= 10)
         digits[--at] = (char)('0' + number % 10);
-    memcpy(line->bytes + line->len, digits + at, sizeof digits - at);
-    line->len += sizeof digits - at;
+    add(line, digits + at, sizeof digits - at);
 }
 
 /* In the largest unit that holds it exactly. */
@@ -162,7 +195,8 @@ struct facts {
     const struct firmware_verdict *self;
     struct fwsync_text current, target;        /* empty: not there */
     struct fwsync_text old_state, old_reason;  /* likewise */
-    bool told;                                 /* this message tells the device what to run */
+    bool told;                                 /* this message tells the device what to run, */
+    bool copied;                               /* or brings a verdict of its own, as an import does */
     bool deadline_passed;                      /* this message is that */
     struct fwsync_text fw_state, fw_error;     /* what this message brings; empty: nothing */
 };
@@ -178,33 +212,45 @@ static bool read_attribute(struct fwsync_message *message, enum fwsync_scope sco
     return true;
 }
 
+/* Errors come as numbers, too. */
 static struct fwsync_text data_text(struct fwsync_message *message, struct fwsync_text key)
 {
     struct fwsync_value value;
-    return fwsync_data_get(message, key, &value) && value.kind == FWSYNC_STRING ? value.text : TEXT("");
+    return fwsync_data_get(message, key, &value) && value.kind != FWSYNC_NULL ? fwsync_value_text(message, &value)
+                                                                              : TEXT("");
 }
 
-/* An operator's write of what the device is to run; the sample's widgets write it into both scopes. */
-static bool is_told(const struct fwsync_message *message)
+static bool is_write(const struct fwsync_message *message)
+{
+    struct fwsync_text scope;
+    return is_word(fwsync_message_type(message), "ATTRIBUTES_UPDATED") &&
+           fwsync_metadata_get(message, TEXT("scope"), &scope) && !is_word(scope, "CLIENT_SCOPE");
+}
+
+static bool has(const struct fwsync_message *message, struct fwsync_text key)
+{
+    struct fwsync_value value;
+    return fwsync_data_get(message, key, &value) && value.kind != FWSYNC_NULL;
+}
+
+/* Does the write say what the device is to run? The sample's widgets write it into both scopes. */
+static bool tells(const struct fwsync_message *message)
 {
     static const struct fwsync_text keys[] = {
         {"lastTargetFwVer", 15}, {"lastTargetFwUrl", 15}, {"lastOtaStartedOn", 16},
         {"targetFwVer", 11},     {"targetFwUrl", 11},
     };
-    struct fwsync_text scope;
-    struct fwsync_value value;
-    if (!is_word(fwsync_message_type(message), "ATTRIBUTES_UPDATED") ||
-        !fwsync_metadata_get(message, TEXT("scope"), &scope) || is_word(scope, "CLIENT_SCOPE"))
-        return false;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (fwsync_data_get(message, keys[i], &value) && value.kind != FWSYNC_NULL)
+        if (has(message, keys[i]))
             return true;
     return false;
 }
 
 static bool read_facts(struct fwsync_message *message, struct facts *facts)
 {
-    facts->told = is_told(message);
+    bool written = is_write(message);
+    facts->copied = written && has(message, TEXT("fwSyncState"));
+    facts->told = written && !facts->copied && tells(message);
     facts->deadline_passed = is_word(fwsync_message_type(message), "DEADLINE_PASSED");
     facts->fw_state = data_text(message, TEXT("fw_state"));
     facts->fw_error = data_text(message, TEXT("fw_error"));
@@ -226,7 +272,7 @@ struct verdict {
 static void say_synced(struct line *line, struct fwsync_text target)
 {
     say(line, "runs ");
-    show(line, target, VERSION_SHOWN_BYTES);
+    show_version(line, target);
     say(line, ", as it should");
 }
 
@@ -235,9 +281,9 @@ static void say_versions(struct line *line, const struct facts *facts)
 {
     line->len = 0;
     say(line, "runs ");
-    show(line, facts->current, VERSION_SHOWN_BYTES);
+    show_version(line, facts->current);
     say(line, ", should run ");
-    show(line, facts->target, VERSION_SHOWN_BYTES);
+    show_version(line, facts->target);
     say(line, "; ");
 }
 
@@ -245,7 +291,7 @@ static void say_ran(struct line *line, struct fwsync_text target)
 {
     line->len = 0;
     say(line, "ran ");
-    show(line, target, VERSION_SHOWN_BYTES);
+    show_version(line, target);
     say(line, ", reports ");
 }
 
@@ -300,7 +346,7 @@ static bool recall(const struct facts *facts, enum state base, struct verdict *l
     }
     if (is_word(facts->old_state, state_words[ROLLED_BACK])) {
         say_ran(&line, facts->target);
-        show(&line, facts->current, VERSION_SHOWN_BYTES);
+        show_version(&line, facts->current);
         say(&line, again);
         last->state = ROLLED_BACK;
         return base == PENDING && equal(facts->old_reason, line_text(&line));
@@ -337,7 +383,7 @@ static void roll_back(struct verdict *verdict, const struct facts *facts)
     verdict->state = ROLLED_BACK;
     verdict->timer = CLEAR;
     say_ran(&verdict->reason, facts->target);
-    show(&verdict->reason, facts->current, VERSION_SHOWN_BYTES);
+    show_version(&verdict->reason, facts->current);
     say(&verdict->reason, again);
 }
 
@@ -350,7 +396,7 @@ static void fail(struct verdict *verdict, const struct facts *facts)
     say_versions(&verdict->reason, facts);
     say(&verdict->reason, update_failed);
     say(&verdict->reason, facts->fw_error.len > 0 ? ": " : ", and the device gave no reason");
-    show(&verdict->reason, facts->fw_error, ERROR_SHOWN_BYTES);
+    show_error(&verdict->reason, facts->fw_error);
 }
 
 static void pass_deadline(struct verdict *verdict, const struct facts *facts, enum state base)
@@ -406,6 +452,8 @@ static void judge_unsynced(struct verdict *verdict, const struct facts *facts)
     }
     verdict->timer = KEEP;
     bool goes_on = !facts->told && recall(facts, base, verdict);
+    if (goes_on && facts->copied && (verdict->state == base || verdict->state == UPDATING))
+        verdict->timer = START; /* the device may be a new one here */
     if (!goes_on && base == PENDING && !facts->told && was_on_target(facts))
         roll_back(verdict, facts);
     else if (!goes_on)
@@ -427,7 +475,7 @@ static void judge(struct verdict *verdict, const struct facts *facts)
     } else if (facts->current.len == 0) {
         verdict->state = NEVER_REPORTED;
         say(&verdict->reason, "has never reported a version, should run ");
-        show(&verdict->reason, facts->target, VERSION_SHOWN_BYTES);
+        show_version(&verdict->reason, facts->target);
     } else if (equal(facts->current, facts->target)) {
         verdict->state = SYNCED;
         say_synced(&verdict->reason, facts->target);

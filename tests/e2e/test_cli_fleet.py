@@ -174,6 +174,28 @@ def an_export_that_is_imported_gives_the_same_attributes():
 
 
 @test
+def verdicts_survive_an_export_and_its_import():
+    def server(name, **data):
+        return {"device": name, "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE", "data": data}
+
+    def says(name, **data):
+        return {"device": name, "type": "POST_TELEMETRY_REQUEST", "data": data}
+
+    def runs(name, version):
+        return {"device": name, "type": "POST_ATTRIBUTES_REQUEST", "data": {"currentFwVer": version}}
+    with Daemon() as old, Daemon() as new:
+        names = ["failed", "updating", "rolled-back", "pending", "synced", "newer"]
+        events = [runs(name, "v1") for name in names] + [server(name, lastTargetFwVer="v2") for name in names]
+        events += [says("failed", fw_state="FAILED", fw_error=12), says("updating", fw_state="DOWNLOADING"),
+                   runs("rolled-back", "v2"), runs("rolled-back", "v1"), runs("synced", "v2"), runs("newer", "v3")]
+        assert old.send_events(events)["rejected"] == 0
+        done(fwsync("import", "-", input=done(fwsync("export", daemon=old)), daemon=new))
+        before, after = attributes(old), attributes(new)
+        assert {name: state["server"]["fwSyncState"] for name, state in before.items()} == {name: name for name in names}
+        assert before == after, (before, after)
+
+
+@test
 def export_shows_how_far_it_is_and_only_to_a_person():
     with SlowDaemon() as daemon, Terminal("export", daemon=daemon, stdout=False) as terminal:
         page, shown = 0, None

@@ -203,6 +203,35 @@ static void test_told_again_starts_over(void **unused)
     }
 }
 
+/* A write that brings a verdict is a copy of another daemon's: it goes on from there, if it is about these versions. */
+static void test_a_verdict_that_is_copied_goes_on(void **unused)
+{
+    (void)unused;
+#define COPY(state, reason)                                                                            \
+    WRITE("SERVER_SCOPE", "{\"lastTargetFwVer\":\"v2\",\"fwSyncState\":\"" state "\",\"fwSyncReason\":\"" reason "\"}")
+    static const struct {
+        const char *event, *state, *reason;
+        int due_s;
+    } copies[] = {
+        {COPY("failed", OLD "the update failed: 5"), "failed", OLD "the update failed: 5", 0},
+        {COPY("updating", OLD "DOWNLOADING"), "updating", OLD "DOWNLOADING", 3 + 1800},
+        {COPY("pending", PENDING), "pending", PENDING, 3 + 86400},
+        {COPY("stuck", OLD "QUEUED for more than 1 hour"), "stuck", OLD "QUEUED for more than 1 hour", 0},
+        {COPY("rolled-back", BACK), "rolled-back", BACK, 0},
+        {COPY("synced", SYNCED), "rolled-back", BACK, 0}, /* it ran that when it was copied */
+        {COPY("failed", "runs v0, should run v2; the update failed"), "pending", PENDING, 3 + 86400},
+        {COPY("new-word", "whatever"), "pending", PENDING, 3 + 86400},
+        {COPY("no-target", NO_TARGET), "pending", PENDING, 3 + 86400},
+    };
+#undef COPY
+    for (size_t i = 0; i < sizeof copies / sizeof copies[0]; i++)
+        LIFE("", {RUNS("\"v1\""), "no-target", NO_TARGET, 0},
+             {WRITE("SHARED_SCOPE", "{\"targetFwVer\":\"v2\"}"), "no-target", NO_TARGET, 0},
+             {copies[i].event, copies[i].state, copies[i].reason, copies[i].due_s});
+    LIFE("", {RUNS("\"v1\""), "no-target", NO_TARGET, 0}, {TARGET("\"v2\""), "pending", PENDING, 2 + 86400},
+         {WRITE("CLIENT_SCOPE", "{\"fwSyncState\":\"failed\"}"), "pending", PENDING, 2 + 86400});
+}
+
 static void test_other_writes_tell_nothing(void **unused)
 {
     (void)unused;
@@ -241,9 +270,13 @@ static void test_the_device_says_why_it_failed(void **unused)
          {AT("FAILED"), "failed", FAILED ": no space", 0}, /* known already */
          {RUNS("\"v1\""), "failed", FAILED ": no space", 0},
          {SAYS("{\"fw_state\":\"FAILED\",\"fw_error\":\"a\\nb\"}"), "failed", FAILED ": a b", 0},
+         {SAYS("{\"fw_state\":\"FAILED\",\"fw_error\":-12}"), "failed", FAILED ": -12", 0},
+         {SAYS("{\"fw_state\":\"FAILED\",\"fw_error\":{\"code\":5}}"), "failed", FAILED ": {\"code\":5}", 0},
+         {SAYS("{\"fw_error\":null}"), "failed", FAILED ": {\"code\":5}", 0},
+         {SAYS("{\"fw_error\":\"a b\"}"), "failed", FAILED ": a b", 0},
          {LATE, "failed", FAILED ": a b", 0},
-         {AT("DOWNLOADING"), "updating", OLD "DOWNLOADING", 9 + 1800}, /* it tries again */
-         {SAYS("{\"fw_error\":\"stale\"}"), "updating", OLD "DOWNLOADING", 9 + 1800});
+         {AT("DOWNLOADING"), "updating", OLD "DOWNLOADING", 13 + 1800}, /* it tries again */
+         {SAYS("{\"fw_error\":\"stale\"}"), "updating", OLD "DOWNLOADING", 13 + 1800});
 }
 
 static void test_an_unknown_stage_says_nothing(void **unused)
@@ -384,8 +417,9 @@ static void test_reasons_are_short(void **unused)
         model_run(&model, ruleset, TARGET("\"v2\""));
         snprintf(event, sizeof event, SAYS("{\"fw_state\":\"FAILED\",\"fw_error\":\"%s\"}"), letters);
         model_run(&model, ruleset, event);
-        snprintf(expected, sizeof expected, "runs %.*s..., should run v2; the update failed: %.*s...",
-                 (int)(64 - (64 - shift) % 3), letters, (int)(200 - (200 - shift) % 3), letters);
+        size_t len = strlen(letters), tail = 32 - (32 - (len - shift) % 3) % 3;
+        snprintf(expected, sizeof expected, "runs %.*s...%s, should run v2; the update failed: %.*s...",
+                 (int)(32 - (32 - shift) % 3), letters, letters + len - tail, (int)(200 - (200 - shift) % 3), letters);
         assert_string_equal(stored(&model, "fwSyncReason"), expected);
         model_fini(&model);
     }
@@ -418,10 +452,10 @@ static void test_shipped_chains_hear_of_updates_in_telemetry(void **unused)
                           "sync {\"lastTargetFwVer\":\"v2\"," VERDICT("false", "never-reported", NEVER),
         SAYS("{\"current_fw_version\":\"v1\",\"rssi\":-60}"),
         "client.currentFwVer=\"v1\"\nserver.fwSyncState=\"pending\"\nserver.fwSyncReason=\"" PENDING "\"\n"
-        "sync {\"rssi\":-60,\"currentFwVer\":\"v1\"," VERDICT("false", "pending", PENDING),
+        "sync {\"currentFwVer\":\"v1\"," VERDICT("false", "pending", PENDING),
         SAYS("{\"fw_state\":\"DOWNLOADING\",\"progress\":1}"),
         "server.fwSyncState=\"updating\"\nserver.fwSyncReason=\"" OLD "DOWNLOADING\"\n"
-        "sync {\"fw_state\":\"DOWNLOADING\",\"progress\":1," VERDICT("false", "updating", OLD "DOWNLOADING"),
+        "sync {" VERDICT("false", "updating", OLD "DOWNLOADING"),
         SAYS("{\"fw_state\":\"DOWNLOADING\",\"progress\":2}"), "", /* readings are no results */
         SAYS("{\"counter\":1}"), "",
         LATE, "server.fwSyncState=\"stuck\"\nserver.fwSyncReason=\"" OLD "DOWNLOADING for more than 30 minutes\"\n"
@@ -429,7 +463,7 @@ static void test_shipped_chains_hear_of_updates_in_telemetry(void **unused)
         SAYS("{\"current_fw_version\":\"v2\",\"fw_state\":\"UPDATED\"}"),
         "client.currentFwVer=\"v2\"\nserver.fwStateIsSynced=true\nserver.fwSyncState=\"synced\"\n"
         "server.fwSyncReason=\"" SYNCED "\"\n"
-        "sync {\"fw_state\":\"UPDATED\",\"currentFwVer\":\"v2\"," VERDICT("true", "synced", SYNCED),
+        "sync {\"currentFwVer\":\"v2\"," VERDICT("true", "synced", SYNCED),
         SAYS("{\"current_fw_version\":\"v2\",\"fw_state\":\"UPDATED\"}"), "",
         NULL,
     });
@@ -519,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_nothing_heard_is_stuck_too),
         cmocka_unit_test(test_a_stage_may_have_no_deadline),
         cmocka_unit_test(test_told_again_starts_over),
+        cmocka_unit_test(test_a_verdict_that_is_copied_goes_on),
         cmocka_unit_test(test_other_writes_tell_nothing),
         cmocka_unit_test(test_other_versions_start_over),
         cmocka_unit_test(test_the_device_says_why_it_failed),
