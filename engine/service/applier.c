@@ -9,6 +9,7 @@
 #include "engine/base/log.h"
 #include "engine/service/backup.h"
 #include "engine/service/batch.h"
+#include "engine/service/lock.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
 #include "engine/service/replay.h"
@@ -428,15 +429,17 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
     abort();
 }
 
-static void heartbeat_if_due(struct applier *applier)
+static bool heartbeat_if_due(struct applier *applier, struct err *err)
 {
+    const struct partition *partition = applier->partition;
     if (clock_monotonic_ms() < applier->heartbeat_at_ms)
-        return;
+        return true;
     applier->heartbeat_at_ms = clock_monotonic_ms() + HEARTBEAT_MS;
     publisher_heartbeat(applier->step.publisher, clock_wall_ms(), state_applied_seq(applier->step.state));
     pass_results(applier);
     if (is_saved(applier))
         state_rest(applier->step.state);
+    return lock_check(partition->settings->data, partition->lock_fd, err);
 }
 
 static int next_wait_ms(const struct applier *applier)
@@ -466,9 +469,8 @@ static void serve(struct applier *applier)
         }
         if (!going || applier->stopped)
             break; /* WORK_STOP is the last that the door gets */
-        going = checkpoint_if_due(applier, &err);
+        going = checkpoint_if_due(applier, &err) && heartbeat_if_due(applier, &err);
         tick_if_due(applier);
-        heartbeat_if_due(applier);
     }
     if (!going)
         partition_fail(partition, &err);

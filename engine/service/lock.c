@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/disk.h"
@@ -24,13 +25,34 @@ static bool in_use(int fd, const char *folder, struct err *err)
                    folder, len > 0 ? ", process " : "", pid);
 }
 
+static bool lock_path(const char *folder, char path[PATH_BYTES], struct err *err)
+{
+    return snprintf(path, PATH_BYTES, "%s/lock", folder) < PATH_BYTES ||
+           err_set(err, ERR_IO, "data: the path is too long");
+}
+
+bool lock_check(const char *folder, int fd, struct err *err)
+{
+    char path[PATH_BYTES];
+    struct stat held, found;
+    if (!lock_path(folder, path, err))
+        return false;
+    bool is_there = stat(path, &found) == 0, gone = !is_there && (errno == ENOENT || errno == ENOTDIR);
+    bool other = is_there && fstat(fd, &held) == 0 && (found.st_ino != held.st_ino || found.st_dev != held.st_dev);
+    if (!gone && !other)
+        return true;
+    return err_set(err, ERR_IO, "data: %s was %s under the running fwsyncd: what it has acknowledged since then is lost; "
+                                "start again with what was moved away, or a backup",
+                   folder, gone ? "removed" : "replaced");
+}
+
 bool lock_folder(const char *folder, int *out, struct err *err)
 {
+    char path[PATH_BYTES];
+    if (!lock_path(folder, path, err))
+        return false;
     if (!disk_make_folders(folder, err))
         return err_context(err, "data: ");
-    char path[PATH_BYTES];
-    if (snprintf(path, sizeof path, "%s/lock", folder) >= PATH_BYTES)
-        return err_set(err, ERR_IO, "data: the path is too long");
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, LOCK_MODE);
     if (fd < 0)
         return errno == ENOTDIR

@@ -8,4 +8,8 @@
  * Errors  ERR_IN_USE another process has it, with its number; ERR_IO no permission or no such place. */
 bool lock_folder(const char *folder, int *fd, struct err *err);
 
+/* lock_check - is the folder at that path still the one that `fd` locks? What is written into one that was removed
+ * or replaced is lost, however well it was synced. Errors ERR_IO. */
+bool lock_check(const char *folder, int fd, struct err *err);
+
 #endif

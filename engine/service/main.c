@@ -265,6 +265,7 @@ static bool open_all(struct service *service, const struct settings *settings, s
         return false;
     service->partition = (struct partition){
         .settings = settings,
+        .lock_fd = service->lock_fd,
         .stats = stats,
         .subscriptions = service->subscriptions,
         .door_queue = doors_queue(service->doors),

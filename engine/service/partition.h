@@ -29,6 +29,7 @@ struct tick {
 struct partition {
     /* borrowed for the partition's life */
     const struct settings *settings;
+    int lock_fd; /* of the data folder */
     struct stats *stats;
     struct subscriptions *subscriptions;
     struct queue *door_queue; /* finished work goes here */

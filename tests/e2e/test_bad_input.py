@@ -459,6 +459,22 @@ def test_a_data_folder_belongs_to_one_daemon():
 
 
 @test
+def test_a_data_folder_that_goes_away_stops_the_daemon():
+    with tempfile.TemporaryDirectory() as top:
+        for number, happens in enumerate([shutil.rmtree, lambda path: os.rename(path, path + ".old")]):
+            path = f"{top}/{number}"
+            with Daemon(data=path) as daemon:
+                assert daemon.send_events({"device": "a", "type": "POST_TELEMETRY_REQUEST", "data": {}})["ok"]
+                happens(path)
+                if number == 1:
+                    os.mkdir(path)
+                    write_file(f"{path}/lock", "")
+                assert daemon.wait() == 1, daemon.stderr
+                word = ["removed", "replaced"][number]
+                assert f"{path} was {word} under the running fwsyncd" in daemon.stderr, daemon.stderr
+
+
+@test
 def test_a_port_in_use_is_named():
     with Daemon() as daemon, folder() as top:
         for door, endpoint in (("events", daemon.events), ("query", daemon.query_endpoint),
