@@ -83,17 +83,32 @@ static bool is_marked(const char *folder)
     return snprintf(path, sizeof path, "%s/%s", folder, mark_name) < PATH_BYTES && access(path, F_OK) == 0;
 }
 
+/* A copy in the data folder goes with it, and what is in there is fwsync's own. */
+static bool is_outside(const struct backup *backup, struct err *err)
+{
+    char *data = realpath(backup->partition->settings->data, NULL), *dir = realpath(backup->dir, NULL);
+    size_t len = data == NULL ? 0 : strlen(data);
+    bool inside = data != NULL && dir != NULL && strncmp(dir, data, len) == 0 && (dir[len] == '/' || dir[len] == '\0');
+    free(data);
+    free(dir);
+    return !inside || err_set(err, ERR_IO, "%s: it is in the data folder itself: name one elsewhere", backup->dir);
+}
+
 static bool make_folder(const struct backup *backup, struct err *err)
 {
     bool empty = false;
-    if (mkdir(backup->dir, FOLDER_MODE) == 0)
-        return sync_folder(backup, "..", err);
+    if (mkdir(backup->dir, FOLDER_MODE) == 0) {
+        if (is_outside(backup, err))
+            return sync_folder(backup, "..", err);
+        rmdir(backup->dir);
+        return false;
+    }
     if (errno != EEXIST)
         return folder_error(backup, errno, "making it", err);
     if (!is_empty(backup, &empty, err))
         return false;
     if (empty)
-        return true;
+        return is_outside(backup, err);
     return err_set(err, ERR_IO, "%s: %s", backup->dir,
                    is_marked(backup->dir)
                        ? "there is an unfinished backup in it: remove it, or name another folder"

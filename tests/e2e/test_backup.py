@@ -345,6 +345,11 @@ def test_wrong_folders_are_refused_with_a_reason():
         refused(daemon, place("full/file"), "io", "Not a directory")
         refused(daemon, place("no/such/place"), "io", "No such file")
         refused(daemon, daemon.data, "io", "isn't empty")
+        os.symlink(daemon.data, place("link"))
+        os.mkdir(f"{daemon.data}/empty")
+        for inside in [f"{daemon.data}/new", f"{daemon.data}/state/new", place("link/new"), f"{daemon.data}/empty"]:
+            refused(daemon, inside, "io", "in the data folder itself")
+        assert not os.path.exists(f"{daemon.data}/new"), "nothing is left"
         refused(daemon, "", "bad-query", "dir: expected")
         refused(daemon, "x" * 5000, "bad-query", "dir: expected")
         assert daemon.query({"op": "backup"})["code"] == "bad-query"
@@ -352,7 +357,7 @@ def test_wrong_folders_are_refused_with_a_reason():
         assert os.listdir(place("full")) == ["file"]
         stats = daemon.query({"op": "stats"})["backup"]
         assert not stats["running"] and stats["finished"] == 0, stats
-        assert daemon.stderr.count("backup-failed") == 4, daemon.stderr
+        assert daemon.stderr.count("backup-failed") == 8, daemon.stderr
 
 
 @test
