@@ -63,6 +63,8 @@ static const struct row {
     {"state", "bytes", "state_bytes", GAUGE, AT(state_bytes), "Size of what the last checkpoint holds."},
     {"state", "fileBytes", "state_file_bytes", GAUGE, AT(state_file_bytes),
      "Size of the state's file, which doesn't shrink."},
+    {"state", "mapBytes", "state_map_bytes", GAUGE, AT(state_map_bytes),
+     "What the state's file may grow to: the setting state-map-gib."},
     {"state", "historyBytes", "state_history_bytes", GAUGE, AT(history_bytes), "Size of the history of changes."},
     {"state", "changesBytes", "state_changes_bytes", GAUGE, AT(changes_bytes),
      "Memory of what the next checkpoint will write."},
@@ -155,6 +157,7 @@ void figures_take(const struct query_context *context, struct figures *figures)
     struct memory memory = memory_in_use();
     *figures = (struct figures){
         .uptime_ms = (uint64_t)(clock_wall_ms() - stats->started_ms),
+        .state_map_bytes = (uint64_t)context->partition->settings->state_map_gib << 30,
         .anonymous_bytes = memory.anonymous_bytes,
         .file_bytes = memory.file_bytes,
     };

@@ -3,6 +3,7 @@
  * Both tell the same: the plain numbers of figures.c, and what has labels from here. */
 #include "engine/service/ask.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 #include "engine/service/backup.h"
@@ -59,7 +60,7 @@ static void latencies_text(struct stats *stats, struct buf *out)
 
 /* Of the indexes that a verdict is in; an index on anything else may have any number of values. */
 static const char *const verdicts[] = {"fwSyncState", "fwStateIsSynced"};
-enum { VERDICT_COUNT = sizeof verdicts / sizeof verdicts[0], VERDICT_VALUES_MAX = 32 };
+enum { VERDICT_COUNT = sizeof verdicts / sizeof verdicts[0], VERDICT_VALUES_MAX = 32, INDEX_VALUES_MAX = 100 };
 
 /* Visits each verdict that is indexed, with its most VERDICT_VALUES_MAX first values. */
 static bool each_verdict(struct ask *ask, struct buf *out,
@@ -99,12 +100,13 @@ static void verdict_json(struct buf *out, struct arena *arena, const char *name,
 }
 
 /* A label is text: true and "true" are one series there. */
-static void verdict_text(struct buf *out, struct arena *arena, const char *name,
-                         const struct value_count *values, size_t count)
+static void series(struct buf *out, struct arena *arena, const char *metric, struct label of,
+                   const struct value_count *values, size_t count)
 {
-    struct text texts[VERDICT_VALUES_MAX];
-    uint64_t counts[VERDICT_VALUES_MAX];
+    struct text texts[INDEX_VALUES_MAX];
+    uint64_t counts[INDEX_VALUES_MAX];
     size_t text_count = 0;
+    assert(count <= INDEX_VALUES_MAX);
     for (size_t i = 0; i < count; i++) {
         struct text text = value_text(&values[i].value, arena);
         size_t at = 0;
@@ -115,9 +117,37 @@ static void verdict_text(struct buf *out, struct arena *arena, const char *name,
         text_count += at == text_count;
     }
     for (size_t i = 0; i < text_count; i++) {
-        struct label labels[] = {{"attribute", text_of(name)}, {"value", texts[i]}};
-        exposition_count(out, "fwsync_verdict_devices", labels, 2, counts[i]);
+        struct label labels[] = {of, {"value", texts[i]}};
+        exposition_count(out, metric, labels, 2, counts[i]);
     }
+}
+
+static void verdict_text(struct buf *out, struct arena *arena, const char *name,
+                         const struct value_count *values, size_t count)
+{
+    series(out, arena, "fwsync_verdict_devices", (struct label){"attribute", text_of(name)}, values, count);
+}
+
+/* Of each index: how many run v1.2? One with many values would drown the others, and has no series. */
+static bool indexes_text(struct ask *ask, struct buf *out)
+{
+    const struct settings *settings = ask->context->partition->settings;
+    struct state *state = ask->context->state;
+    struct arena *arena = &ask->query->arena;
+    for (size_t i = 0; i < settings->index_count; i++) {
+        const struct index_key *key = &settings->indexes[i];
+        size_t index, count;
+        struct value_count *values;
+        struct text next;
+        if (!state_index_find(state, key->scope, key->key, &index))
+            continue;
+        if (!state_index_values(state, index, TEXT(""), INDEX_VALUES_MAX, arena, &values, &count, &next, ask->err))
+            return false;
+        struct text name = arena_format(arena, "%s." TEXT_FMT, scope_short(key->scope), TEXT_ARG(key->key));
+        if (next.len == 0)
+            series(out, arena, "fwsync_index_devices", (struct label){"index", name}, values, count);
+    }
+    return true;
 }
 
 /* --- results: numbers by class --------------------------------------------------------------------------- */
@@ -189,6 +219,10 @@ static bool answer_metrics(struct ask *ask)
     publisher_each_class(ask->context->publisher, class_text, &text);
     exposition_family(&text, "fwsync_verdict_devices", "gauge", "Devices by the value of a verdict.");
     if (!each_verdict(ask, &text, verdict_text))
+        return false;
+    exposition_family(&text, "fwsync_index_devices", "gauge",
+                      "Devices by the value of an indexed attribute, of indexes with at most 100 values.");
+    if (!indexes_text(ask, &text))
         return false;
     latencies_text(ask->context->partition->stats, &text);
     backup_text(ask->context->backup, &text);

@@ -198,6 +198,7 @@ def test_stats_and_metrics_tell_the_same():
                 ("events", "accepted", "events_accepted_total"), ("events", "deadLettered", "events_dead_lettered_total"),
                 ("journal", "lag", "journal_lag_events"), ("journal", "bytes", "journal_bytes"),
                 ("state", "devices", "devices"), ("state", "fileBytes", "state_file_bytes"),
+                ("state", "mapBytes", "state_map_bytes"),
                 ("state", "checkpoints", "checkpoints_total"), ("traffic", "requests", "requests_total")):
             assert stats[group][member] == value(families, name), name
         assert stats["state"]["checkpointMs"] / 1000 == value(families, "checkpoint_duration_seconds")
@@ -234,6 +235,16 @@ def test_verdicts_are_counted_by_value():
             assert value(families, "verdict_devices", attribute="fwStateIsSynced", value=text) == count
         stats = daemon.query({"op": "stats"})
         assert stats["verdicts"]["fwStateIsSynced"] == daemon.query(index)["values"]
+        for name, counts in {"client.currentFwVer": {"v1": 5}, "server.lastTargetFwVer": {"v1": 3, "v2": 2},
+                             "server.fwStateIsSynced": {"true": 3, "false": 2}}.items():
+            found = {dict(labels)["value"]: count for (_, labels), count
+                     in families["fwsync_index_devices"].samples.items() if dict(labels)["index"] == name}
+            assert found == counts, (name, found)
+        daemon.send_events([report(f"e{i}", f"v1.{i}") for i in range(99)])  # with v1 they are a hundred
+        assert value(scrape(daemon), "index_devices", index="client.currentFwVer", value="v1.98") == 1
+        daemon.send_events(report("e", "v1.99"))  # too many for a series each
+        named = {dict(labels)["index"] for _, labels in scrape(daemon)["fwsync_index_devices"].samples}
+        assert "server.lastTargetFwVer" in named and "client.currentFwVer" not in named, named
 
 
 @test
