@@ -52,7 +52,7 @@ static struct layers hold_layers(const struct layers *layers)
 bool state_snapshot_take(struct state *state, struct state_snapshot **out, struct err *err)
 {
     assert(!state->checkpoint.is_running);
-    if (state->frozen->count > 0) /* so there was one that failed, perhaps half way */
+    if (state->checkpoint.is_frozen) /* so it failed, perhaps half way */
         return err_set(err, ERR_FULL, "%s: its last checkpoint didn't fit on the disk: free some space",
                        state->env.path);
     MDB_txn *txn;

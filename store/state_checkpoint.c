@@ -145,7 +145,8 @@ static void save_layer_number(struct state *state)
 /* What is kept beside the rows joins them; then the changes are frozen. */
 static void freeze(struct state *state)
 {
-    assert(state->frozen->count == 0);
+    assert(state->frozen->count == 0 && !state->checkpoint.is_frozen);
+    state->checkpoint.is_frozen = true;
     free(state->checkpoint.seen);
     state->checkpoint.seen = seen_take_dirty(&state->seen, &state->checkpoint.seen_count);
     state_words_save(state);
@@ -245,7 +246,7 @@ void state_checkpoint_begin(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
     assert(!checkpoint->is_running);
-    if (state->frozen->count == 0)
+    if (!checkpoint->is_frozen)
         freeze(state);
     checkpoint->is_flushed = state->history == NULL || seglog_flush(state->history, &checkpoint->err);
     atomic_store(&checkpoint->is_over, false);
@@ -294,6 +295,7 @@ bool state_checkpoint_end(struct state *state, struct err *err)
     struct changes *written = state->frozen;
     state->frozen = state->last; /* empty */
     state->last = written;
+    checkpoint->is_frozen = false;
     state->checkpoint_seq = checkpoint->seq;
     state->checkpoint_history = checkpoint->history_end;
     return true;
@@ -301,7 +303,7 @@ bool state_checkpoint_end(struct state *state, struct err *err)
 
 void state_rest(struct state *state)
 {
-    if (state->checkpoint.is_running || state->now->count > 0 || state->frozen->count > 0)
+    if (state->checkpoint.is_running || state->now->count > 0 || state->checkpoint.is_frozen)
         return;
     changes_rest(state->now);
     changes_rest(state->last);
@@ -321,8 +323,7 @@ bool state_checkpoint(struct state *state, struct err *err)
 {
     if (state->checkpoint.is_running && !state_checkpoint_end(state, err))
         return false;
-    bool has_older = state->frozen->count > 0; /* that failed before */
-    return (!has_older || checkpoint_once(state, err)) && checkpoint_once(state, err);
+    return (!state->checkpoint.is_frozen || checkpoint_once(state, err)) && checkpoint_once(state, err);
 }
 
 size_t state_changes_bytes(const struct state *state)

@@ -142,6 +142,7 @@ struct checkpoint {
     pthread_t thread;
     bool has_thread;
     bool is_running;     /* since state_checkpoint_begin, until state_checkpoint_end */
+    bool is_frozen;      /* what it writes is, until it is done: a failed one is taken up again as it was */
     atomic_bool is_over; /* the thread has nothing left to do */
     uint64_t seq;        /* of the last event in the frozen changes */
     uint64_t history_end; /* behind its row */

@@ -313,6 +313,7 @@ static bool take_up(struct state *state, struct err *err)
 {
     struct layers *layers = &state->layers;
     struct layer *last = layers->items[--layers->count];
+    state->checkpoint.is_frozen = true;
     state->checkpoint.layer = last;
     state->checkpoint.seq = last->span.seq;
     state->checkpoint.layered = true;
