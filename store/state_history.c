@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/base/clock.h"
 #include "store/state_db.h"
 
 enum {
@@ -123,8 +124,10 @@ static bool is_after(const struct history_row *row, struct moment moment)
 
 static bool gone(const struct history_row *first, struct err *err)
 {
+    char when[CLOCK_ISO_BYTES];
+    clock_iso(first->received_ms, when);
     return err_set(err, ERR_GONE, "the history of that moment is no longer kept: it goes back to event %" PRIu64
-                                  " at %" PRId64, first->seq, first->received_ms);
+                                  " at %s", first->seq, when);
 }
 
 /* Were rows after the moment trimmed? They are no newer than the oldest that is kept. */
@@ -244,7 +247,8 @@ static void undo_row(struct device *device, const struct history_row *row)
 static bool too_many(const struct device *device, struct err *err)
 {
     return err_set(err, ERR_GONE,
-                   "the device \"" TEXT_FMT "\" has changed more than %d times since: that is too long ago",
+                   "the device \"" TEXT_FMT "\" has changed more than %d times since: that is too far back to go; "
+                   "its changes can still be listed, newest first (fwsync history DEVICE)",
                    TEXT_ARG(device->head.name), REWIND_ROWS_MAX);
 }
 

@@ -6,12 +6,11 @@
 
 #include "engine/base/clock.h"
 
-static void format_time(int64_t ms, bool local, const char *format, char out[WHEN_BYTES])
+static void format_local(int64_t ms, const char *format, char out[WHEN_BYTES])
 {
     time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
     struct tm parts;
-    struct tm *filled = local ? localtime_r(&seconds, &parts) : gmtime_r(&seconds, &parts);
-    if (filled == NULL) {
+    if (localtime_r(&seconds, &parts) == NULL) {
         snprintf(out, WHEN_BYTES, "%lld ms", (long long)ms);
         return;
     }
@@ -24,19 +23,18 @@ static void format_time(int64_t ms, bool local, const char *format, char out[WHE
 
 void when_iso(int64_t ms, char out[WHEN_BYTES])
 {
-    format_time(ms, false, "%Y-%m-%dT%H:%M:%S", out);
-    size_t len = strlen(out);
-    snprintf(out + len, WHEN_BYTES - len, ".%03dZ", (int)((ms % 1000 + 1000) % 1000));
+    _Static_assert((int)WHEN_BYTES >= (int)CLOCK_ISO_BYTES, "a moment has room");
+    clock_iso(ms, out);
 }
 
 void when_local(int64_t ms, char out[WHEN_BYTES])
 {
-    format_time(ms, true, "%Y-%m-%d %H:%M:%S", out);
+    format_local(ms, "%Y-%m-%d %H:%M:%S", out);
 }
 
 void when_clock(int64_t ms, char out[WHEN_BYTES])
 {
-    format_time(ms, true, "%H:%M:%S", out);
+    format_local(ms, "%H:%M:%S", out);
 }
 
 void when_ago(int64_t ms, int64_t now_ms, char out[WHEN_BYTES])

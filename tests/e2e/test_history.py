@@ -4,6 +4,7 @@ Times are those of the events' receipts, which the answers bring; expected state
 event, from what was sent and what a subscriber saw."""
 import os
 import random
+import re
 import tempfile
 
 from harness import Daemon, main, test
@@ -391,12 +392,26 @@ def test_what_is_no_longer_kept_is_gone():
             if not answer["ok"]:
                 break
         assert answer["code"] == "gone" and "event" in answer["error"], answer
+        assert re.search(r" at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", answer["error"]), answer
         for query in ({"op": "device", "device": "a", "at": time}, {"op": "count", "index": "type", "at": time}):
             assert daemon.query(query)["code"] == "gone", query
         assert daemon.query({"op": "snapshot", "limit": 1})["ok"]
         assert daemon.query({"op": "snapshot", "cursor": first["cursor"]})["code"] == "gone"
         history = pages(daemon, {"op": "history", "device": "a", "limit": 1000}, "changes")[0]
         assert history[-1]["complete"] is False
+
+
+@test
+def test_a_device_that_changed_too_often_since_can_still_be_listed():
+    with Rules() as rules, Daemon("--rules", rules) as daemon:
+        send(daemon, report("a", v="start"))
+        time = daemon.query({"op": "history", "device": "a"})["changes"][0]["ts"]
+        for i in range(51):
+            send(daemon, *[report("a", v=f"{i}.{j}") for j in range(1000)])
+        answer = daemon.query({"op": "device", "device": "a", "at": time})
+        assert answer["code"] == "gone" and "50000 times" in answer["error"], answer
+        assert "fwsync history DEVICE" in answer["error"], answer
+        assert daemon.query({"op": "history", "device": "a", "limit": 1})["changes"][0]["new"] == "50.999"
 
 
 main()
