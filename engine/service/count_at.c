@@ -151,6 +151,18 @@ static void write_values(struct tally *tally)
     buf_byte(out, ']');
 }
 
+/* Where a cursor leads to no row, it isn't from us: every other row is reached from one. */
+static bool check_cursor(struct ask *ask, uint64_t position, uint64_t end)
+{
+    struct state *state = ask->context->state;
+    struct history_row row;
+    if (position >= end || end > state_history_end(state))
+        return ask_wrong_cursor(ask);
+    if (state_history_read(state, position, &ask->query->arena, &row, ask->err))
+        return true;
+    return ask->err->code == ERR_DAMAGED ? ask_wrong_cursor(ask) : false;
+}
+
 /* From *position on, up to `end` or as many rows as a page takes. */
 static bool undo_rows(struct tally *tally, uint64_t *position, uint64_t end)
 {
@@ -190,9 +202,9 @@ bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms)
         if (!state_history_seek(state, (struct moment){UINT64_MAX, at_ms}, &position, ask->err) ||
             !add_now(&tally))
             return false;
+    } else if (!check_cursor(ask, position, end)) {
+        return false;
     }
-    if (end > state_history_end(state))
-        return ask_wrong_cursor(ask);
     if (!undo_rows(&tally, &position, end))
         return false;
     json_member_integer(ask->out, "at", at_ms);

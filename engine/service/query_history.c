@@ -78,20 +78,28 @@ static bool is_kept(const struct state *state, uint64_t position)
     return position != HISTORY_NONE && position >= state_history_first(state);
 }
 
-/* The rows of device `number`, from `position` on back in time. */
-static bool write_rows(struct ask *ask, struct rerun *rerun, uint32_t number, struct text device,
-                       uint64_t *position, size_t limit)
+/* Where a cursor leads to no row of the device, it isn't from us: every other row is reached from one. */
+static bool check_cursor(struct ask *ask, struct rerun *rerun, uint32_t number, uint64_t position)
+{
+    struct history_row row;
+    if (!is_kept(ask->context->state, position))
+        return true;
+    if (!state_history_read(ask->context->state, position, &rerun->arena, &row, ask->err))
+        return ask->err->code == ERR_DAMAGED ? ask_wrong_cursor(ask) : false;
+    rerun_clear(rerun);
+    return row.device == number || ask_wrong_cursor(ask);
+}
+
+/* The rows of a device, from `position` on back in time. */
+static bool write_rows(struct ask *ask, struct rerun *rerun, struct text device, uint64_t *position, size_t limit)
 {
     struct state *state = ask->context->state;
     size_t count = 0, work = 0, bytes_max = ask->out->len + PAGE_BYTES_MAX;
     while (is_kept(state, *position) && count < limit && work < WORK_MAX && ask->out->len < bytes_max) {
         struct history_row row;
         struct text type;
-        if (!state_history_read(state, *position, &rerun->arena, &row, ask->err))
-            return false;
-        if (row.device != number)
-            return ask_wrong_cursor(ask);
-        if (!read_type(rerun, &row, device, &type, ask->err))
+        if (!state_history_read(state, *position, &rerun->arena, &row, ask->err) ||
+            !read_type(rerun, &row, device, &type, ask->err))
             return false;
         write_row(&row, type, ask->out);
         count += row.change_count + (row.new_type.len > 0);
@@ -113,11 +121,11 @@ static bool write_history(struct ask *ask, struct rerun *rerun, struct device *d
         return false;
     if (is_next == 0)
         position = device_history(device);
-    else if (position >= state_history_end(state))
-        return ask_wrong_cursor(ask);
+    else if (!check_cursor(ask, rerun, number, position))
+        return false;
     json_member_text(ask->out, "device", name);
     json_open(ask->out, "changes", '[');
-    if (!write_rows(ask, rerun, number, name, &position, limit))
+    if (!write_rows(ask, rerun, name, &position, limit))
         return false;
     buf_byte(ask->out, ']');
     if (is_kept(state, position))
