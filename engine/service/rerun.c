@@ -10,6 +10,7 @@ void rerun_init(struct rerun *rerun, struct journal *journal, struct state *stat
     *rerun = (struct rerun){.journal = journal, .state = state, .active = active};
     rerun->publisher = publisher_create_trial();
     arena_init(&rerun->arena, ARENA_BYTES);
+    arena_init(&rerun->lasting, ARENA_BYTES);
     arena_init(&rerun->scratch, ARENA_BYTES);
 }
 
@@ -18,6 +19,7 @@ void rerun_fini(struct rerun *rerun)
     publisher_destroy(rerun->publisher);
     ruleset_destroy(rerun->older);
     arena_fini(&rerun->arena);
+    arena_fini(&rerun->lasting);
     arena_fini(&rerun->scratch);
 }
 
@@ -69,20 +71,28 @@ static bool load_older(struct rerun *rerun, struct text version, struct err *err
     return rerun->older != NULL;
 }
 
+/* All activations, newest first, read once. */
+static bool know_activations(struct rerun *rerun, struct err *err)
+{
+    return rerun->activations != NULL ||
+           state_rulesets(rerun->state, ACTIVATIONS_MAX, &rerun->lasting, &rerun->activations,
+                          &rerun->activation_count, err);
+}
+
 static bool rules_at(struct rerun *rerun, uint64_t seq, const struct ruleset **ruleset, struct err *err)
 {
-    struct ruleset_activation *activations;
-    size_t count, i = 0;
-    if (!state_rulesets(rerun->state, ACTIVATIONS_MAX, &rerun->arena, &activations, &count, err))
+    size_t i = 0;
+    if (!know_activations(rerun, err))
         return false;
-    while (i < count && activations[i].seq > seq)
+    while (i < rerun->activation_count && rerun->activations[i].seq > seq)
         i++;
-    if (i == count)
+    if (i == rerun->activation_count)
         return err_set(err, ERR_GONE, "the rules that were active at event %" PRIu64 " are no longer known", seq);
+    struct text version = rerun->activations[i].version;
     *ruleset = rerun->active;
-    if (text_equal(activations[i].version, ruleset_version(rerun->active)))
+    if (text_equal(version, ruleset_version(rerun->active)))
         return true;
-    if (!load_older(rerun, activations[i].version, err))
+    if (!load_older(rerun, version, err))
         return false;
     *ruleset = rerun->older;
     return true;
@@ -167,31 +177,60 @@ static const struct device_access trial_access = {trial_get, trial_put, trial_re
 
 /* --- the rerun ------------------------------------------------------------------------------------------- */
 
-/* Is the working copy what this event found? The last rerun left it as it was after the row before. */
-static bool goes_on(const struct rerun *rerun, const struct history_row *row)
+/* An event to be run again. */
+struct past {
+    uint64_t seq;
+    int64_t received_ms;
+    struct event event;
+    struct text line;
+    const struct ruleset *ruleset; /* of that time */
+};
+
+static bool read_past(struct rerun *rerun, struct text name, struct past *past, struct err *err)
 {
-    return row != NULL && rerun->device != NULL && row->before == rerun->device_row &&
-           device_is_trial(rerun->device, row->device);
+    return rerun_read(rerun, past->seq, name, &past->event, &past->line, &past->received_ms, err) &&
+           rules_at(rerun, past->seq, &past->ruleset, err);
 }
 
-/* The device as it was before the event, in the working copy. */
-static bool open_before(struct rerun *rerun, uint64_t seq, const struct event *event, const struct history_row *row,
-                        struct device **device, struct err *err)
+/* The working copy, if it is what the event of this row found: the last rerun left it as it was after the row
+ * before. Else NULL. Whoever takes it leaves it again when all went well. */
+static struct device *take_device(struct rerun *rerun, const struct history_row *row)
 {
-    struct text name = event->device;
+    struct device *device = rerun->device;
+    rerun->device = NULL;
+    bool goes_on = row != NULL && device != NULL && row->before == rerun->device_row &&
+                   device_is_trial(device, row->device);
+    return goes_on ? device : NULL;
+}
+
+/* A row without any of these is about results alone, and no part of the device's chain. */
+static bool changes_device(const struct history_row *row)
+{
+    return row->change_count > 0 || row->created || row->new_type.len > 0;
+}
+
+static void leave_device(struct rerun *rerun, struct device *device, const struct history_row *row)
+{
+    if (row == NULL)
+        return;
+    rerun->device = device;
+    rerun->device_row = changes_device(row) ? row->position : row->before;
+}
+
+/* The device as it was before the event, in the working copy; *device isn't NULL when it is so already. */
+static bool open_before(struct rerun *rerun, const struct past *past, struct device **device, struct err *err)
+{
+    struct text name = past->event.device;
     bool existed = true;
-    *device = rerun->device;
-    if (goes_on(rerun, row)) {
-        device_trial_open(*device, true, event->device_type);
-        return true;
+    if (*device == NULL) {
+        if (!state_device_find(rerun->state, name, device, err))
+            return false;
+        if (*device == NULL)
+            return err_set(err, ERR_NOT_FOUND, "there is no device \"" TEXT_FMT "\"", TEXT_ARG(name));
+        if (!device_rewind(*device, (struct moment){past->seq - 1, INT64_MAX}, &existed, err))
+            return false;
     }
-    if (!state_device_find(rerun->state, name, device, err))
-        return false;
-    if (*device == NULL)
-        return err_set(err, ERR_NOT_FOUND, "there is no device \"" TEXT_FMT "\"", TEXT_ARG(name));
-    if (!device_rewind(*device, (struct moment){seq - 1, INT64_MAX}, &existed, err))
-        return false;
-    device_trial_open(*device, existed, event->device_type);
+    device_trial_open(*device, existed, past->event.device_type);
     return true;
 }
 
@@ -214,21 +253,14 @@ static bool came_out_the_same(const struct history_row *row, const struct result
     return true;
 }
 
-/* Else it is about results alone, and no part of the device's chain. */
-static bool changes_device(const struct history_row *row)
-{
-    return row->change_count > 0 || row->created || row->new_type.len > 0;
-}
-
-static bool run(struct rerun *rerun, const struct ruleset *ruleset, const struct event *event, uint64_t seq,
-                int64_t received_ms, struct trial *trial, struct err *err)
+static bool apply(struct rerun *rerun, const struct past *past, struct trial *trial, struct err *err)
 {
     struct tracer tracer = {trial, note_step};
     unsigned dead_letters;
     struct apply_input input = {
-        .event = event,
-        .seq = seq,
-        .received_ms = received_ms,
+        .event = &past->event,
+        .seq = past->seq,
+        .received_ms = past->received_ms,
         .device_type = device_type(trial->device),
         .device = trial,
         .access = &trial_access,
@@ -236,43 +268,45 @@ static bool run(struct rerun *rerun, const struct ruleset *ruleset, const struct
         .tracer = &tracer,
         .arena = &rerun->scratch,
     };
-    return apply_event(ruleset, &input, &dead_letters, err);
+    trial->trace.version = arena_copy(trial->arena, ruleset_version(past->ruleset));
+    return apply_event(past->ruleset, &input, &dead_letters, err);
+}
+
+static bool run(struct rerun *rerun, const struct past *past, const struct history_row *row, struct trial *trial,
+                struct results **results, struct err *err)
+{
+    if (!publisher_rules(rerun->publisher, past->ruleset, err))
+        return false;
+    if (row != NULL)
+        publisher_number(rerun->publisher, row);
+    publisher_event(rerun->publisher, past->seq, past->received_ms, past->event.device, device_type(trial->device),
+                    past->line);
+    bool done = apply(rerun, past, trial, err);
+    struct results *published = publisher_take(rerun->publisher);
+    arena_reset(&rerun->scratch);
+    if (done)
+        *results = published;
+    else
+        results_destroy(published);
+    return done;
 }
 
 bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const struct history_row *row,
                  struct trace *trace, struct results **results, struct err *err)
 {
-    struct event event;
-    struct text line;
-    int64_t received_ms;
-    const struct ruleset *ruleset = NULL;
-    struct trial trial = {.arena = &rerun->arena};
-    if (!goes_on(rerun, row))
-        rerun->device = NULL;
-    if (!rerun_read(rerun, seq, name, &event, &line, &received_ms, err) ||
-        !rules_at(rerun, seq, &ruleset, err) ||
-        !open_before(rerun, seq, &event, row, &trial.device, err) ||
-        !publisher_rules(rerun->publisher, ruleset, err))
+    struct past past = {.seq = seq};
+    struct trial trial = {.arena = &rerun->arena, .device = take_device(rerun, row)};
+    struct results *published;
+    if (!read_past(rerun, name, &past, err) || !open_before(rerun, &past, &trial.device, err) ||
+        !run(rerun, &past, row, &trial, &published, err))
         return false;
-    if (row != NULL)
-        publisher_number(rerun->publisher, row);
-    publisher_event(rerun->publisher, seq, received_ms, event.device, device_type(trial.device), line);
-    bool done = run(rerun, ruleset, &event, seq, received_ms, &trial, err);
-    struct results *published = publisher_take(rerun->publisher);
-    arena_reset(&rerun->scratch);
-    bool same = done && came_out_the_same(row, published);
-    if (done && !same)
-        err_set(err, ERR_GONE, "event %" PRIu64 " can't be run again: its rules depend on telemetry, which has no "
-                               "history", seq);
-    rerun->device = same && row != NULL ? trial.device : NULL;
-    if (row != NULL)
-        rerun->device_row = changes_device(row) ? row->position : row->before;
-    if (!same) {
+    if (!came_out_the_same(row, published)) {
         results_destroy(published);
-        return false;
+        return err_set(err, ERR_GONE, "event %" PRIu64 " can't be run again: its rules depend on telemetry, which has "
+                                      "no history", seq);
     }
+    leave_device(rerun, trial.device, row);
     *results = published;
-    trial.trace.version = arena_copy(&rerun->arena, ruleset_version(ruleset));
     if (trace != NULL)
         *trace = trial.trace;
     return true;

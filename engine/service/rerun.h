@@ -36,10 +36,13 @@ struct rerun {
     struct state *state;
     const struct ruleset *active;
     struct ruleset *older; /* compiled for the last event that needed it */
+    struct ruleset_activation *activations; /* NULL: not asked for yet */
+    size_t activation_count;
     struct publisher *publisher;
-    struct device *device; /* the working copy, as the last rerun left it; NULL: there was none */
+    struct device *device; /* the working copy, as the last rerun left it; NULL: nothing can go on from it */
     uint64_t device_row;   /* position of the last row of its chain that is in it */
     struct arena arena; /* of what is given out; until rerun_clear */
+    struct arena lasting; /* of the activations; until rerun_fini */
     struct arena scratch;
 };
 
