@@ -252,12 +252,17 @@ static bool write_decision(struct explanation *explanation)
 
 static bool write_remedy(struct explanation *explanation)
 {
-    struct text target, told;
+    struct remedy_facts facts = {
+        .state = part_text(explanation, STATE),
+        .reason = part_text(explanation, REASON),
+        .synced = is_synced(explanation),
+    };
     struct buf sentence = {.arena = explanation->arena};
-    if (!look_text(explanation, SCOPE_SERVER, "lastTargetFwVer", &target) ||
-        !look_text(explanation, SCOPE_SHARED, "targetFwVer", &told))
+    if (!look_text(explanation, SCOPE_CLIENT, "currentFwVer", &facts.current) ||
+        !look_text(explanation, SCOPE_SERVER, "lastTargetFwVer", &facts.target) ||
+        !look_text(explanation, SCOPE_SHARED, "targetFwVer", &facts.told))
         return false;
-    remedy_write(&sentence, part_text(explanation, STATE), is_synced(explanation), target, told);
+    remedy_write(&sentence, &facts);
     json_member_text(explanation->ask->out, "remedy", buf_text(&sentence));
     return true;
 }

@@ -10,7 +10,7 @@ first: verdict
 nodes:
   verdict:
     type: firmware-verdict
-    deadlines: {pending: 1ms}
+    deadlines: {pending: %s, downloading: 1ms}
     to: {Success: tell}
   tell: {type: publish, class: sync}
 """
@@ -20,8 +20,9 @@ first: what-came
 nodes:
   what-came:
     type: message-type-switch
-    to: {Post attributes: save, Attributes Updated: firmware, Deadline Passed: firmware}
+    to: {Post attributes: save, Post telemetry: keep, Attributes Updated: firmware, Deadline Passed: firmware}
   save: {type: save-attributes, scope: CLIENT_SCOPE, to: {Success: firmware}}
+  keep: {type: save-telemetry, to: {Success: firmware}}
   firmware: {type: rule-chain, chain: firmware-synced}
 """
 SAMPLE = """
@@ -55,6 +56,10 @@ def report(device, version, **more):
     return dict({"device": device, "type": "POST_ATTRIBUTES_REQUEST", "data": {"currentFwVer": version}}, **more)
 
 
+def stage(device, **data):
+    return {"device": device, "type": "POST_TELEMETRY_REQUEST", "data": data}
+
+
 def target(device, version, scope="SERVER_SCOPE", key="lastTargetFwVer", **more):
     return dict({"device": device, "type": "ATTRIBUTES_UPDATED", "scope": scope, "data": {key: version}}, **more)
 
@@ -69,6 +74,13 @@ def explain(daemon, device="a"):
     answer = daemon.query({"op": "explain", "device": device})
     assert answer["ok"], answer
     return answer
+
+
+def explain_stuck(daemon, device="a"):
+    def stuck():
+        answer = explain(daemon, device)
+        return answer if answer["verdict"]["state"] == "stuck" else None
+    return wait_until(stuck)
 
 
 def facts(answer):
@@ -131,10 +143,25 @@ def test_a_device_without_a_verdict_says_what_is_needed():
 
 
 @test
+def test_the_remedy_fits_the_state_and_the_stage():
+    with folder(root=ROOT, firmware=FIRMWARE % "1ms") as rules, Daemon("--rules", rules) as daemon:
+        send(daemon, target("a", "v1.2", "SHARED_SCOPE", "targetFwVer"), report("a", "v1.1"))
+        assert "lastTargetFwVer, which is what is compared" in explain(daemon)["remedy"]
+        send(daemon, report("b", "v1.2"), target("b", "1.2"))
+        assert "the same version, written differently" in explain(daemon, "b")["remedy"]
+        send(daemon, report("c", "v1.1"), target("c", "v1.2"), stage("c", fw_state="DOWNLOADING"))
+        answer = explain_stuck(daemon, "c")
+        assert "DOWNLOADING" in answer["verdict"]["reason"], answer
+        assert "reaches the firmware server" in answer["remedy"] and "never told" not in answer["remedy"]
+        send(daemon, report("d", "v1.1"), target("d", "v1.2"))
+        assert "never told" in explain_stuck(daemon, "d")["remedy"]
+
+
+@test
 def test_passing_time_is_explained_too():
-    with folder(root=ROOT, firmware=FIRMWARE) as rules, Daemon("--rules", rules) as daemon:
+    with folder(root=ROOT, firmware=FIRMWARE % "1ms") as rules, Daemon("--rules", rules) as daemon:
         send(daemon, report("a", "v1.1"), target("a", "v1.2"))
-        answer = wait_until(lambda: (lambda a: a if a["verdict"]["state"] == "stuck" else None)(explain(daemon)))
+        answer = explain_stuck(daemon)
         assert answer["decided"]["type"] == "DEADLINE_PASSED"
         assert nodes(answer)[0] == ("root", "what-came", "Deadline Passed")
         assert facts(answer)["CLIENT_SCOPE", "currentFwVer"]["by"] == "device"
@@ -145,7 +172,7 @@ def test_passing_time_is_explained_too():
 
 @test
 def test_rules_of_that_time_explain_what_they_decided():
-    with folder(root=SAMPLE) as sample, folder(root=ROOT, firmware=FIRMWARE) as newer:
+    with folder(root=SAMPLE) as sample, folder(root=ROOT, firmware=FIRMWARE % "1ms") as newer:
         with Daemon("--rules", sample) as daemon:
             send(daemon, {"device": "a", "type": "ATTRIBUTES_UPDATED", "scope": "CLIENT_SCOPE",
                           "data": {"site": "north"}}, target("a", "v1.2"))
