@@ -2,7 +2,7 @@
  * and what would make it synced.
  *
  * A person gets sentences and tables; a program gets a line for each piece, whose first cell says what it
- * is: verdict, fact, event, step, remedy. */
+ * is: verdict, fact, event, later, step, remedy. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -20,11 +20,26 @@ static struct text when(struct session *session, const struct fields *fields, co
     return when_text(&session->setup->screen, field_integer(fields, key), &session->arena);
 }
 
-static struct text scope_of(const struct fields *fact)
+/* When an event came, or, where it is no longer kept, its own time, which is with what it wrote. */
+static struct text when_came(struct session *session, const struct fields *fields)
 {
-    enum scope scope;
-    struct text name = field_text(fact, "scope");
-    return scope_parse(name, &scope) ? text_of(scope_short(scope)) : name;
+    return when(session, fields, field_integer(fields, "received") > 0 ? "received" : "ts");
+}
+
+static struct text scope_of(const struct fields *fields)
+{
+    struct text name = field_text(fields, "scope");
+    for (enum scope scope = 0; scope < SCOPE_COUNT; scope++)
+        if (text_is(name, scope_name(scope)))
+            return text_of(scope_short(scope));
+    return name;
+}
+
+/* Of an event, or "" when there is none. It is a name, and no count. */
+static struct text number(struct session *session, const struct fields *fields)
+{
+    int64_t seq = field_integer(fields, "seq");
+    return seq == 0 ? TEXT("") : arena_format(&session->arena, "%" PRId64, seq);
 }
 
 static struct text value_of(struct session *session, const struct fields *fact)
@@ -58,11 +73,6 @@ static void print_cells(struct session *session, const struct text *cells, size_
     print_cells(session, (const struct text[]){__VA_ARGS__},          \
                 sizeof((const struct text[]){__VA_ARGS__}) / sizeof(struct text))
 
-static struct text number(struct session *session, const struct fields *fields, const char *key)
-{
-    return arena_format(&session->arena, "%" PRId64, field_integer(fields, key));
-}
-
 static void print_verdict_line(struct session *session)
 {
     struct fields verdict = field_object(session, &session->answer, "verdict");
@@ -71,7 +81,7 @@ static void print_verdict_line(struct session *session)
                 synced == NULL ? TEXT("-")
                                : screen_value(&session->setup->screen, synced, &session->arena),
                 field_text(&verdict, "state"), when(session, &verdict, "since"),
-                field_text(&verdict, "reason"));
+                field_text(&verdict, "reason"), when(session, &verdict, "stageSince"));
 }
 
 static void print_fact_lines(struct session *session)
@@ -81,20 +91,20 @@ static void print_fact_lines(struct session *session)
     for (size_t i = 0; i < count; i++) {
         struct fields fact = value_object(session, &facts[i]);
         PRINT_CELLS(session, TEXT("fact"), scope_of(&fact), field_text(&fact, "key"),
-                    value_of(session, &fact), when(session, &fact, "received"), field_text(&fact, "by"),
-                    field_text(&fact, "type"), number(session, &fact, "seq"),
-                    session_source(session, &fact));
+                    value_of(session, &fact), when_came(session, &fact), field_text(&fact, "by"),
+                    field_text(&fact, "type"), number(session, &fact), session_source(session, &fact));
     }
 }
 
-static void print_decision_lines(struct session *session)
+static void print_event_lines(struct session *session, const char *member, const char *first)
 {
-    struct fields decided = field_object(session, &session->answer, "decided");
+    struct fields event = field_object(session, &session->answer, member);
     struct value *steps;
-    size_t count = field_array(session, &decided, "path", &steps);
-    PRINT_CELLS(session, TEXT("event"), number(session, &decided, "seq"), field_text(&decided, "type"),
-                when(session, &decided, "received"), field_text(&decided, "rules"),
-                field_text(&decided, "missing"));
+    size_t count = field_array(session, &event, "path", &steps);
+    if (event.count == 0)
+        return;
+    PRINT_CELLS(session, text_of(first), number(session, &event), field_text(&event, "type"),
+                when_came(session, &event), field_text(&event, "rules"), field_text(&event, "missing"));
     for (size_t i = 0; i < count; i++) {
         struct fields step = value_object(session, &steps[i]);
         PRINT_CELLS(session, TEXT("step"), field_text(&step, "chain"), field_text(&step, "node"),
@@ -106,7 +116,8 @@ static void print_lines(struct session *session)
 {
     print_verdict_line(session);
     print_fact_lines(session);
-    print_decision_lines(session);
+    print_event_lines(session, "decided", "event");
+    print_event_lines(session, "later", "later");
     PRINT_CELLS(session, TEXT("remedy"), field_text(&session->answer, "remedy"));
 }
 
@@ -140,6 +151,8 @@ static void print_verdict(struct session *session)
     }
     if (field_integer(&verdict, "since") > 0)
         printf(", since " TEXT_FMT, TEXT_ARG(when(session, &verdict, "since")));
+    if (field_integer(&verdict, "stageSince") > 0)
+        printf("; the stage began " TEXT_FMT, TEXT_ARG(when(session, &verdict, "stageSince")));
     putchar('\n');
     if (reason.len > 0) {
         print_text(session, reason, STYLE_PLAIN);
@@ -165,10 +178,10 @@ static void print_facts(struct session *session)
         table_cell(table, scope_of(&fact), STYLE_DIM);
         table_cell(table, field_text(&fact, "key"), STYLE_PLAIN);
         table_cell(table, value_of(session, &fact), STYLE_PLAIN);
-        table_cell(table, when(session, &fact, "received"), STYLE_PLAIN);
+        table_cell(table, when_came(session, &fact), STYLE_PLAIN);
         table_cell(table, author(&fact), STYLE_PLAIN);
         table_cell(table, field_text(&fact, "type"), STYLE_PLAIN);
-        table_cell_count(table, field_integer(&fact, "seq"));
+        table_cell(table, number(session, &fact), STYLE_PLAIN);
         table_cell(table, session_source(session, &fact), STYLE_PLAIN);
     }
     if (count > 0)
@@ -177,12 +190,12 @@ static void print_facts(struct session *session)
     table_destroy(table);
 }
 
-static void print_path(struct session *session, const struct fields *decided)
+static void print_path(struct session *session, const struct fields *event)
 {
     static const struct table_column columns[] = {
         {"CHAIN", false}, {"NODE", false}, {"NODE TYPE", false}, {"RELATION", false}};
     struct value *steps;
-    size_t count = field_array(session, decided, "path", &steps);
+    size_t count = field_array(session, event, "path", &steps);
     struct table *table = table_create(columns, 4, &session->setup->screen);
     for (size_t i = 0; i < count; i++) {
         struct fields step = value_object(session, &steps[i]);
@@ -195,25 +208,51 @@ static void print_path(struct session *session, const struct fields *decided)
     table_destroy(table);
 }
 
+/* What an event brought, in a line: the scope of a write, and as much of the data as there is room for. */
+static void print_data(struct session *session, const struct fields *event)
+{
+    enum { WIDTH_UNLIMITED = 120 };
+    size_t columns = (size_t)session->setup->screen.columns;
+    struct fields body = field_object(session, event, "event");
+    const struct value *data = fields_get(&body, TEXT("data"));
+    if (data == NULL || data->kind != VALUE_JSON || text_is(data->text, "{}"))
+        return;
+    struct text scope = scope_of(&body);
+    struct text line = arena_format(&session->arena, "It said: " TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(scope),
+                                    scope.len > 0 ? " " : "", TEXT_ARG(data->text));
+    line = screen_cut(screen_clean(line, &session->arena), columns > 0 ? columns : WIDTH_UNLIMITED, &session->arena);
+    printf(TEXT_FMT "\n", TEXT_ARG(line));
+}
+
+/* "event 17 (ATTRIBUTES_UPDATED, 3 min ago) under rules 3135bbc", and below it how it went. */
+static void print_event(struct session *session, const struct fields *event)
+{
+    struct text type = screen_clean(field_text(event, "type"), &session->arena);
+    struct text rules = screen_clean(field_text(event, "rules"), &session->arena);
+    struct text missing = screen_clean(field_text(event, "missing"), &session->arena);
+    printf("event " TEXT_FMT " (" TEXT_FMT "%s" TEXT_FMT ")", TEXT_ARG(number(session, event)), TEXT_ARG(type),
+           type.len > 0 ? ", " : "", TEXT_ARG(when_came(session, event)));
+    if (rules.len > 0)
+        printf(" under rules " TEXT_FMT, TEXT_ARG(rules));
+    if (missing.len > 0)
+        printf(", which can't be run again: " TEXT_FMT, TEXT_ARG(missing));
+    putchar('\n');
+    print_data(session, event);
+    print_path(session, event);
+}
+
 static void print_decision(struct session *session)
 {
     struct fields decided = field_object(session, &session->answer, "decided");
-    struct text missing = field_text(&decided, "missing"), rules = field_text(&decided, "rules");
     if (decided.count == 0)
         return;
-    if (field_integer(&decided, "seq") > 0)
-        printf("\nDecided by event %" PRId64 " (" TEXT_FMT ", " TEXT_FMT ")",
-               field_integer(&decided, "seq"),
-               TEXT_ARG(screen_clean(field_text(&decided, "type"), &session->arena)),
-               TEXT_ARG(when(session, &decided, "received")));
-    else
-        printf("\nHow it was decided is not known");
-    if (rules.len > 0)
-        printf(" under rules " TEXT_FMT, TEXT_ARG(screen_clean(rules, &session->arena)));
-    if (missing.len > 0)
-        printf(": " TEXT_FMT, TEXT_ARG(screen_clean(missing, &session->arena)));
-    putchar('\n');
-    print_path(session, &decided);
+    fputs("\nDecided by ", stdout);
+    print_event(session, &decided);
+    struct fields later = field_object(session, &session->answer, "later");
+    if (later.count == 0)
+        return;
+    fputs("\nThe newest that can be run again is ", stdout);
+    print_event(session, &later);
 }
 
 static void print_answer(struct session *session)
@@ -259,7 +298,7 @@ const struct command command_explain = {
     .summary = "tell why a device is in sync or not, and what to do",
     .details = "The verdict and its reason, the attributes that it rests on with who wrote them and when, the\n"
                "way through the rules that led to it, and what would make the device synced. In a pipe each\n"
-               "line begins with what it is: verdict, fact, event, step, remedy.\n"
+               "line begins with what it is: verdict, fact, event, later, step, remedy.\n"
                "\n"
                "  fwsync explain ESP32\n"
                "  fwsync explain ESP32 | awk -F'\\t' '$1 == \"remedy\" {print $2}'\n",

@@ -118,14 +118,14 @@ static void *grow(struct arena *arena, void *items, size_t count, size_t item_by
     return larger;
 }
 
-static void note_read(struct trial *trial, enum scope scope, struct text key)
+static void note_read(struct trial *trial, enum scope scope, struct text key, int64_t ts_ms)
 {
     struct trace *trace = &trial->trace;
     for (size_t i = 0; i < trace->read_count; i++)
         if (trace->reads[i].scope == scope && text_equal(trace->reads[i].key, key))
             return;
     trace->reads = grow(trial->arena, trace->reads, trace->read_count, sizeof *trace->reads);
-    trace->reads[trace->read_count++] = (struct trace_read){scope, arena_copy(trial->arena, key)};
+    trace->reads[trace->read_count++] = (struct trace_read){scope, arena_copy(trial->arena, key), ts_ms};
 }
 
 static void note_step(void *context, struct text chain, struct text node, const char *type, const char *relation)
@@ -146,9 +146,9 @@ static bool trial_get(void *context, enum scope scope, struct text key, struct v
 {
     struct trial *trial = context;
     struct attribute attribute;
-    note_read(trial, scope, key);
     if (!device_get(trial->device, scope, key, &attribute, found, err))
         return false;
+    note_read(trial, scope, key, *found ? attribute.ts_ms : 0);
     if (*found)
         *value = attribute.value;
     return true;

@@ -22,6 +22,7 @@ struct trace_step {
 struct trace_read {
     enum scope scope;
     struct text key;
+    int64_t ts_ms; /* of what was found; 0: there was nothing */
 };
 struct trace {
     struct trace_step *steps;

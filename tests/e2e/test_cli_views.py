@@ -295,13 +295,16 @@ def states_have_colours_unless_one_says_no():
 
 EXPLANATION = {
     "ok": True, "seq": 9, "device": "ESP32", "deviceType": "ESP32_OTA",
-    "verdict": {"synced": False, "state": "failed", "reason": "the device says: no\nroom", "since": 1700000000000},
+    "verdict": {"synced": False, "state": "stuck", "reason": "the device says: no\nroom", "since": 1700000000000,
+                "stageSince": 1699999999000},
     "facts": [
         {"scope": "CLIENT_SCOPE", "key": "currentFwVer", "value": "v1.1", "ts": 1, "seq": 3, "by": "device",
          "received": 1700000000000, "type": "POST_ATTRIBUTES_REQUEST"},
-        {"scope": "SERVER_SCOPE", "key": "lastTargetFwVer", "value": "1.2", "ts": 1, "seq": 4, "by": "operator",
-         "received": 1700000001000, "type": "ATTRIBUTES_UPDATED", "source": "fleet", "n": 17}],
-    "decided": {"seq": 4, "received": 1700000001000, "type": "ATTRIBUTES_UPDATED", "event": {}, "rules": "abc",
+        {"scope": "SERVER_SCOPE", "key": "lastTargetFwVer", "value": "1.2", "ts": 1, "seq": 4321,
+         "by": "operator", "received": 1700000001000, "type": "ATTRIBUTES_UPDATED", "source": "fleet", "n": 17},
+        {"scope": "LATEST_TELEMETRY", "key": "fw_state", "value": "DOWNLOADING", "ts": 1700000002000, "seq": 2}],
+    "decided": {"seq": 4321, "ts": 1, "received": 1700000001000, "type": "ATTRIBUTES_UPDATED", "rules": "abc",
+                "event": {"device": "ESP32", "scope": "SERVER_SCOPE", "data": {"a": "1", "b": "x" * 200}},
                 "path": [{"chain": "root", "node": "by-type", "type": "message-type-switch",
                           "relation": "Attributes Updated"},
                          {"chain": "firmware-synced", "node": "verdict", "type": "firmware-verdict",
@@ -314,25 +317,28 @@ def explain_is_sentences_for_a_person_and_lines_for_a_program():
     with StandIn(lambda _, body: EXPLANATION) as daemon:
         env = {"FWSYNC_QUERY": daemon.endpoint}
         assert done(fwsync("explain", "ESP32", env=env)) == (
-            "verdict\tfalse\tfailed\t2023-11-14T22:13:20.000Z\tthe device says: no\\nroom\n"
+            "verdict\tfalse\tstuck\t2023-11-14T22:13:20.000Z\tthe device says: no\\nroom\t2023-11-14T22:13:19.000Z\n"
             "fact\tclient\tcurrentFwVer\tv1.1\t2023-11-14T22:13:20.000Z\tdevice\tPOST_ATTRIBUTES_REQUEST\t3\t-\n"
-            "fact\tserver\tlastTargetFwVer\t1.2\t2023-11-14T22:13:21.000Z\toperator\tATTRIBUTES_UPDATED\t4\tfleet#17\n"
-            "event\t4\tATTRIBUTES_UPDATED\t2023-11-14T22:13:21.000Z\tabc\t-\n"
+            "fact\tserver\tlastTargetFwVer\t1.2\t2023-11-14T22:13:21.000Z\toperator\tATTRIBUTES_UPDATED\t4321\tfleet#17\n"
+            "fact\ttelemetry\tfw_state\tDOWNLOADING\t2023-11-14T22:13:22.000Z\t-\t-\t2\t-\n"
+            "event\t4321\tATTRIBUTES_UPDATED\t2023-11-14T22:13:21.000Z\tabc\t-\n"
             "step\troot\tby-type\tmessage-type-switch\tAttributes Updated\n"
             "step\tfirmware-synced\tverdict\tfirmware-verdict\tFailed\n"
             "remedy\tmake room, then send the update again\n")
         assert json.loads(daemon.bodies[0]) == {"op": "explain", "device": "ESP32"}
         assert json.loads(done(fwsync("explain", "ESP32", "--json", env=env))) == EXPLANATION
         assert done(fwsync("explain", "ESP32", env={**env, "FWSYNC_TABLE": "1", "TZ": "UTC"})) == (
-            "ESP32 (ESP32_OTA) is not in sync: failed, since 2023-11-14 22:13:20\n"
+            "ESP32 (ESP32_OTA) is not in sync: stuck, since 2023-11-14 22:13:20; the stage began 2023-11-14 22:13:19\n"
             "the device says: no\\nroom\n"
             "\n"
             "It rests on\n"
-            "WHERE   KEY              VALUE  WRITTEN              BY           EVENT                    SEQ  SOURCE\n"
-            "client  currentFwVer     v1.1   2023-11-14 22:13:20  the device   POST_ATTRIBUTES_REQUEST    3  -\n"
-            'server  lastTargetFwVer  "1.2"  2023-11-14 22:13:21  an operator  ATTRIBUTES_UPDATED         4  fleet#17\n'
+            "WHERE      KEY              VALUE        WRITTEN              BY           EVENT                     SEQ  SOURCE\n"
+            "client     currentFwVer     v1.1         2023-11-14 22:13:20  the device   POST_ATTRIBUTES_REQUEST     3  -\n"
+            'server     lastTargetFwVer  "1.2"        2023-11-14 22:13:21  an operator  ATTRIBUTES_UPDATED       4321  fleet#17\n'
+            "telemetry  fw_state         DOWNLOADING  2023-11-14 22:13:22  -            -                           2  -\n"
             "\n"
-            "Decided by event 4 (ATTRIBUTES_UPDATED, 2023-11-14 22:13:21) under rules abc\n"
+            "Decided by event 4321 (ATTRIBUTES_UPDATED, 2023-11-14 22:13:21) under rules abc\n"
+            'It said: server {"a":"1","b":"' + "x" * 89 + "\u2026\n"
             "CHAIN            NODE     NODE TYPE            RELATION\n"
             "root             by-type  message-type-switch  Attributes Updated\n"
             "firmware-synced  verdict  firmware-verdict     Failed\n"
@@ -343,13 +349,21 @@ def explain_is_sentences_for_a_person_and_lines_for_a_program():
 @test
 def explain_says_what_is_no_longer_known():
     missing = {**EXPLANATION, "verdict": {"synced": None, "state": "no-target"}, "facts": [], "remedy": "",
-               "decided": {"missing": "the event is no longer kept"}}
+               "decided": {"seq": 1234, "ts": 1700000000000, "missing": "the event is no longer kept"},
+               "later": {**EXPLANATION["decided"], "seq": 5678, "path": []}}
     with StandIn(lambda _, body: missing) as daemon:
-        env = {"FWSYNC_QUERY": daemon.endpoint, "FWSYNC_TABLE": "1"}
-        assert done(fwsync("explain", "ESP32", env=env)) == (
+        env = {"FWSYNC_QUERY": daemon.endpoint}
+        told = done(fwsync("explain", "ESP32", env={**env, "FWSYNC_TABLE": "1", "TZ": "UTC"}))
+        assert told.startswith(
             "ESP32 (ESP32_OTA) has no verdict yet: no-target\n"
             "\n"
-            "How it was decided is not known: the event is no longer kept\n")
+            "Decided by event 1234 (2023-11-14 22:13:20), which can't be run again: the event is no longer kept\n"
+            "\n"
+            "The newest that can be run again is event 5678 (ATTRIBUTES_UPDATED, 2023-11-14 22:13:21) under rules abc\n"
+            'It said: server {"a":"1"'), told
+        assert done(fwsync("explain", "ESP32", env=env)).splitlines()[1:3] == [
+            "event\t1234\t-\t2023-11-14T22:13:20.000Z\t-\tthe event is no longer kept",
+            "later\t5678\tATTRIBUTES_UPDATED\t2023-11-14T22:13:21.000Z\tabc\t-"]
 
 
 @test

@@ -1,8 +1,9 @@
 """`explain`: the verdict, what it rests on, the way through the rules, and what would help. Through pyzmq."""
 import os
+import re
 import tempfile
 
-from harness import Daemon, main, test, wait_until
+from harness import Daemon, fwsync, main, test, wait_until
 
 FIRMWARE = """
 chain: firmware-synced
@@ -83,6 +84,13 @@ def explain_stuck(daemon, device="a"):
     return wait_until(stuck)
 
 
+def told(daemon, device="a", person=False):
+    """What the tool prints: lines for a program, or what a person sees."""
+    code, out, err = fwsync("explain", device, daemon=daemon, env={"FWSYNC_TABLE": "1"} if person else None)
+    assert code == 0 and err == "", (code, out, err)
+    return out if person else out.splitlines()
+
+
 def facts(answer):
     return {(fact["scope"], fact["key"]): fact for fact in answer["facts"]}
 
@@ -140,6 +148,8 @@ def test_a_device_without_a_verdict_says_what_is_needed():
         answer = explain(daemon)
         assert answer["verdict"] == {} and "decided" not in answer and answer["facts"] == []
         assert "lastTargetFwVer" in answer["remedy"]
+        lines = told(daemon)
+        assert [line.split("\t")[0] for line in lines] == ["verdict", "remedy"], lines
 
 
 @test
@@ -202,11 +212,54 @@ def test_what_is_no_longer_kept_is_said_and_the_rest_is_there():
             send(daemon, *[report("b", f"{i}" + "x" * 1000) for i in range(500)])
             answer = explain(daemon)
             return answer if "missing" in answer["decided"] else None
+        before = explain(daemon)
         answer = wait_until(trimmed, what="the first events are trimmed")
-        assert answer["verdict"]["state"] == "pending" and "path" not in answer["decided"]
-        assert facts(answer)["CLIENT_SCOPE", "currentFwVer"]["value"] == "v1.1"
-        assert "by" not in facts(answer)["CLIENT_SCOPE", "currentFwVer"]
-        assert "v1.2" in answer["remedy"]
+        assert answer["verdict"] == before["verdict"] and "path" not in answer["decided"]
+        running, was = facts(answer)["CLIENT_SCOPE", "currentFwVer"], facts(before)["CLIENT_SCOPE", "currentFwVer"]
+        assert "by" not in running and "received" not in running
+        assert all(running[member] == was[member] for member in ("value", "ts", "seq")), running
+        assert answer["decided"]["seq"] == 3 and answer["decided"]["ts"] == before["decided"]["received"]
+        assert "v1.2" in answer["remedy"] and "later" not in answer
+        text = told(daemon, person=True)
+        assert "never " not in text.split("Remedy")[0] and "(, " not in text, text
+        assert re.search(r"^Decided by event 3 \(.+\), which can't be run again: event 3 is no longer in the journal",
+                         text, re.M), text
+        cells = [line.split("\t") for line in told(daemon) if line.startswith("fact")]
+        assert [line[7] for line in cells] == ["2", "3"] and all(line[4].startswith("20") for line in cells), cells
+        # what came later shows how the rules judge it, when it changed something
+        send(daemon, report("a", "v1.1"))
+        assert "later" not in explain(daemon)
+        last = send(daemon, report("a", "v1.1", data={"currentFwVer": "v1.1", "site": "north"}))
+        answer = explain(daemon)
+        assert answer["decided"]["seq"] == 3 and answer["later"]["seq"] == last
+        assert answer["later"]["event"]["data"]["site"] == "north"
+        assert [step["node"] for step in answer["later"]["path"]][-1] == "tell"
+        assert f"The newest that can be run again is event {last} (POST_ATTRIBUTES_REQUEST, " in told(daemon, person=True)
+        assert any(line.startswith(f"later\t{last}\tPOST_ATTRIBUTES_REQUEST\t20") for line in told(daemon))
+
+
+@test
+def test_an_update_rests_on_what_the_device_said_of_it():
+    with folder(root=ROOT, firmware=FIRMWARE % "1d") as rules, Daemon("--rules", rules) as daemon:
+        send(daemon, report("a", "v1.1"), target("a", "v1.2"), stage("a", fw_error="an old one"))
+        assert ("LATEST_TELEMETRY", "fw_error") not in facts(explain(daemon))
+        first = send(daemon, dict(stage("a", fw_state="QUEUED"), source="gateway-7", n=1))
+        answer = explain(daemon)
+        said = facts(answer)["LATEST_TELEMETRY", "fw_state"]
+        assert (said["value"], said["seq"], said["by"], said["source"]) == ("QUEUED", first, "device", "gateway-7")
+        assert answer["verdict"]["state"] == "updating"
+        assert answer["verdict"]["stageSince"] == answer["verdict"]["since"] == said["ts"] == said["received"]
+        assert any(line.startswith("fact\ttelemetry\tfw_state\tQUEUED\t20") for line in told(daemon)), told(daemon)
+        begun = send(daemon, dict(stage("a", fw_state="DOWNLOADING"), ts=1700000000000))
+        answer = explain_stuck(daemon)
+        assert answer["verdict"]["stageSince"] == 1700000000000 < answer["verdict"]["since"]
+        assert answer["decided"]["seq"] > begun
+        text = told(daemon, person=True)
+        assert re.search("is not in sync: stuck, since .*; the stage began 2023-11-1", text), text
+        send(daemon, stage("a", fw_state="FAILED", fw_error="no room"))
+        found = facts(explain(daemon))
+        assert found["LATEST_TELEMETRY", "fw_error"]["value"] == "no room"
+        assert 'It said: {"fw_state":"FAILED","fw_error":"no room"}\n' in told(daemon, person=True)
 
 
 main()
