@@ -20,10 +20,9 @@ enum {
     AHEAD_BYTES = 1 << 20,             /* filled with zeros at once, */
     ZEROS_BYTES = 64 * 1024,           /* so many a write */
     AHEAD_FLUSH_BYTES_MAX = 64 * 1024, /* behind a larger flush that is no gain */
-    COPY_BYTES = 1 << 20,
 };
 
-uint32_t record_crc(uint64_t position, const struct record_head *head, const char *bytes)
+uint32_t record_crc(uint64_t position, const struct log_record_head *head, const char *bytes)
 {
     uint32_t crc = crc32c(0, &position, sizeof position);
     crc = crc32c(crc, &head->len, sizeof *head - sizeof head->crc);
@@ -248,12 +247,12 @@ uint64_t seglog_append(struct seglog *log, const struct text *parts, size_t part
     assert(len > 0 && len <= SEGLOG_RECORD_BYTES_MAX);
 
     uint64_t room = record_room(len);
-    char *record = pending_room(log, room), *end = record + sizeof(struct record_head);
+    char *record = pending_room(log, room), *end = record + sizeof(struct log_record_head);
     for (size_t i = 0; i < part_count; end += parts[i++].len)
         if (parts[i].len > 0)
             memcpy(end, parts[i].bytes, parts[i].len);
     memset(end, 0, (size_t)(record + room - end));
-    struct record_head head = {.len = (uint32_t)len, .synced = atomic_load(&log->synced)};
+    struct log_record_head head = {.len = (uint32_t)len, .synced = atomic_load(&log->synced)};
     head.crc = record_crc(position, &head, record + sizeof head);
     memcpy(record, &head, sizeof head);
     log->pending_bytes += room;
@@ -447,7 +446,7 @@ bool seglog_remove(struct seglog *log, struct err *err)
 /* --- reading ----------------------------------------------------------------------------------------------- */
 
 /* Is a record there, `at` bytes into what isn't flushed? A position may come from outside, as a cursor does. */
-static bool check_pending(const struct seglog *log, uint64_t position, uint64_t at, struct record_head *head)
+static bool check_pending(const struct seglog *log, uint64_t position, uint64_t at, struct log_record_head *head)
 {
     uint64_t left = log->pending_bytes - at;
     const char *bytes = log->pending + at + sizeof *head;
@@ -469,7 +468,7 @@ bool seglog_read(struct seglog *log, uint64_t position, struct arena *arena, str
         *record = arena_copy(arena, found);
         return true;
     }
-    struct record_head head;
+    struct log_record_head head;
     uint64_t at = position - flushed;
     if (at >= log->pending_bytes)
         return seglog_damaged(log, position, err, "it ends before %" PRIu64, position);
@@ -496,75 +495,4 @@ uint64_t seglog_segment_first(struct seglog *log, size_t index)
     uint64_t first = log->segments[index].first;
     pthread_mutex_unlock(&log->mutex);
     return first;
-}
-
-/* --- backup ------------------------------------------------------------------------------------------------ */
-
-/* Ends early, without an error, when it is stopped. */
-static int copy_bytes(int from, int to, uint64_t bytes, struct copying *copying)
-{
-    char *buffer = malloc(COPY_BYTES);
-    int error = 0;
-    if (buffer == NULL)
-        abort();
-    for (uint64_t at = 0, synced = 0; at < bytes && error == 0 && !atomic_load(&copying->stop);) {
-        size_t part = bytes - at < COPY_BYTES ? (size_t)(bytes - at) : COPY_BYTES;
-        ssize_t got = pread(from, buffer, part, (off_t)at);
-        if (got <= 0)
-            error = got < 0 ? errno : EIO;
-        else
-            error = disk_write(to, buffer, (size_t)got, at);
-        at += got > 0 ? (uint64_t)got : 0;
-        atomic_fetch_add(&copying->bytes, got > 0 ? (uint64_t)got : 0);
-        if (error == 0 && (at == bytes || at - synced >= COPY_SYNC_BYTES)) {
-            error = fdatasync(to) == 0 ? 0 : errno;
-            synced = at;
-        }
-    }
-    free(buffer);
-    return error;
-}
-
-static int copy_segment(const struct seglog *log, const char *dir, uint64_t first, uint64_t bytes,
-                        struct copying *copying)
-{
-    char path[SEGMENT_PATH_BYTES];
-    segment_path(dir, first, path);
-    int from = segment_open(log->dir, first, O_RDONLY);
-    if (from < 0)
-        return errno;
-    int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    int error = to < 0 ? errno : copy_bytes(from, to, bytes, copying);
-    if (to >= 0)
-        close(to);
-    close(from);
-    return error;
-}
-
-bool seglog_backup(struct seglog *log, const char *dir, uint64_t end, struct copying *copying,
-                   struct err *err)
-{
-    if (!disk_make_folders(dir, err))
-        return false;
-    assert(end <= atomic_load(&log->flushed));
-    int error = 0;
-    uint64_t first = atomic_load(&log->first), next;
-    do {
-        pthread_mutex_lock(&log->mutex);
-        size_t index = segment_of(log, first);
-        next = index + 1 < log->segment_count ? log->segments[index + 1].first : end;
-        pthread_mutex_unlock(&log->mutex);
-        if (next > end)
-            next = end;
-        error = copy_segment(log, dir, first, SEGMENT_HEAD_BYTES + next - first, copying);
-        first = next;
-        if (error == 0 && copying_stopped(copying, err))
-            return false;
-    } while (error == 0 && next < end);
-    if (error == 0)
-        error = disk_sync_folder(dir);
-    if (error == 0)
-        return true;
-    return err_set(err, disk_means_full(error) ? ERR_FULL : ERR_IO, "cannot copy %s to %s: %s", log->dir, dir,
-                   error == EEXIST ? "there is one already" : strerror(error));
 }

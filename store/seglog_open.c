@@ -134,7 +134,7 @@ static void point_at(struct seglog *log, size_t index)
 static bool walk(struct seglog *log, size_t index, uint64_t *end, struct err *err)
 {
     uint64_t position = log->segments[index].first, limit = segment_limit(log, index);
-    struct record_head head;
+    struct log_record_head head;
     const char *bytes;
     enum record_state state = RECORD_GOOD;
     point_at(log, index);
@@ -157,7 +157,7 @@ static bool find_witness(struct seglog *log, size_t index, uint64_t position, ui
     enum record_state state = RECORD_GOOD;
     point_at(log, index);
     for (; position < limit && !*found; position += SEGLOG_ALIGN) {
-        struct record_head head = {0};
+        struct log_record_head head = {0};
         const char *bytes;
         uint64_t left = limit - position, len = left < sizeof head ? left : sizeof head;
         state = reader_bytes(log->reader, position, len, &bytes);

@@ -1,5 +1,5 @@
 /* seglog_parts.h - what the files of seglog.h share: seglog.c (writing), seglog_open.c (what is found in the
- * folder), seglog_reader.c (reading). Nobody else includes it.
+ * folder), seglog_reader.c (reading), seglog_backup.c (copying). Nobody else includes it.
  *
  * On disk a segment is a head, then records one behind the other, then perhaps zeros. Byte order is the
  * machine's, as LMDB's is. */
@@ -24,12 +24,12 @@ struct segment_head {
 };
 _Static_assert(sizeof(struct segment_head) == SEGMENT_HEAD_BYTES, "no padding on disk");
 
-struct record_head {
+struct log_record_head {
     uint32_t crc; /* of the position, the rest of the head and the bytes */
     uint32_t len; /* of the bytes, which follow; zeros up to a multiple of SEGLOG_ALIGN */
     uint64_t synced;
 };
-_Static_assert(sizeof(struct record_head) == 16, "no padding on disk");
+_Static_assert(sizeof(struct log_record_head) == 16, "no padding on disk");
 
 struct segment {
     uint64_t first;
@@ -73,10 +73,10 @@ struct seglog {
 /* Room that a record takes. */
 static inline uint64_t record_room(uint64_t len)
 {
-    return (sizeof(struct record_head) + len + SEGLOG_ALIGN - 1) & ~(uint64_t)(SEGLOG_ALIGN - 1);
+    return (sizeof(struct log_record_head) + len + SEGLOG_ALIGN - 1) & ~(uint64_t)(SEGLOG_ALIGN - 1);
 }
 
-uint32_t record_crc(uint64_t position, const struct record_head *head, const char *bytes);
+uint32_t record_crc(uint64_t position, const struct log_record_head *head, const char *bytes);
 
 /* The newest. */
 static inline struct segment *last_segment(const struct seglog *log)
@@ -95,7 +95,6 @@ void segment_list_add(struct seglog *log, struct segment segment);
 /* segment_error - an errno about that segment's file: as disk_error, and ERR_FULL for one that passes. */
 bool segment_error(const struct seglog *log, uint64_t first, int error, const char *doing, struct err *err);
 
-
 /* seglog_cut - remove all behind `position` from the files, on disk. Errors ERR_STORE. */
 bool seglog_cut(struct seglog *log, uint64_t position, struct err *err);
 
@@ -110,7 +109,7 @@ void reader_point(struct seglog_reader *reader, int fd, uint64_t first, uint64_t
  * file ends before; FAILED with errno. */
 enum record_state reader_bytes(struct seglog_reader *reader, uint64_t position, uint64_t len, const char **bytes);
 /* reader_record - the record there, checked; borrowed likewise. */
-enum record_state reader_record(struct seglog_reader *reader, uint64_t position, struct record_head *head,
+enum record_state reader_record(struct seglog_reader *reader, uint64_t position, struct log_record_head *head,
                                 const char **bytes);
 /* reader_forget - what it has of the file may have changed. */
 void reader_forget(struct seglog_reader *reader);

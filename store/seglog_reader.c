@@ -109,7 +109,7 @@ enum record_state reader_bytes(struct seglog_reader *reader, uint64_t position, 
     return RECORD_GOOD;
 }
 
-enum record_state reader_record(struct seglog_reader *reader, uint64_t position, struct record_head *head,
+enum record_state reader_record(struct seglog_reader *reader, uint64_t position, struct log_record_head *head,
                                 const char **bytes)
 {
     const char *found;
@@ -174,7 +174,7 @@ bool seglog_reader_next(struct seglog_reader *reader, uint64_t position, struct 
                         struct err *err)
 {
     struct seglog *log = reader->log;
-    struct record_head head;
+    struct log_record_head head;
     const char *bytes;
     if (position < atomic_load(&log->first))
         return not_kept(log, position, err);

@@ -41,8 +41,9 @@ bool lock_check(const char *folder, int fd, struct err *err)
     bool other = is_there && fstat(fd, &held) == 0 && (found.st_ino != held.st_ino || found.st_dev != held.st_dev);
     if (!gone && !other)
         return true;
-    return err_set(err, ERR_IO, "data: %s was %s under the running fwsyncd: what it has acknowledged since then is lost; "
-                                "start again with what was moved away, or a backup",
+    return err_set(err, ERR_IO,
+                   "data: %s was %s under the running fwsyncd: what it has acknowledged since then is lost; start again "
+                   "with what was moved away, or a backup",
                    folder, gone ? "removed" : "replaced");
 }
 

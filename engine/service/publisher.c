@@ -152,7 +152,7 @@ static void publish(struct publisher *publisher, struct class *class, const void
 static void sink_attribute(void *context, enum scope scope, struct text key, const struct value *value)
 {
     struct publisher *publisher = context;
-    struct change change = {text_of(scope_name(scope)), key, value};
+    struct attribute_change change = {text_of(scope_name(scope)), key, value};
     publish(publisher, &publisher->own[OWN_ATTRIBUTES], &change);
 }
 

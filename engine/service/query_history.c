@@ -151,7 +151,7 @@ const struct op op_history = {"history", {"device", "limit", "cursor"}, answer_h
 
 /* --- for a follower ---------------------------------------------------------------------------------------- */
 
-struct changes {
+struct changes_page {
     struct ask *ask;
     struct text class_name; /* {NULL, 0}: all */
     struct rerun rerun;
@@ -163,13 +163,13 @@ struct changes {
     uint64_t reads_start; /* rows of history */
 };
 
-static bool is_wanted(const struct changes *changes, struct text class_name)
+static bool is_wanted(const struct changes_page *changes, struct text class_name)
 {
     return changes->class_name.bytes == NULL || text_equal(changes->class_name, class_name);
 }
 
 /* The results of one class, or of all but `attributes`, as they were published, with their class. */
-static void write_results(struct changes *changes, struct results *results, bool attributes)
+static void write_results(struct changes_page *changes, struct results *results, bool attributes)
 {
     struct buf *out = changes->ask->out;
     struct text topic, payload;
@@ -189,7 +189,7 @@ static void write_results(struct changes *changes, struct results *results, bool
 }
 
 /* The row has all that an `attributes` result says. */
-static void write_attributes(struct changes *changes, const struct history_row *row, struct text device)
+static void write_attributes(struct changes_page *changes, const struct history_row *row, struct text device)
 {
     const struct sink *sink = publisher_sink(changes->publisher);
     publisher_number(changes->publisher, row);
@@ -202,7 +202,7 @@ static void write_attributes(struct changes *changes, const struct history_row *
     write_results(changes, publisher_take(changes->publisher), true);
 }
 
-static bool has_others(const struct changes *changes, const struct history_row *row)
+static bool has_others(const struct changes_page *changes, const struct history_row *row)
 {
     for (size_t i = 0; i < row->result_count; i++)
         if (!text_is(row->results[i].class_name, "attributes") &&
@@ -211,7 +211,7 @@ static bool has_others(const struct changes *changes, const struct history_row *
     return false;
 }
 
-static bool write_row_results(struct changes *changes, const struct history_row *row)
+static bool write_row_results(struct changes_page *changes, const struct history_row *row)
 {
     struct ask *ask = changes->ask;
     struct text name;
@@ -229,7 +229,7 @@ static bool write_row_results(struct changes *changes, const struct history_row 
     return true;
 }
 
-static bool is_full(const struct changes *changes)
+static bool is_full(const struct changes_page *changes)
 {
     uint64_t reads = state_history_reads(changes->ask->context->state) - changes->reads_start;
     return changes->count >= changes->limit || changes->work + reads >= WORK_MAX ||
@@ -237,7 +237,7 @@ static bool is_full(const struct changes *changes)
 }
 
 /* Whole events: a page ends only where the next row is another event's. */
-static bool write_changes(struct changes *changes, uint64_t *position, uint64_t *after)
+static bool write_changes(struct changes_page *changes, uint64_t *position, uint64_t *after)
 {
     struct ask *ask = changes->ask;
     struct state *state = ask->context->state;
@@ -257,7 +257,7 @@ static bool write_changes(struct changes *changes, uint64_t *position, uint64_t 
     return true;
 }
 
-static bool answer_all_changes(struct changes *changes, uint64_t after)
+static bool answer_all_changes(struct changes_page *changes, uint64_t after)
 {
     struct ask *ask = changes->ask;
     struct state *state = ask->context->state;
@@ -279,7 +279,7 @@ static bool answer_all_changes(struct changes *changes, uint64_t after)
 
 static bool answer_changes(struct ask *ask)
 {
-    struct changes changes = {
+    struct changes_page changes = {
         .ask = ask,
         .bytes_max = ask->out->len + PAGE_BYTES_MAX,
         .reads_start = state_history_reads(ask->context->state),

@@ -5,7 +5,7 @@
 
 enum { KEPT_BYTES = 256 * 1024 }; /* of memory, for the next use */
 
-struct record_head {
+struct result_head {
     uint32_t topic_bytes;
     uint32_t payload_bytes;
 };
@@ -26,8 +26,8 @@ char *results_begin(struct results *results, struct text class_name, struct text
 {
     assert(results->topic_bytes == 0);
     size_t topic_bytes = class_name.len + device.len + (device.len > 0); /* a '/' between the two */
-    char *at = buf_room(&results->bytes, sizeof(struct record_head) + topic_bytes + payload_room);
-    struct record_head head = {(uint32_t)topic_bytes, 0};
+    char *at = buf_room(&results->bytes, sizeof(struct result_head) + topic_bytes + payload_room);
+    struct result_head head = {(uint32_t)topic_bytes, 0};
     at = put_text(at, (struct text){(const char *)&head, sizeof head});
     at = put_text(at, class_name);
     if (device.len > 0)
@@ -38,7 +38,7 @@ char *results_begin(struct results *results, struct text class_name, struct text
 void results_end(struct results *results, const char *end)
 {
     struct buf *out = &results->bytes;
-    struct record_head head;
+    struct result_head head;
     char *start = out->bytes + out->len;
     memcpy(&head, start, sizeof head);
     head.payload_bytes = (uint32_t)(end - start - (ptrdiff_t)sizeof head - head.topic_bytes);
@@ -52,7 +52,7 @@ bool results_next(const struct results *results, size_t *at, struct text *topic,
     assert(results->topic_bytes == 0);
     if (*at == results->bytes.len)
         return false;
-    struct record_head head;
+    struct result_head head;
     memcpy(&head, results->bytes.bytes + *at, sizeof head);
     const char *bytes = results->bytes.bytes + *at + sizeof head;
     *topic = (struct text){bytes, head.topic_bytes};

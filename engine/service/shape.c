@@ -16,14 +16,14 @@ static inline char *put_name(char *at, enum form form, struct text name)
 static size_t change_room(const void *what)
 {
     enum { FRAME_ROOM = sizeof ",'scope':,'key':,null,'deleted':true" };
-    const struct change *change = what;
+    const struct attribute_change *change = what;
     return FRAME_ROOM + json_string_room(change->scope) + json_string_room(change->key) +
            (change->value == NULL ? 0 : json_value_room(change->value));
 }
 
 static char *put_change(char *at, enum form form, const void *what)
 {
-    const struct change *change = what;
+    const struct attribute_change *change = what;
     at = put_json_string(put_name(at, form, TEXT("scope")), change->scope);
     at = put_json_string(put_name(at, form, TEXT("key")), change->key);
     if (change->value != NULL)

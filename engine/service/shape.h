@@ -18,9 +18,9 @@ struct shape {
     char *(*put)(char *at, enum form form, const void *what);
 };
 
-/* Of a changed attribute: a struct change. */
+/* Of a changed attribute: a struct attribute_change. */
 extern const struct shape change_shape;
-struct change {
+struct attribute_change {
     struct text scope;
     struct text key;
     const struct value *value; /* NULL: deleted */
