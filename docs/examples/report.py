@@ -4,6 +4,7 @@
 Line 17 of the file is event 17 of SOURCE, and fwsyncd takes each number of a source only once. So
 whatever happens (no answer, a crash here or there, the whole file sent again with new lines at its
 end), nothing is lost and nothing is applied twice. Needs Debian's python3-zmq."""
+import argparse
 import json
 import os
 import sys
@@ -12,8 +13,7 @@ import time
 import zmq
 
 EVENTS = os.environ.get("FWSYNC_EVENTS", "tcp://127.0.0.1:7601")
-ANSWER_MS = 5000
-BATCH = 500  # events in a request: one write to the disk for all of them
+ANSWER_MS, BATCH = 5000, 500  # events in a request: one write to the disk for all of them
 
 
 def connect():
@@ -41,19 +41,19 @@ def deliver(socket, events):
         time.sleep(answer["retry_ms"] / 1000)
 
 
-def main(source):
-    events = []
-    for number, line in enumerate(sys.stdin, 1):
-        device, version, *kind = line.split()
-        events.append({"device": device, **({"deviceType": kind[0]} if kind else {}), "source": source,
-                       "n": number, "type": "POST_ATTRIBUTES_REQUEST", "data": {"currentFwVer": version}})
-    socket, accepted, duplicates = connect(), 0, 0
-    for start in range(0, len(events), BATCH):
-        socket, answer = deliver(socket, events[start:start + BATCH])
-        for error in answer.get("errors", []):
-            print(f"line {start + error['line']}: {error['error']}", file=sys.stderr)
-        accepted, duplicates = accepted + answer["accepted"], duplicates + answer["duplicates"]
-    print(f"accepted {accepted}, sent before {duplicates}, rejected {len(events) - accepted - duplicates}")
-
-
-main(sys.argv[1])
+parser = argparse.ArgumentParser(description="Sends what devices report (DEVICE VERSION [DEVICETYPE]) to fwsyncd.")
+parser.add_argument("source", help="who sends them: numbers belong to it")
+source = parser.parse_args().source
+socket, events, accepted, duplicates = connect(), [], 0, 0
+for number, line in enumerate(sys.stdin, 1):
+    words = line.split()
+    if len(words) not in (2, 3):
+        sys.exit(f"line {number}: expected DEVICE VERSION [DEVICETYPE]; nothing was sent")
+    events.append({"device": words[0], **({"deviceType": words[2]} if words[2:] else {}), "source": source,
+                   "n": number, "type": "POST_ATTRIBUTES_REQUEST", "data": {"currentFwVer": words[1]}})
+for start in range(0, len(events), BATCH):
+    socket, answer = deliver(socket, events[start:start + BATCH])
+    for error in answer.get("errors", []):
+        print(f"line {start + error['line']}: {error['error']}", file=sys.stderr)
+    accepted, duplicates = accepted + answer["accepted"], duplicates + answer["duplicates"]
+print(f"accepted {accepted}, sent before {duplicates}, rejected {len(events) - accepted - duplicates}")

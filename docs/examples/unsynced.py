@@ -4,12 +4,15 @@
     unsynced.py [DEVICETYPE]
 
 Exit code 0 when all are in sync, 1 when not. Needs Debian's python3-zmq."""
+import argparse
 import json
 import os
+import signal
 import sys
 
 import zmq
 
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `unsynced.py | head` ends both
 QUERY = os.environ.get("FWSYNC_QUERY", "tcp://127.0.0.1:7602")
 
 
@@ -41,7 +44,7 @@ def unsynced(device_type):
         question["cursor"] = page["cursor"]
 
 
-def main(device_type=None):
+def main(device_type):
     count = 0
     for device in unsynced(device_type):
         server = device["server"]
@@ -51,4 +54,6 @@ def main(device_type=None):
     sys.exit(count > 0)
 
 
-main(*sys.argv[1:])
+parser = argparse.ArgumentParser(description="Lists the devices that don't run what they should, and why not.")
+parser.add_argument("device_type", nargs="?", help="only those of this type")
+main(parser.parse_args().device_type)

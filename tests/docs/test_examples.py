@@ -4,6 +4,7 @@ import glob
 import itertools
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -169,6 +170,10 @@ def reports_are_applied_once_though_they_are_sent_again():
         assert again[2].startswith("line 302: device"), again
         state = daemon.query({"op": "device", "device": "d5"})
         assert state["client"] == {"currentFwVer": "v300"} and state["deviceType"] == "T", state
+        half = run(daemon, *command, input="d5 v301\nd6\n")
+        assert half == (1, "", "line 2: expected DEVICE VERSION [DEVICETYPE]; nothing was sent\n"), half
+        code, _, err = run(daemon, *command[:-1])
+        assert code == 2 and err.startswith("usage: "), err
 
 
 @test
@@ -184,6 +189,8 @@ def what_is_not_in_sync_is_listed_with_the_reason():
         expected = [f"{name}\tpending\truns v1, should run v2; the update has not begun" for name in many]
         assert (code, err, sorted(out.splitlines())) == (1, "1500 not in sync\n", expected), (code, err, out[:200])
         assert "other\tno-target\tno target version is set\n" in run(daemon, *command)[1]
+        head = run(daemon, "sh", "-c", f"{shlex.join(command)} | head -n 1")
+        assert head[1].count("\n") == 1 and head[2] in ("", "1501 not in sync\n"), head
 
 
 # --- Node.js
@@ -296,8 +303,27 @@ def a_campaign_waits_for_those_on_the_way_and_says_who_is_behind():
             assert code == 1 and "good" not in out, out
             assert "fails\tfailed\t" in out, out
             assert server(daemon, "good")["lastTargetFwUrl"] == 'http://host/"v3"\\', server(daemon, "good")
-        code, out, _ = run(daemon, *command, "v4", "http://host/v4", "0")  # nobody is there any more
+        # nobody is there any more; and who has asked for tables doesn't get devices made of their headlines
+        code, out, _ = run(daemon, "env", "FWSYNC_TABLE=1", *command, "v4", "http://host/v4", "0")
         assert code == 1 and out.count("\tpending\t") == 2, out
+        assert daemon.query({"op": "count"})["devices"] == 2
+
+
+@test
+def a_campaign_with_wrong_words_sends_nothing():
+    command = path("campaign.sh")
+    with Daemon() as daemon:
+        daemon.send_events(report("a", "v1", "ESP32_OTA"))
+        before = daemon.query({"op": "ping"})["seq"]
+        code, out, err = run(daemon, command, "ESP32_OAT", "v2", "http://host/v2")
+        assert (code, out) == (2, "") and "no device has the type ESP32_OAT" in err and "ESP32_OTA\t1" in err, err
+        for words in ([], ["ESP32_OTA", "v2"], ["ESP32_OTA", "", "u"], ["ESP32_OTA", "v2", "u", "soon"], [""] * 5):
+            code, out, err = run(daemon, command, *words)
+            assert (code, out) == (2, "") and err.startswith("usage: campaign.sh "), (words, err)
+        assert daemon.query({"op": "ping"})["seq"] == before
+        daemon.stop()
+        code, out, err = run(daemon, command, "ESP32_OTA", "v2", "http://host/v2")
+        assert (code, out) == (1, "") and "no answer" in err, err
 
 
 main()
