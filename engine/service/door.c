@@ -38,7 +38,8 @@ static bool bind_socket(struct door *door, const char *name, const char *endpoin
             return err_set(err, ERR_IN_USE,
                            "%s: %s is in use: is another fwsyncd running? (a port of * takes a free one)",
                            name, endpoint);
-        return err_set(err, ERR_CONFIG, "%s: cannot bind %s: %s", name, endpoint, zmq_strerror(code));
+        return err_set(err, ERR_CONFIG, "%s: cannot bind %s: %s; an endpoint looks like tcp://127.0.0.1:7601", name,
+                       endpoint, zmq_strerror(code));
     }
     size_t len = sizeof door->endpoint;
     zmq_getsockopt(door->socket, ZMQ_LAST_ENDPOINT, door->endpoint, &len);

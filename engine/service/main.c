@@ -341,6 +341,7 @@ int main(int argc, char **argv)
         status = read_options(&command, argc, argv, false);
     if (status < 0) {
         log_set_level((enum log_level)command.settings.log_level);
+        settings_advise(&command.settings);
         struct problems problems;
         problems_init(&problems);
         struct ruleset *ruleset = load_rules(&command.settings, &problems);

@@ -306,6 +306,26 @@ void settings_print(const struct settings *settings)
     }
 }
 
+static bool has_index(const struct settings *settings, const char *key)
+{
+    for (size_t i = 0; i < settings->index_count; i++)
+        if (settings->indexes[i].scope == SCOPE_SERVER && text_is(settings->indexes[i].key, key))
+            return true;
+    return false;
+}
+
+/* A list of one's own replaces the default one, and it is easy to forget what the verdict is found by. */
+void settings_advise(const struct settings *settings)
+{
+    bool synced = has_index(settings, "fwStateIsSynced"), state = has_index(settings, "fwSyncState");
+    if (!synced || !state)
+        log_line(LOG_WARN, "indexes-missing",
+                 "indexes=\"%s%s%s\" help=\"without them nobody can list or count devices by their verdict: add them "
+                 "to the setting indexes\"",
+                 synced ? "" : "server.fwStateIsSynced", synced || state ? "" : ", ",
+                 state ? "" : "server.fwSyncState");
+}
+
 const char *settings_name(size_t position)
 {
     return position < SETTING_COUNT ? table[position].name : NULL;

@@ -48,6 +48,9 @@ bool settings_set(struct settings *settings, const char *name, const char *value
 /* settings_print - all of them as a commented fwsync.yaml, with the values as they are now. */
 void settings_print(const struct settings *settings);
 
+/* settings_advise - log what will not work with these settings, if anything: one line. */
+void settings_advise(const struct settings *settings);
+
 /* settings_name, settings_help - by position, for the options; NULL behind the last. */
 const char *settings_name(size_t position);
 const char *settings_help(size_t position);

@@ -422,6 +422,24 @@ def test_a_settings_file_with_errors_starts_nothing():
 
 
 @test
+def test_indexes_without_the_verdict_are_warned_about():
+    with folder() as top:
+        for indexes, missing in (("client.site", "server.fwStateIsSynced, server.fwSyncState"),
+                                 ("", "server.fwStateIsSynced, server.fwSyncState"),
+                                 ("server.fwSyncState", "server.fwStateIsSynced"),
+                                 ("server.fwStateIsSynced,client.fwSyncState", "server.fwSyncState"),
+                                 ("server.fwStateIsSynced,server.fwSyncState", None)):
+            code, _, err = ends("--check", "--indexes", indexes, data=f"{top}/data")
+            assert code == 0 and err.count("\n") == (missing is not None), (indexes, err)
+            assert missing is None or f' warn indexes-missing indexes="{missing}" help=' in err, (indexes, err)
+        assert ends("--check", data=f"{top}/data")[2] == ""
+    with Daemon("--indexes", "client.site") as daemon:
+        assert "indexes-missing" in daemon.stderr, daemon.stderr
+    with Daemon() as daemon:
+        assert "indexes-missing" not in daemon.stderr, daemon.stderr
+
+
+@test
 def test_wrong_options_start_nothing():
     wrong = [
         (["--chek"], "--check"), (["--dat", "x", "--colour"], "--colour"), (["--checkpoint-ms"], "needs a value"),
@@ -432,7 +450,8 @@ def test_wrong_options_start_nothing():
         (["--indexes", "server"], "server"), (["--indexes", "client.a,,client.b"], "indexes"),
         (["--indexes", "client.a,client.a"], "twice"), (["--data", ""], "data"),
         (["--indexes", ",".join(f"client.k{i}" for i in range(33))], "32"),
-        (["--events", "foo"], "foo"), (["--events", "tcp://127.0.0.1:99999"], "99999"),
+        (["--events", "foo"], "foo"), (["--events", "7601"], "7601: Invalid argument; an endpoint looks like tcp://"),
+        (["--events", "tcp://127.0.0.1:99999"], "99999"),
         (["--query", "tcp://nowhere.invalid:1"], "nowhere.invalid"), (["--results", "udp://127.0.0.1:1"], "results"),
     ]
     with folder() as top:
