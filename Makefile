@@ -52,6 +52,8 @@ COMPILE  = $(CC) -std=c11 -D_GNU_SOURCE -DFWSYNC_VERSION='"$(VERSION)"' -I. $(PK
 LINK     = $(CC) $(SANITIZE) -pthread $(CFLAGS) $(LDFLAGS) -Wl,--as-needed
 LDLIBS   = $(LIBS) -llmdb -lm
 LIBRARY_PKGS := libzmq libcjson
+# In libfwsync.pc these are Libs.private, not Requires.private: what Debian 12's norm.pc, which libzmq.pc asks for,
+# says for a static link names a file that isn't there.
 LIBRARY_LIBS := $(shell pkg-config --libs $(LIBRARY_PKGS) 2>/dev/null) -lm
 
 # --- sources by folder -------------------------------------------------------------------------------
@@ -264,10 +266,16 @@ SHARE   := $(DESTDIR)$(PREFIX)/share/fwsync
 BASH    := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 MAN     := $(DESTDIR)$(PREFIX)/share/man
 PAGES   := $(wildcard docs/man/*.[1-8])
+UNITS   := $(LIB)/systemd/system
+# libfwsync(3) is the page of each function that it names.
+FUNCTIONS := $(shell sed -n 's/^\.Nm \(fwsync_[a-z_]*\).*/\1/p' docs/man/libfwsync.3)
+
+# So that programs find the shared library at once. Below a DESTDIR it is for whoever unpacks that.
+tell-the-linker = $(if $(DESTDIR),,[ "$$(id -u)" != 0 ] || PATH="$$PATH:/usr/sbin:/sbin" ldconfig)
 
 install: all
 	install -d $(BIN) $(INCLUDE) $(PC) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/docs/examples $(DOC)/rules/chains \
-	    $(SHARE)/rules $(BASH)
+	    $(SHARE)/rules $(BASH) $(UNITS)
 	install -m 755 $B/fwsyncd $B/fwsync $(BIN)
 	install -m 644 plugins/fwsync_plugin.h engine/client/fwsync.h $(INCLUDE)
 	install -m 644 $B/$(SONAME) $B/libfwsync.a $(LIB)
@@ -280,7 +288,9 @@ install: all
 	install -m 644 $(wildcard rules/chains/*.yaml) $(DOC)/rules/chains
 	install -m 644 $(wildcard rules/chains/*.yaml) $(SHARE)/rules
 	$B/fwsync completion bash >$(BASH)/fwsync
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' docs/examples/fwsyncd.service >$(UNITS)/fwsyncd.service
 	for page in $(PAGES); do install -D -m 644 -t $(MAN)/man$${page##*.} $$page || exit; done
+	for name in $(FUNCTIONS); do echo '.so man3/libfwsync.3' >$(MAN)/man3/$$name.3 || exit; done
 	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include/fwsync' '' 'Name: fwsync' \
 	    'Description: Firmware sync daemon; this is what a rule node plugin needs' \
 	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' >$(PC)/fwsync.pc
@@ -288,12 +298,15 @@ install: all
 	    'Name: libfwsync' 'Description: Send events to fwsyncd, ask it, and follow what changes' \
 	    'Version: $(VERSION)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lfwsync' \
 	    'Libs.private: $(LIBRARY_LIBS)' >$(PC)/libfwsync.pc
+	$(tell-the-linker)
 
 uninstall:
 	rm -f $(BIN)/fwsyncd $(BIN)/fwsync $(PC)/fwsync.pc $(PC)/libfwsync.pc $(BASH)/fwsync \
-	    $(LIB)/$(SONAME) $(LIB)/libfwsync.so $(LIB)/libfwsync.a \
+	    $(LIB)/$(SONAME) $(LIB)/libfwsync.so $(LIB)/libfwsync.a $(UNITS)/fwsyncd.service \
+	    $(FUNCTIONS:%=$(MAN)/man3/%.3) \
 	    $(foreach page,$(PAGES),$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 	rm -rf $(INCLUDE) $(DOC) $(SHARE)
+	$(tell-the-linker)
 
 clean:
 	rm -rf build

@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import random
+import re
 import selectors
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -255,9 +257,48 @@ def an_installed_library_is_found_linked_and_run():
 
 
 @test
-def the_library_shows_only_what_its_header_declares():
+def make_install_tells_the_linker_unless_it_makes_a_package():
+    with tempfile.TemporaryDirectory(prefix="fwsync-install-") as folder:
+        os.mkdir(f"{folder}/bin")
+        with open(f"{folder}/bin/ldconfig", "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\necho told >>{folder}/told\n")
+        os.chmod(f"{folder}/bin/ldconfig", 0o755)
+        make = ["make", "-s", "-o", "all", "-C", ROOT, f"SAN={SAN}", f"CC={COMPILERS['c']}"]
+        env = dict(os.environ, PATH=f"{folder}/bin:{os.environ['PATH']}")
+        for words, told in [([f"DESTDIR={folder}/root"], 0), ([f"PREFIX={folder}/local"], os.geteuid() == 0)]:
+            for goal in ["install", "uninstall"]:
+                output(*make, *words, goal, env=env)
+                assert os.path.exists(f"{folder}/told") == told, (words, goal)
+                if told:
+                    os.remove(f"{folder}/told")
+
+
+def header_text():
     with open(os.path.join(ROOT, "engine", "client", "fwsync.h"), encoding="utf-8") as file:
-        header = file.read()
+        return file.read()
+
+
+@test
+def each_function_has_a_manual_page():
+    functions = set(re.findall(r"^FWSYNC_API [^(]*?\b(fwsync_\w+)\(", header_text(), re.M))
+    with open(os.path.join(ROOT, "docs", "man", "libfwsync.3"), encoding="utf-8") as file:
+        page = file.read()
+    named = set(re.findall(r"^\.Nm (fwsync_\w+)", page, re.M))
+    assert len(functions) > 15 and named == functions, named ^ functions
+    assert set(re.findall(r"^\.Fn (fwsync_\w+) \"?", page.split(".Sh DESCRIPTION")[0], re.M)) == functions
+    with tempfile.TemporaryDirectory(prefix="fwsync-install-") as folder:
+        output("make", "-s", "-o", "all", "-C", ROOT, f"SAN={SAN}", f"CC={COMPILERS['c']}", f"DESTDIR={folder}",
+               "PREFIX=/usr", "install")
+        man = f"{folder}/usr/share/man"
+        assert {name.removesuffix(".3") for name in os.listdir(f"{man}/man3")} == functions | {"libfwsync"}
+        if shutil.which("man"):
+            for name in ["fwsync_send", "fwsync_follow"]:
+                assert "LIBFWSYNC(3)" in output("man", "-M", man, name)
+
+
+@test
+def the_library_shows_only_what_its_header_declares():
+    header = header_text()
     for library, options in [("libfwsync.so.0", ["-D"]), ("libfwsync.a", ["-g"])]:
         lines = output("nm", "--defined-only", *options, os.path.join(BUILD, library)).splitlines()
         names = [line.split()[2] for line in lines if len(line.split()) == 3]
