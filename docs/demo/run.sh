@@ -21,6 +21,7 @@ stop() {
 }
 trap stop EXIT
 trap 'echo; echo "stopping"; exit 0' INT TERM
+trap 'exit 0' HUP # the terminal is gone, and nobody is left to tell; fwsyncd itself would read its rules again
 
 # In the background a shell's children ignore Ctrl-C, so the daemon stops when this script says so.
 mkfifo "$folder/ready"
@@ -79,7 +80,7 @@ cat <<END
   $build/fwsync send ESP32-0001 currentFwVer=v1.1
   $build/fwsync list --unsynced --type ESP32_CAM
   $build/fwsync list --state failed
-Next: docs/tutorial.md. Ctrl-C stops fwsyncd; the data stays in $data.
+Ctrl-C stops fwsyncd; the data stays in $data. Next, when it is stopped: docs/tutorial.md
 END
 
 # `wait` comes back when a signal was handled; a daemon that ends by itself says why.

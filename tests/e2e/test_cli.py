@@ -605,6 +605,20 @@ def the_demonstration_loads_an_empty_folder_and_only_that():
 
 
 @test
+def the_demonstration_ends_with_its_terminal():
+    with tempfile.TemporaryDirectory() as folder:
+        with demonstration(os.path.join(folder, "data")) as child:
+            shown(child)
+            with open(os.path.join(folder, "data", "lock"), encoding="utf-8") as file:
+                daemon = int(file.read())
+            child.stdout.close()
+            child.stderr.close()
+            child.send_signal(signal.SIGHUP)
+            assert child.wait(DEADLINE_S) == 0
+            assert not os.path.exists(f"/proc/{daemon}")
+
+
+@test
 def the_demonstration_says_when_a_port_is_taken():
     with Daemon() as daemon, tempfile.TemporaryDirectory() as folder:
         with demonstration(os.path.join(folder, "data"), FWSYNC_QUERY=daemon.query_endpoint) as child:
