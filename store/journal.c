@@ -79,7 +79,7 @@ struct journal {
 static const struct seglog_kind journal_kind = {
     .name = "journal",
     .format = 2,
-    .advice = "restore a backup of the journal folder",
+    .advice = "restore a backup, of all of the data folder",
 };
 
 uint64_t journal_segment_bytes(uint64_t keep_bytes)
@@ -496,10 +496,13 @@ bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms,
     uint64_t first_seq = atomic_load(&journal->first_seq), next_seq = first_event(&journal->second_head);
     atomic_store(&journal->first_seq, next_seq);
     seglog_trim(journal->log, journal->second);
-    if (!seglog_remove(journal->log, err))
-        return false;
     *trimmed = next_seq - first_seq;
     return true;
+}
+
+bool journal_remove(struct journal *journal, struct err *err)
+{
+    return seglog_remove(journal->log, err);
 }
 
 /* --- reading ----------------------------------------------------------------------------------------------- */

@@ -70,14 +70,19 @@ bool journal_source_highest(struct journal *journal, struct text source, uint64_
 bool journal_commit(struct journal *journal, struct err *err);
 void journal_abort(struct journal *journal);
 
-/* journal_trim - outside a transaction: remove the oldest file, if all its records are older than `keep_ms`
+/* journal_trim - outside a transaction: drop the oldest file, if all its records are older than `keep_ms`
  * (against now_ms) or the journal exceeds `keep_bytes`; never one with a record above `applied_seq`, and never
  * the newest file. A file takes records of a quarter of keep_ms at the most (of a minute at the least), so up to so
  * much longer is kept. A file that begins with a damaged record goes together with the one before it, and is kept until
- * the next one tells that both may go. *trimmed = how many records went.
+ * the next one tells that both may go. *trimmed = how many records went. The
+ * file itself stays until journal_remove or journal_close; after a crash before that it is part of the journal again.
  * Errors  ERR_STORE, ERR_IO, ERR_FULL. */
 bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms, int64_t keep_ms,
                   uint64_t keep_bytes, uint64_t *trimmed, struct err *err);
+
+/* journal_remove - remove the files of what was trimmed, which takes some milliseconds each. The writer, or another
+ * thread while the writer doesn't trim. Errors ERR_STORE, ERR_IO, ERR_FULL; the rest can be tried again. */
+bool journal_remove(struct journal *journal, struct err *err);
 
 /* --- reading: one other thread --- */
 

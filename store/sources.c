@@ -18,7 +18,7 @@ struct sources {
 static const struct lmdb_env_kind sources_kind = {
     .name = "sources",
     .format = 1,
-    .advice = "restore a backup of the journal folder",
+    .advice = "restore a backup, of all of the data folder",
 };
 
 /* A producer's number on disk. */

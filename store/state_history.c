@@ -19,7 +19,7 @@ enum {
 static const struct seglog_kind history_kind = {
     .name = "history",
     .format = 1,
-    .advice = "restore a backup of the state folder, which it is a part of",
+    .advice = "restore a backup, of all of the data folder",
 };
 
 /* --- life --- */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "engine/base/clock.h"
@@ -27,6 +28,8 @@ struct committer {
     int64_t journal_ms; /* time of the newest record */
     int64_t now_ms;     /* monotonic, when the group was taken: for refusals */
     bool full;          /* the last commit failed for want of space: logged once */
+    pthread_t remover;  /* of old files; it has partition->may_trim */
+    bool has_remover;
 };
 
 /* --- one group in one transaction ------------------------------------------------------------------- */
@@ -308,19 +311,50 @@ static struct work *group_fill(struct committer *committer, struct work *taken, 
     return taken;
 }
 
+/* --- old events -------------------------------------------------------------------------------------- */
+
+static void *remove_files(void *argument)
+{
+    struct partition *partition = argument;
+    struct err err;
+    if (!journal_remove(partition->journal, &err))
+        partition_fail(partition, &err);
+    sem_post(&partition->may_trim);
+    return NULL;
+}
+
+/* On a thread of its own, since commits would wait for it. */
+static void begin_removing(struct committer *committer)
+{
+    if (committer->has_remover)
+        pthread_join(committer->remover, NULL); /* it gave may_trim back, so it is at its end */
+    committer->has_remover = pthread_create(&committer->remover, NULL, remove_files, committer->partition) == 0;
+    if (committer->has_remover)
+        pthread_setname_np(committer->remover, "remover");
+    else
+        remove_files(committer->partition); /* there are too many threads on the machine */
+}
+
 /* After the answers, which needn't wait for it; also after a failure, since it may be what gives space. */
 static bool trim(struct committer *committer, struct err *err)
 {
     struct partition *partition = committer->partition;
     const struct settings *settings = partition->settings;
-    uint64_t trimmed = 0;
+    uint64_t trimmed, all = 0;
     if (sem_trywait(&partition->may_trim) != 0)
-        return true; /* a backup needs what is there */
-    bool done = journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
-                             settings->journal_keep_hours * 3600 * 1000,
-                             (uint64_t)settings->journal_keep_mib << 20, &trimmed, err);
-    sem_post(&partition->may_trim);
-    stats_add(&partition->stats->trimmed, trimmed);
+        return true; /* a backup needs what is there, or files are being removed */
+    bool done;
+    do {
+        done = journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
+                            settings->journal_keep_hours * 3600 * 1000,
+                            (uint64_t)settings->journal_keep_mib << 20, &trimmed, err);
+        all += trimmed;
+    } while (done && trimmed > 0);
+    stats_add(&partition->stats->trimmed, all);
+    if (all > 0)
+        begin_removing(committer);
+    else
+        sem_post(&partition->may_trim);
     return done;
 }
 
@@ -357,6 +391,8 @@ void *committer_run(void *argument)
             break; /* nothing more is written, answered or freed: the process ends */
         }
     }
+    if (committer.has_remover)
+        pthread_join(committer.remover, NULL);
     refusals_fini(&committer.refusals);
     return NULL;
 }

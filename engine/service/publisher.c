@@ -193,14 +193,13 @@ static void sink_dead_letter(void *context, struct text chain, struct text node,
 static void sink_log(void *context, struct text chain, struct text node, struct text line)
 {
     const struct publisher *publisher = context;
-    char cut[400];
+    char of[256], cut[400]; /* names may have blanks in them */
     if (publisher->state == NULL)
         return;
-    size_t len = line.len < sizeof cut - 1 ? line.len : sizeof cut - 1;
-    memcpy(cut, line.bytes, len);
-    cut[len] = '\0';
-    log_line(LOG_INFO, "rule", "seq=%llu chain=" TEXT_FMT " node=" TEXT_FMT " text=%s",
-             (unsigned long long)publisher->seq, TEXT_ARG(chain), TEXT_ARG(node), log_quote(cut));
+    snprintf(of, sizeof of, TEXT_FMT "/" TEXT_FMT, TEXT_ARG(chain), TEXT_ARG(node));
+    snprintf(cut, sizeof cut, TEXT_FMT, TEXT_ARG(line));
+    log_line(LOG_INFO, "rule", "seq=%llu node=%s text=%s", (unsigned long long)publisher->seq, log_quote(of),
+             log_quote(cut));
 }
 
 /* --- life ---------------------------------------------------------------------------------------------- */

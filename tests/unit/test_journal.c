@@ -469,6 +469,9 @@ static void test_trimmed_files_are_gone(void **unused)
         fill_small(journal, 10);
         done(journal_trim(journal, UINT64_MAX, 0, 0, 3 * SMALL_SEGMENT_BYTES, &trimmed, &err));
         assert_in_range(journal_bytes(journal), 1, 4 * SMALL_SEGMENT_BYTES);
+        assert_int_equal(access(temp_dir_path(dir, "0000000000000000.log"), F_OK), round > 10 ? -1 : 0);
+        if (round >= 10)
+            done(journal_remove(journal, &err));
     }
     assert_int_equal(stat(temp_dir_path(dir, "0000000000000000.log"), &st), -1);
     journal_close(journal);
