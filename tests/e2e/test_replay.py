@@ -1,4 +1,5 @@
 """A replay gives the very state that the live run had, whatever the live run met."""
+import contextlib
 import os
 import tempfile
 
