@@ -1,5 +1,6 @@
 /* state_db.h - what the state_*.c files share: its sub-databases, the changes that aren't in them yet,
- * and what is kept in memory beside them. Nobody outside store/ includes this.
+ * and what is kept in memory beside them. Nobody outside store/ includes this. Layers and checkpoints have headers of
+ * their own, state_layers.h and state_checkpoint.h, which this one brings along.
  *
  * A row is found in the newest place that has it: the changes made now, the changes that a checkpoint is writing, those
  * that the last one wrote, for devices of a large fleet the layers of the last checkpoints, and the database (read in
@@ -10,16 +11,15 @@
 
 #include "store/changes.h"
 #include "store/history.h"
-#include "store/layer.h"
 #include "store/lmdb_env.h"
 #include "store/names.h"
 #include "store/record.h"
 #include "store/seen.h"
 #include "store/spots.h"
 #include "store/state.h"
+#include "store/state_checkpoint.h"
 #include "store/value_key.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 enum db {
@@ -77,8 +77,6 @@ struct counter {
     struct text class_name; /* the name without its "n/"; in it */
 };
 
-enum part { PART_ATTRIBUTES, PART_TELEMETRY, PART_COUNT };
-
 static inline enum db part_db(enum part part)
 {
     return part == PART_TELEMETRY ? DB_TELEMETRY : DB_DEVICES;
@@ -110,51 +108,6 @@ struct device {
         old_keys[INDEX_PLACES]; /* for a touched index: the value_key in its rows; len 0: none */
 };
 _Static_assert(INDEX_PLACES <= 64, "touched has a bit for each index");
-
-/* Oldest first; their places count on from one to the next. */
-struct layers {
-    struct layer **items;
-    size_t count;
-};
-
-/* How a checkpoint makes layers needless: state_carry.c. */
-struct carry {
-    bool all; /* every device's newest row goes into the database, and all layers go; else: */
-    size_t row_max;     /* it looks at so many rows of the oldest layers at most */
-    size_t dead_wanted; /* and at no more when so many of them were good for nothing */
-    struct carried {
-        uint32_t id;
-        uint32_t place; /* in an old layer */
-        enum part part;
-    } *rows; /* in their order the last ones of the new layer */
-    size_t count;
-    size_t next_row; /* of the oldest layer that stays: not yet looked at */
-    size_t drops;    /* so many of the oldest layers aren't needed any more after it */
-    uint32_t device_count; /* when the changes were frozen, */
-    uint32_t *places[PART_COUNT]; /* and of each the places, then: the parts that has_part names */
-    bool has_part[PART_COUNT];
-    size_t place_count; /* there is memory for, or will be; it stays, since each 4 KiB of it cost a page fault */
-    bool wants_room;    /* this memory has still to be made */
-};
-
-/* The checkpoint under way: a thread of its own writes `state->frozen`. */
-struct checkpoint {
-    pthread_t thread;
-    bool has_thread;
-    bool is_running;     /* since state_checkpoint_begin, until state_checkpoint_end */
-    bool is_frozen;      /* what it writes is, until it is done: a failed one is taken up again as it was */
-    atomic_bool is_over; /* the thread has nothing left to do */
-    uint64_t seq;        /* of the last event in the frozen changes */
-    uint64_t history_end; /* behind its row */
-    struct seen_block **seen; /* times to be written with them */
-    size_t seen_count;
-    bool is_flushed; /* the history was written; else `err` says why not */
-    bool layered;    /* the frozen changes become a layer */
-    struct layer *layer; /* that they are in; NULL: not yet */
-    struct carry carry;
-    bool done;
-    struct err err; /* when it isn't done */
-};
 
 struct state {
     struct lmdb_env env;
@@ -287,56 +240,6 @@ bool state_write_seen(struct state *state, size_t slice_pages, struct err *err);
 /* state_write_rows - the frozen changes, likewise: of devices all that are in layers, or none if these stay; the
  * totals come with the last transaction. Earlier ones may be in when it fails. */
 bool state_write_rows(struct state *state, size_t slice_pages, struct err *err);
-
-/* --- checkpoints (state_checkpoint.c) --- */
-
-/* state_redo - finish the checkpoint that a crash interrupted, if any. Only the totals are loaded yet. */
-bool state_redo(struct state *state, struct err *err);
-
-/* --- layers (state_layers.c) --- */
-
-/* state_layers_load - open those that are there. When the database may not know the last of them, the
- * checkpoint that made it was *cut_short, and is prepared to go on. Errors ERR_DAMAGED, ERR_IO. */
-bool state_layers_load(struct state *state, bool *cut_short, struct err *err);
-void state_layers_close(struct state *state);
-uint64_t layers_bytes(const struct layers *layers); /* of their files */
-size_t layers_rows(const struct layers *layers);
-
-/* state_places_grow - make room for the places of `device_count` devices. */
-void state_places_grow(struct state *state, size_t device_count);
-/* state_part_get - a device's record; borrowed until it is written again, or a checkpoint begins or ends.
- * state_part_put - room for a new one of `len` bytes, to be filled at once. */
-bool state_part_get(struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
-                    struct err *err);
-char *state_part_put(struct state *state, enum part part, uint32_t id, size_t len);
-
-/* layers_at - the layer whose places include this one, and which of its rows that is; NULL: none.
- * layers_get - the row of a device's part at `place`, if it is there. layers_push, layers_drop - the list's ends; `to`
- * takes the oldest over. layers_release - all of them. */
-const struct layer *layers_at(const struct layers *layers, uint32_t place, size_t *index);
-bool layers_get(const struct layers *layers, uint32_t place, enum part part, uint32_t id, struct text *record,
-                bool *found, struct err *err);
-void layers_push(struct layers *layers, struct layer *layer);
-void layers_drop(struct layers *layers, size_t count, struct layers *to);
-void layers_release(struct layers *layers);
-
-/* --- how layers come to an end (state_carry.c) --- */
-
-/* state_carry_plan - for the checkpoint of the changes just frozen: `all` rows into the database, or some of the
- * oldest into the new layer. state_carry_gather - which these are; then state_carry_rows are they. state_carry_row -
- * when all go into the database, the newest one of a device, if it isn't there yet. state_carry_oldest - the oldest
- * layer that is needed beside the new one, which has this number (struct layer_span). state_carry_remove - the files
- * of layers that aren't needed any more; on disk when it returns. These are for any thread; state_carry_end is the
- * owner's, when all that is done. */
-void state_carry_plan(struct state *state, bool all);
-bool state_carry_gather(struct state *state, struct err *err);
-struct layer_rows state_carry_rows(const struct state *state);
-bool state_carry_row(const struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
-                     struct err *err);
-uint64_t state_carry_oldest(const struct state *state, uint64_t number);
-bool state_carry_remove(struct state *state, struct err *err);
-void state_carry_end(struct state *state);
-void carry_fini(struct carry *carry);
 
 /* --- indexes (state_index.c, state_reindex.c) --- */
 

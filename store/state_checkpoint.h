@@ -1,0 +1,72 @@
+/* state_checkpoint.h - a checkpoint under way, and how it brings layers to an end (state_carry.c). Included by
+ * state_db.h. */
+#ifndef STORE_STATE_CHECKPOINT_H
+#define STORE_STATE_CHECKPOINT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "store/seen.h"
+#include "store/state_layers.h"
+
+/* How a checkpoint makes layers needless: state_carry.c. */
+struct carry {
+    bool all; /* every device's newest row goes into the database, and all layers go; else: */
+    size_t row_max;     /* it looks at so many rows of the oldest layers at most */
+    size_t dead_wanted; /* and at no more when so many of them were good for nothing */
+    struct carried {
+        uint32_t id;
+        uint32_t place; /* in an old layer */
+        enum part part;
+    } *rows; /* in their order the last ones of the new layer */
+    size_t count;
+    size_t next_row; /* of the oldest layer that stays: not yet looked at */
+    size_t drops;    /* so many of the oldest layers aren't needed any more after it */
+    uint32_t device_count; /* when the changes were frozen, */
+    uint32_t *places[PART_COUNT]; /* and of each the places, then: the parts that has_part names */
+    bool has_part[PART_COUNT];
+    size_t place_count; /* there is memory for, or will be; it stays, since each 4 KiB of it cost a page fault */
+    bool wants_room;    /* this memory has still to be made */
+};
+
+/* The checkpoint under way: a thread of its own writes `state->frozen`. */
+struct checkpoint {
+    pthread_t thread;
+    bool has_thread;
+    bool is_running;     /* since state_checkpoint_begin, until state_checkpoint_end */
+    bool is_frozen;      /* what it writes is, until it is done: a failed one is taken up again as it was */
+    atomic_bool is_over; /* the thread has nothing left to do */
+    uint64_t seq;        /* of the last event in the frozen changes */
+    uint64_t history_end; /* behind its row */
+    struct seen_block **seen; /* times to be written with them */
+    size_t seen_count;
+    bool is_flushed; /* the history was written; else `err` says why not */
+    bool layered;    /* the frozen changes become a layer */
+    struct layer *layer; /* that they are in; NULL: not yet */
+    struct carry carry;
+    bool done;
+    struct err err; /* when it isn't done */
+};
+
+/* state_redo - finish the checkpoint that a crash interrupted, if any. Only the totals are loaded yet. */
+bool state_redo(struct state *state, struct err *err);
+
+/* --- how layers come to an end --- */
+
+/* state_carry_plan - for the checkpoint of the changes just frozen: `all` rows into the database, or some of the
+ * oldest into the new layer. state_carry_gather - which these are; then state_carry_rows are they. state_carry_row -
+ * when all go into the database, the newest one of a device, if it isn't there yet. state_carry_oldest - the oldest
+ * layer that is needed beside the new one, which has this number (struct layer_span). state_carry_remove - the files
+ * of layers that aren't needed any more; on disk when it returns. These are for any thread; state_carry_end is the
+ * owner's, when all that is done. */
+void state_carry_plan(struct state *state, bool all);
+bool state_carry_gather(struct state *state, struct err *err);
+struct layer_rows state_carry_rows(const struct state *state);
+bool state_carry_row(const struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
+                     struct err *err);
+uint64_t state_carry_oldest(const struct state *state, uint64_t number);
+bool state_carry_remove(struct state *state, struct err *err);
+void state_carry_end(struct state *state);
+void carry_fini(struct carry *carry);
+
+#endif
