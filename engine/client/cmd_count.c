@@ -122,35 +122,6 @@ static bool count_fleet(struct counting *counting)
 
 /* --- count ATTRIBUTE -------------------------------------------------------------------------------- */
 
-/* How many devices have one value now. *ok false: there is no such index, say. */
-static bool ask_value(struct session *session, struct text index, const struct value *value, bool *ok)
-{
-    struct buf *question = session_question(session, "count");
-    json_member_text(question, "index", index);
-    json_key(question, "value");
-    json_value(question, value);
-    return session_try(session, ok);
-}
-
-/* The full name of the index that the user means: `fwStateIsSynced` is `server.fwStateIsSynced` if
- * there is such an index. False after telling. */
-static bool find_index(struct session *session, const char *name, struct buf *index)
-{
-    static const char *const prefixes[] = {"server.", "client.", "shared.", ""};
-    bool full = strchr(name, '.') != NULL || strcmp(name, "type") == 0;
-    for (size_t i = full ? 3 : 0; i < 4; i++) {
-        struct value probe = value_string(TEXT("-"));
-        bool ok;
-        buf_clear(index);
-        buf_printf(index, "%s%s", prefixes[i], name);
-        if (!ask_value(session, buf_text(index), &probe, &ok))
-            return false;
-        if (ok)
-            return true;
-    }
-    return session_complain(session);
-}
-
 static void add_value_row(struct counting *counting, const struct value *value, int64_t count)
 {
     struct session *session = &counting->session;
@@ -200,7 +171,7 @@ static bool count_reading(struct counting *counting, struct text index, const st
         *count = tally_count(then, value);
         return true;
     }
-    if (!ask_value(session, index, value, &ok))
+    if (!tally_ask_value(session, index, value, &ok))
         return false;
     *count = field_integer(&session->answer, "count");
     return ok ? true : session_complain(session);
@@ -222,6 +193,18 @@ static void print_reading(struct counting *counting, struct text index, const st
     }
 }
 
+/* None has it: perhaps since nothing can. */
+static void hint_at_value(struct text index, const char *word)
+{
+    if (strcmp(word, "yes") == 0 || strcmp(word, "no") == 0)
+        fprintf(stderr, "If that is a boolean attribute: write true or false.\n");
+    if (!text_is(index, "server.fwSyncState"))
+        return;
+    const char *nearest = text_nearest(text_of(word), verdict_states, VERDICT_STATE_COUNT);
+    if (nearest != NULL && strcmp(nearest, word) != 0)
+        fprintf(stderr, "Did you mean '%s'?\n", nearest);
+}
+
 /* A row for each reading that counts any device; for none, a row with 0. */
 static bool count_readings(struct counting *counting, struct text index, const struct tally *then)
 {
@@ -238,8 +221,8 @@ static bool count_readings(struct counting *counting, struct text index, const s
             continue;
         print_reading(counting, index, &values[i], devices);
         row_count++;
-        if (devices == 0 && (strcmp(word, "yes") == 0 || strcmp(word, "no") == 0))
-            fprintf(stderr, "If that is a boolean attribute: write true or false.\n");
+        if (devices == 0)
+            hint_at_value(index, word);
     }
     table_print(counting->table, stdout);
     arena_fini(&arena);
@@ -274,7 +257,7 @@ static int count_once(const struct setup *setup, void *context)
         when_parse(wish->at, clock_wall_ms(), &counting.at_ms); /* was fine before */
     if (wish->attribute == NULL)
         count_fleet(&counting);
-    else if (find_index(&counting.session, wish->attribute, &index)) {
+    else if (tally_find_index(&counting.session, wish->attribute, &index)) {
         if (wish->value == NULL)
             count_values(&counting, buf_text(&index));
         else

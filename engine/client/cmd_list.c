@@ -10,6 +10,7 @@
 #include "engine/client/repeat.h"
 #include "engine/client/session.h"
 #include "engine/client/table.h"
+#include "engine/client/tally.h"
 #include "engine/client/verdict.h"
 #include "engine/client/when.h"
 
@@ -20,6 +21,7 @@ enum {
     OPT_VERSION,
     OPT_TARGET,
     OPT_TYPE,
+    OPT_WHERE,
     OPT_SINCE,
     OPT_PREFIX,
     OPT_LIMIT,
@@ -33,6 +35,7 @@ static const struct option_spec specs[] = {
     {OPT_VERSION, "version", "VERSION", "only those that run it"},
     {OPT_TARGET, "target", "VERSION", "only those that should run it"},
     {OPT_TYPE, "type", "DEVICETYPE", "only of this type"},
+    {OPT_WHERE, "where", "KEY=VALUE", "only where an indexed attribute is that; may be given again"},
     {OPT_SINCE, "since", "TIME", "only where the verdict changed since: 30s, 15m, 1h, 2d, a date"},
     {OPT_PREFIX, "prefix", "TEXT", "only names that begin with it"},
     {OPT_LIMIT, "limit", "N", "at most N devices (100)"},
@@ -41,17 +44,19 @@ static const struct option_spec specs[] = {
 
 /* The values that one attribute may have: those that a word may mean, or several words. */
 struct choice {
-    const char *index;
+    const char *index; /* its full name; of --where, as typed until it is `found` */
+    bool found;
     struct value values[VERDICT_STATE_COUNT];
     size_t count; /* 0: any value */
 };
-enum { BY_VERSION, BY_TARGET, BY_STATE, CHOICE_COUNT };
+enum { BY_VERSION, BY_TARGET, BY_STATE, BY_OTHERS, CHOICE_COUNT_MAX = BY_OTHERS + 8 };
 _Static_assert(VERDICT_STATE_COUNT >= 2, "a version has up to two readings");
 
 struct wish {
     bool synced_given;
     bool synced;
-    struct choice choices[CHOICE_COUNT];
+    struct choice choices[CHOICE_COUNT_MAX];
+    size_t choice_count;
     const char *type;
     const char *since; /* as typed: with --watch, "1h" moves */
     const char *prefix;
@@ -61,7 +66,7 @@ struct wish {
 
 struct listing {
     struct session session;
-    const struct wish *wish;
+    struct wish *wish;
     struct table *table;
     int64_t since_ms; /* 0: whenever */
     int64_t count;
@@ -94,9 +99,27 @@ static bool set_synced(const struct options *options, struct wish *wish, bool sy
     return true;
 }
 
-static void read_version(struct wish *wish, const char *word, struct choice *choice)
+static void read_value(struct wish *wish, const char *word, struct choice *choice)
 {
     choice->count = compose_readings(word, &wish->arena, choice->values);
+}
+
+/* KEY=VALUE */
+static bool add_where(const struct options *options, struct wish *wish)
+{
+    const char *equals = strchr(options->value, '=');
+    if (equals == NULL || equals == options->value) {
+        options_wrong(options, "'%s' is not KEY=VALUE, such as currentFwVer=v1.1", options->value);
+        return false;
+    }
+    if (wish->choice_count == CHOICE_COUNT_MAX) {
+        options_wrong(options, "more than %d times --where", CHOICE_COUNT_MAX - BY_OTHERS);
+        return false;
+    }
+    struct choice *choice = &wish->choices[wish->choice_count++];
+    choice->index = arena_format(&wish->arena, "%.*s", (int)(equals - options->value), options->value).bytes;
+    read_value(wish, equals + 1, choice);
+    return true;
 }
 
 /* False after telling what is wrong. */
@@ -110,14 +133,16 @@ static bool take_option(struct options *options, struct wish *wish, int id)
     case OPT_STATE:
         return add_state(options, &wish->choices[BY_STATE]);
     case OPT_VERSION:
-        read_version(wish, options->value, &wish->choices[BY_VERSION]);
+        read_value(wish, options->value, &wish->choices[BY_VERSION]);
         return true;
     case OPT_TARGET:
-        read_version(wish, options->value, &wish->choices[BY_TARGET]);
+        read_value(wish, options->value, &wish->choices[BY_TARGET]);
         return true;
     case OPT_TYPE:
         wish->type = options->value;
         return true;
+    case OPT_WHERE:
+        return add_where(options, wish);
     case OPT_SINCE:
         wish->since = options->value;
         return options_moment(options, &moment_ms);
@@ -141,9 +166,10 @@ static bool take_option(struct options *options, struct wish *wish, int id)
 static bool read_wish(struct options *options, struct wish *wish)
 {
     *wish = (struct wish){.limit = LIST_COUNT_DEFAULT};
-    wish->choices[BY_VERSION].index = "client.currentFwVer";
-    wish->choices[BY_TARGET].index = "server.lastTargetFwVer";
-    wish->choices[BY_STATE].index = "server.fwSyncState";
+    wish->choices[BY_VERSION] = (struct choice){.index = "client.currentFwVer", .found = true};
+    wish->choices[BY_TARGET] = (struct choice){.index = "server.lastTargetFwVer", .found = true};
+    wish->choices[BY_STATE] = (struct choice){.index = "server.fwSyncState", .found = true};
+    wish->choice_count = BY_OTHERS;
     arena_init(&wish->arena, 1024);
     for (int id; (id = options_next(options)) != OPTION_END;)
         if (!take_option(options, wish, id))
@@ -151,12 +177,20 @@ static bool read_wish(struct options *options, struct wish *wish)
     return true;
 }
 
+static bool has_conditions(const struct wish *wish)
+{
+    bool any = wish->synced_given || wish->type != NULL || wish->since != NULL || wish->prefix != NULL;
+    for (size_t i = 0; i < wish->choice_count; i++)
+        any |= wish->choices[i].count > 0;
+    return any;
+}
+
 /* --- asking --- */
 
 static size_t combination_count(const struct wish *wish)
 {
     size_t count = 1;
-    for (size_t i = 0; i < CHOICE_COUNT; i++)
+    for (size_t i = 0; i < wish->choice_count; i++)
         count *= wish->choices[i].count == 0 ? 1 : wish->choices[i].count;
     return count;
 }
@@ -170,7 +204,7 @@ static void write_where(const struct listing *listing, struct buf *question)
     buf_byte(question, '{');
     if (wish->synced_given)
         json_member_boolean(question, "server.fwStateIsSynced", wish->synced);
-    for (size_t i = CHOICE_COUNT; i-- > 0;) {
+    for (size_t i = wish->choice_count; i-- > 0;) {
         const struct choice *choice = &wish->choices[i];
         if (choice->count == 0)
             continue;
@@ -209,6 +243,21 @@ static void add_value(struct listing *listing, const struct value *value)
     table_cell(listing->table, text, STYLE_PLAIN);
 }
 
+static void add_time(struct listing *listing, int64_t ms)
+{
+    struct session *session = &listing->session;
+    table_cell(listing->table, when_text(&session->setup->screen, ms, &session->arena), STYLE_PLAIN);
+}
+
+/* Of a device without a verdict there is none. */
+static void add_since(struct listing *listing, const struct fields *device)
+{
+    if (fields_get(device, TEXT("since")) == NULL)
+        table_cell(listing->table, TEXT("-"), STYLE_PLAIN);
+    else
+        add_time(listing, field_integer(device, "since"));
+}
+
 static void add_synced(struct listing *listing, const struct value *synced)
 {
     if (synced == NULL || synced->kind != VALUE_BOOLEAN)
@@ -221,10 +270,12 @@ static void add_synced(struct listing *listing, const struct value *synced)
 
 static void add_state_cell(struct listing *listing, const struct value *state)
 {
+    struct session *session = &listing->session;
     if (state == NULL || state->kind != VALUE_STRING)
         add_value(listing, state);
     else
-        table_cell(listing->table, state->text, verdict_style(state->text));
+        table_cell(listing->table, screen_value(&session->setup->screen, state, &session->arena),
+                   verdict_style(state->text));
 }
 
 static void add_device(struct listing *listing, const struct value *item)
@@ -245,10 +296,9 @@ static void add_device(struct listing *listing, const struct value *item)
     add_value(listing, fields_get(&server, TEXT("lastTargetFwVer")));
     add_synced(listing, fields_get(&server, TEXT("fwStateIsSynced")));
     add_state_cell(listing, fields_get(&server, TEXT("fwSyncState")));
-    table_cell(listing->table,
-               when_text(&session->setup->screen, field_integer(&device, "lastSeen"), &session->arena),
-               STYLE_PLAIN);
+    add_time(listing, field_integer(&device, "lastSeen"));
     add_value(listing, fields_get(&server, TEXT("fwSyncReason")));
+    add_since(listing, &device);
 }
 
 /* One page. False after telling what went wrong. */
@@ -269,36 +319,58 @@ static bool list_page(struct listing *listing)
     return true;
 }
 
+/* The full names of the keys that --where was given. False after telling: there is no such index. */
+static bool find_indexes(struct listing *listing)
+{
+    struct wish *wish = listing->wish;
+    struct buf name = {.bytes = NULL};
+    bool found = true;
+    for (size_t i = 0; i < wish->choice_count && found; i++) {
+        struct choice *choice = &wish->choices[i];
+        if (choice->found)
+            continue;
+        found = choice->found = tally_find_index(&listing->session, choice->index, &name);
+        choice->index = found ? arena_copy(&wish->arena, buf_text(&name)).bytes : choice->index;
+    }
+    buf_fini(&name);
+    return found;
+}
+
 static void list_all(struct listing *listing)
 {
     const struct wish *wish = listing->wish;
+    if (!find_indexes(listing))
+        return;
     do
         if (!list_page(listing))
             return;
     while (listing->combination < combination_count(wish) && listing->count <= wish->limit &&
-           !interrupted());
+           !interrupted() && !ferror(stdout));
     fflush(stdout);
     if (listing->count > wish->limit)
         fprintf(stderr, "These are the first %" PRId64 "; for more: --limit N or --all\n", wish->limit);
     else if (listing->count == 0 && listing->session.setup->screen.tables)
-        fprintf(stderr, "No device is like that.\n");
+        fprintf(stderr, has_conditions(wish) ? "No device is like that.\n" : "No devices yet.\n");
 }
 
 static int list_once(const struct setup *setup, void *context)
 {
-    enum { DEVICE, TYPE, CURRENT, TARGET, SYNCED, STATE, LAST_SEEN, REASON };
+    enum { DEVICE, TYPE, CURRENT, TARGET, SYNCED, STATE, LAST_SEEN, REASON, SINCE };
+    enum { REASON_ENOUGH = 20 }; /* columns that tell one reason from another */
     static const struct table_column columns[] = {
         [DEVICE] = {"DEVICE", false}, [TYPE] = {"TYPE", false},     [CURRENT] = {"CURRENT", false},
         [TARGET] = {"TARGET", false}, [SYNCED] = {"SYNCED", false}, [STATE] = {"STATE", false},
         [LAST_SEEN] = {"LAST SEEN", false}, [REASON] = {"REASON", false},
+        [SINCE] = {"SINCE", false},
     };
-    static const unsigned char drop_order[] = {REASON, TYPE, LAST_SEEN, STATE};
+    static const unsigned char drop_order[] = {LAST_SEEN, TYPE, SINCE, REASON, STATE};
     struct listing listing = {.wish = context};
     if (listing.wish->since != NULL)
         when_parse(listing.wish->since, clock_wall_ms(), &listing.since_ms); /* was fine before */
     session_open(&listing.session, setup, "list");
     listing.table = table_create(columns, sizeof columns / sizeof columns[0], &setup->screen);
     table_may_drop(listing.table, drop_order, sizeof drop_order);
+    table_needs(listing.table, REASON, REASON_ENOUGH);
     list_all(&listing);
     table_destroy(listing.table);
     buf_fini(&listing.cursor);
@@ -317,13 +389,14 @@ static int run(const struct setup *setup, struct options *options)
 
 const struct command command_list = {
     .name = "list",
-    .usage = "[--unsynced|--synced] [--state S] [--version V] [--target V] [--type T] [--since TIME] ...",
+    .usage = "[--unsynced|--synced] [--state S] [--version V] [--where KEY=VALUE] [--since TIME] ...",
     .summary = "list devices, with what they run, what they should run, and the verdict",
     .details = "Several conditions all have to hold. SYNCED, STATE and REASON are the rules' verdict (server\n"
-               "attributes fwStateIsSynced, fwSyncState, fwSyncReason), TARGET is lastTargetFwVer; '-' means\n"
-               "there is none. A narrow terminal gets fewer columns. STATE is one of\n"
+               "attributes fwStateIsSynced, fwSyncState, fwSyncReason), SINCE is when it became this one, TARGET is\n"
+               "lastTargetFwVer; '-' means there is none. A narrow terminal gets fewer columns. STATE is one of\n"
                VERDICT_STATES ".\n"
-               "--version 1.1 means the string and the number; '\"1.1\"', with quotes, only the string.\n"
+               "--version 1.1 means the string and the number; '\"1.1\"', with quotes, only the string. KEY is as for\n"
+               "`fwsync count`.\n"
                "\n"
                "  fwsync list --unsynced --type ESP32_OTA\n"
                "  fwsync list --state failed --state stuck --since 1h --watch\n"

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* Columns wider than WIDTH_ENOUGH are cut before another one is left out. */
+/* Columns wider than they need are cut before another one is left out. */
 enum { GAP = 2, WIDTH_MIN = 4, WIDTH_ENOUGH = 16, CHUNK_BYTES = 16384 };
 
 struct cell {
@@ -21,6 +21,7 @@ struct table {
     size_t cell_count;
     size_t cell_capacity;
     size_t widths[TABLE_COLUMN_COUNT_MAX];
+    size_t needs[TABLE_COLUMN_COUNT_MAX];
     bool dropped[TABLE_COLUMN_COUNT_MAX];
     const unsigned char *drop_order;
     size_t drop_count;
@@ -46,8 +47,10 @@ struct table *table_create(const struct table_column *columns, size_t column_cou
     table->column_count = column_count;
     table->screen = screen;
     arena_init(&table->arena, CHUNK_BYTES);
-    for (size_t i = 0; i < column_count; i++)
+    for (size_t i = 0; i < column_count; i++) {
         table->widths[i] = title(table, i).len;
+        table->needs[i] = WIDTH_ENOUGH;
+    }
     return table;
 }
 
@@ -63,6 +66,12 @@ void table_may_drop(struct table *table, const unsigned char *columns, size_t co
 {
     table->drop_order = columns;
     table->drop_count = column_count;
+}
+
+void table_needs(struct table *table, size_t column, size_t width)
+{
+    assert(column < table->column_count);
+    table->needs[column] = width;
 }
 
 void table_cell(struct table *table, struct text text, enum screen_style style)
@@ -98,29 +107,41 @@ void table_cell_count(struct table *table, int64_t count)
     table_cell(table, (struct text){text, used}, STYLE_PLAIN);
 }
 
-/* What a row takes when no column is wider than `width_max`. */
-static size_t row_width(const struct table *table, size_t width_max)
+static size_t needed(const struct table *table, size_t column)
+{
+    return table->widths[column] < table->needs[column] ? table->widths[column] : table->needs[column];
+}
+
+/* What a row takes; `cut`: when no column is wider than it needs. */
+static size_t row_width(const struct table *table, bool cut)
 {
     size_t total = 0;
     for (size_t i = 0; i < table->column_count; i++)
         if (!table->dropped[i])
-            total += GAP + (table->widths[i] < width_max ? table->widths[i] : width_max);
+            total += GAP + (cut ? needed(table, i) : table->widths[i]);
     return total - GAP;
 }
 
-/* Leave out columns, once for all pages, and take from the widest of the others until the row fits. */
+/* Is column `a` to be cut before `b`? One that is wider than it needs is, else the wider one. */
+static bool gives_way(const struct table *table, size_t a, size_t b)
+{
+    bool a_spares = table->widths[a] > table->needs[a], b_spares = table->widths[b] > table->needs[b];
+    return a_spares != b_spares ? a_spares : table->widths[a] > table->widths[b];
+}
+
+/* Leave out columns, once for all pages, and take from the others until the row fits. */
 static void fit(struct table *table)
 {
     size_t columns = (size_t)table->screen->columns;
     if (columns == 0)
         return;
     for (size_t i = 0; i < table->drop_count && !table->headline_printed; i++)
-        if (row_width(table, WIDTH_ENOUGH) > columns)
+        if (row_width(table, true) > columns)
             table->dropped[table->drop_order[i]] = true;
-    for (size_t total = row_width(table, SIZE_MAX); total > columns; total--) {
+    for (size_t total = row_width(table, false); total > columns; total--) {
         size_t widest = 0;
         for (size_t i = 1; i < table->column_count; i++)
-            if (table->dropped[widest] || (!table->dropped[i] && table->widths[i] > table->widths[widest]))
+            if (table->dropped[widest] || (!table->dropped[i] && gives_way(table, i, widest)))
                 widest = i;
         if (table->widths[widest] <= WIDTH_MIN)
             return;

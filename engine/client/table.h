@@ -10,7 +10,7 @@
 
 #include "engine/client/screen.h"
 
-enum { TABLE_COLUMN_COUNT_MAX = 8 };
+enum { TABLE_COLUMN_COUNT_MAX = 9 };
 
 struct table_column {
     const char *title; /* NULL in all columns: no headline */
@@ -27,6 +27,10 @@ void table_destroy(struct table *table);
 /* table_may_drop - columns to leave out for a person, in this order, while the terminal is too narrow for
  * what would be left. They are borrowed for the table's life. */
 void table_may_drop(struct table *table, const unsigned char *columns, size_t column_count);
+
+/* table_needs - for a person: so much of the column's width is only cut when nothing is left to be left out, and what
+ * is wider in other columns is cut. 16, unless said. */
+void table_needs(struct table *table, size_t column, size_t width);
 
 /* table_cell - the next cell, from left to right; the text is copied, and empty text becomes "-". */
 void table_cell(struct table *table, struct text text, enum screen_style style);

@@ -100,6 +100,32 @@ bool tally_ask(struct tally *tally, struct session *session, struct text index, 
     return answered;
 }
 
+bool tally_ask_value(struct session *session, struct text index, const struct value *value, bool *ok)
+{
+    struct buf *question = session_question(session, "count");
+    json_member_text(question, "index", index);
+    json_key(question, "value");
+    json_value(question, value);
+    return session_try(session, ok);
+}
+
+bool tally_find_index(struct session *session, const char *name, struct buf *index)
+{
+    static const char *const prefixes[] = {"server.", "client.", "shared.", ""};
+    bool full = strchr(name, '.') != NULL || strcmp(name, "type") == 0;
+    for (size_t i = full ? 3 : 0; i < 4; i++) {
+        struct value probe = value_string(TEXT("-"));
+        bool ok;
+        buf_clear(index);
+        buf_printf(index, "%s%s", prefixes[i], name);
+        if (!tally_ask_value(session, buf_text(index), &probe, &ok))
+            return false;
+        if (ok)
+            return true;
+    }
+    return session_complain(session);
+}
+
 int64_t tally_count(const struct tally *tally, const struct value *value)
 {
     struct arena arena;

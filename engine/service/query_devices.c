@@ -5,13 +5,31 @@
 #include "engine/service/count_at.h"
 #include "engine/service/reply.h"
 
+/* What says since when the verdict is what it is: the first of these that a device has. */
+static const struct index_key verdict[] = {{SCOPE_SERVER, {"fwSyncState", 11}},
+                                           {SCOPE_SERVER, {"fwStateIsSynced", 15}}};
+enum { VERDICT_COUNT = sizeof verdict / sizeof verdict[0] };
+
+/* Nothing of a device without a verdict. */
+static bool write_since(struct device *device, struct buf *out, struct err *err)
+{
+    struct attribute attribute;
+    bool found = false;
+    for (size_t i = 0; i < VERDICT_COUNT && !found; i++)
+        if (!device_get(device, verdict[i].scope, verdict[i].key, &attribute, &found, err))
+            return false;
+    if (found)
+        json_member_integer(out, "since", attribute.ts_ms);
+    return true;
+}
+
 static bool write_device(struct device *device, enum scope last, struct buf *out, struct err *err)
 {
     json_member_text(out, "device", device_name(device));
     json_member_text(out, "deviceType", device_type(device));
     json_member_integer(out, "created", device_created_ms(device));
     json_member_integer(out, "lastSeen", device_seen_ms(device));
-    return reply_scopes(out, device, last, err);
+    return write_since(device, out, err) && reply_scopes(out, device, last, err);
 }
 
 /* The device as it was. When it was last seen isn't known then, nor its telemetry. */
@@ -118,8 +136,6 @@ static bool want_where(struct ask *ask, struct wanted *wanted)
 
 static bool read_wanted(struct ask *ask, struct wanted *wanted)
 {
-    static const struct index_key verdict[] = {{SCOPE_SERVER, {"fwSyncState", 11}},
-                                               {SCOPE_SERVER, {"fwStateIsSynced", 15}}};
     struct device_filter *filter = &wanted->filter;
     struct asked_index index;
     struct text type;
@@ -131,7 +147,7 @@ static bool read_wanted(struct ask *ask, struct wanted *wanted)
         !ask_text(ask, "prefix", &filter->prefix) ||
         !ask_time(ask, "since", &filter->changed_since_ms, &since))
         return false;
-    filter->changed_count = since ? 2 : 0;
+    filter->changed_count = since ? VERDICT_COUNT : 0;
     if (type.bytes != NULL)
         want_type(wanted, type);
     return (!index.given || want_value(ask, wanted, &index)) && want_where(ask, wanted);

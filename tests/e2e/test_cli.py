@@ -200,7 +200,7 @@ def list_filters_and_pages():
             [name for number, name in enumerate(everything) if number % 3 != 2], "")
         assert names("--version", "v9") == ([], "")
         row = done(fwsync("list", "--prefix", "d0000", daemon=daemon))
-        assert re.fullmatch(r"d0000\teven\tv0\tv2\tno\t\S+\t\d{4}-\d\d-\d\dT[\d:.]+Z\t[^\t]+\n", row), row
+        assert re.fullmatch(r"d0000\teven\tv0\tv2\tno\t\S+\t\d{4}-\d\d-\d\dT[\d:.]+Z\t[^\t]+\t\d{4}-\d\d-\d\dT[\d:.]+Z\n", row), row
         objects = done(fwsync("list", "--prefix", "d000", "--json", daemon=daemon)).splitlines()
         assert [json.loads(line)["device"] for line in objects] == everything[:10]
 

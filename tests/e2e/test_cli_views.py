@@ -86,6 +86,50 @@ def list_since_is_when_the_verdict_changed():
 
 
 @test
+def list_shows_since_when_the_verdict_is_what_it_is():
+    with Fleet() as fleet:
+        fleet.verdict("old", "stuck", ts=1_700_000_000_000)
+        fleet.verdict("old", "stuck", "for another reason", ts=1_750_000_000_000)
+        assert fleet.daemon.send_events([
+            write("none", x=1), {**write("stateless", fwStateIsSynced=False), "ts": 1_600_000_000_000}])["ok"]
+        cells = {line.split("\t")[0]: line.split("\t")[8]
+                 for line in done(fwsync("list", daemon=fleet.daemon)).splitlines()}
+        assert cells == {"old": "2023-11-14T22:13:20.000Z", "none": "-", "stateless": "2020-09-13T12:26:40.000Z"}, cells
+        objects = [json.loads(line) for line in done(fwsync("list", "--json", daemon=fleet.daemon)).splitlines()]
+        assert {one["device"]: one.get("since") for one in objects} == {
+            "old": 1_700_000_000_000, "none": None, "stateless": 1_600_000_000_000}, objects
+
+
+@test
+def list_takes_any_indexed_attribute():
+    with Fleet() as fleet:
+        for number in range(6):
+            fleet.verdict(f"d{number}", "stuck" if number % 2 else "synced", version=f"v{number // 2}")
+        fleet.verdict("n", "synced", version=1.1)
+        fleet.verdict("s", "synced", version="1.1")
+        assert fleet.names("--where", "currentFwVer=v1") == ["d2", "d3"]
+        assert fleet.names("--where", "client.currentFwVer=v1", "--where", "fwSyncState=stuck") == ["d3"]
+        assert fleet.names("--where", "currentFwVer=1.1") == ["s", "n"]
+        assert fleet.names("--where", "type=default", "--state", "stuck") == ["d1", "d3", "d5"]
+        code, out, err = fwsync("list", "--where", "nonsense=1", daemon=fleet.daemon)
+        assert (code, out) == (1, "") and 'none on "nonsense"; there are: type, ' in err, err
+        code, out, err = fwsync("list", "--where", "nonsense", daemon=fleet.daemon)
+        assert (code, out) == (2, "") and "'nonsense' is not KEY=VALUE" in err, err
+
+
+@test
+def what_finds_nothing_says_what_might():
+    with Fleet() as fleet:
+        tables = {"FWSYNC_TABLE": "1"}
+        assert fwsync("list", daemon=fleet.daemon, env=tables) == (0, "", "No devices yet.\n")
+        assert fwsync("list", "--synced", daemon=fleet.daemon, env=tables) == (0, "", "No device is like that.\n")
+        assert fwsync("count", "fwSyncState", "pendin", daemon=fleet.daemon) == (
+            0, "pendin\t0\n", "Did you mean 'pending'?\n")
+        assert fwsync("count", "fwSyncState", "pending", daemon=fleet.daemon) == (0, "pending\t0\n", "")
+        assert fwsync("count", "currentFwVer", "pendin", daemon=fleet.daemon) == (0, "pendin\t0\n", "")
+
+
+@test
 def count_shows_the_states_that_there_are():
     with Fleet() as fleet:
         for number, state in enumerate(["stuck", "pending", "synced", "stuck", "pending", "stuck"]):
@@ -241,10 +285,11 @@ def tables_fit_the_terminal():
         fleet.verdict("thermometer-in-the-cellar-of-building-7", "failed",
                       "the device says: not enough room for the image in its flash memory")
         for columns, titles in [
-                (40, "DEVICE CURRENT TARGET SYNCED"), (60, "DEVICE CURRENT TARGET SYNCED STATE LAST SEEN"),
-                (80, "DEVICE TYPE CURRENT TARGET SYNCED STATE LAST SEEN"),
-                (100, "DEVICE TYPE CURRENT TARGET SYNCED STATE LAST SEEN REASON"),
-                (200, "DEVICE TYPE CURRENT TARGET SYNCED STATE LAST SEEN REASON")]:
+                (40, "DEVICE CURRENT TARGET SYNCED"), (60, "DEVICE CURRENT TARGET SYNCED STATE"),
+                (80, "DEVICE CURRENT TARGET SYNCED STATE REASON"),
+                (85, "DEVICE CURRENT TARGET SYNCED STATE REASON SINCE"),
+                (110, "DEVICE TYPE CURRENT TARGET SYNCED STATE LAST SEEN REASON SINCE"),
+                (200, "DEVICE TYPE CURRENT TARGET SYNCED STATE LAST SEEN REASON SINCE")]:
             with Terminal("list", daemon=fleet.daemon, columns=columns) as terminal:
                 code, text = terminal.finish()
                 lines = screen_lines(text)
@@ -252,6 +297,7 @@ def tables_fit_the_terminal():
                 assert all(len(line) <= columns for line in lines), (columns, lines)
                 assert lines[1].startswith("thermometer"), (columns, lines)
                 assert ("flash memory" in lines[1]) is (columns == 200), (columns, lines)
+                assert ("the device says: no" in lines[1]) is (columns >= 80), (columns, lines)
         with Terminal("get", "thermometer-in-the-cellar-of-building-7", daemon=fleet.daemon,
                       columns=40) as terminal:
             code, text = terminal.finish()
@@ -265,8 +311,8 @@ def wide_characters_keep_columns_aligned():
             fleet.verdict(name, "synced")
         with Terminal("list", daemon=fleet.daemon, columns=60) as terminal:
             lines = screen_lines(terminal.finish()[1])
-        assert lines[0].startswith("DEVICE  TYPE"), lines
-        assert sorted(line.split("default")[0] for line in lines[1:]) == sorted(
+        assert lines[0].startswith("DEVICE  CURRENT"), lines
+        assert sorted(line.split("v1")[0] for line in lines[1:]) == sorted(
             ["温度計  ", "plain1  ", "e\u0301te\u03011    "]), lines
 
 

@@ -252,7 +252,7 @@ def test_ping_and_device_have_exactly_the_fields_of_the_protocol():
                  "data": {"counter": 1}}]
         reply = daemon.send_events(sent)
         device = daemon.query({"op": "device", "device": "ESP32"})
-        times = [device.pop("created"), device.pop("lastSeen")]
+        times = [device.pop("created"), device.pop("lastSeen"), device.pop("since")]
         assert all(isinstance(time, int) and time > 1.7e12 for time in times), times
         assert device == {
             "ok": True, "seq": reply["last"], "device": "ESP32", "deviceType": "ESP32_OTA",

@@ -90,8 +90,8 @@ static void test_the_widest_column_gives_way_to_a_narrow_terminal(void **state)
            "a-very-lon\xE2\x80\xA6      7  note\n");
 }
 
-/* What a table of two rows prints whose columns may go, NOTE first. */
-static void expect_dropped(int columns_of_terminal, const char *expected)
+/* What a table of two rows prints whose columns may go, NOTE first; NAME needs so many columns. */
+static void expect_dropped_needing(size_t need, int columns_of_terminal, const char *expected)
 {
     static const unsigned char drop_order[] = {2, 1};
     struct screen narrow = {.tables = true, .columns = columns_of_terminal};
@@ -100,6 +100,7 @@ static void expect_dropped(int columns_of_terminal, const char *expected)
     FILE *out = open_memstream(&text, &bytes);
     struct table *table = table_create(columns, 3, &narrow);
     table_may_drop(table, drop_order, sizeof drop_order);
+    table_needs(table, 0, need);
     table_cell(table, TEXT("a-name-of-twenty-one."), STYLE_PLAIN);
     table_cell_count(table, 12345);
     table_cell(table, TEXT("note"), STYLE_PLAIN);
@@ -108,6 +109,11 @@ static void expect_dropped(int columns_of_terminal, const char *expected)
     fclose(out);
     assert_string_equal(text, expected);
     free(text);
+}
+
+static void expect_dropped(int columns_of_terminal, const char *expected)
+{
+    expect_dropped_needing(16, columns_of_terminal, expected);
 }
 
 static void test_columns_are_left_out_before_others_are_cut_short(void **state)
@@ -120,6 +126,15 @@ static void test_columns_are_left_out_before_others_are_cut_short(void **state)
     expect_dropped(24, "NAME               COUNT\na-name-of-twent\xE2\x80\xA6  12,345\n");
     expect_dropped(23, "NAME\na-name-of-twenty-one.\n");
     expect_dropped(10, "NAME\na-name-of\xE2\x80\xA6\n");
+}
+
+static void test_what_a_column_needs_is_cut_last(void **state)
+{
+    (void)state;
+    expect_dropped_needing(21, 35, "NAME                    COUNT  NOTE\na-name-of-twenty-one.  12,345  note\n");
+    expect_dropped_needing(21, 34, "NAME                    COUNT\na-name-of-twenty-one.  12,345\n");
+    expect_dropped_needing(21, 28, "NAME\na-name-of-twenty-one.\n");
+    expect_dropped_needing(4, 23, "NAME        COUNT  NOTE\na-name-o\xE2\x80\xA6  12,345  note\n");
 }
 
 static void test_wide_characters_take_two_columns(void **state)
@@ -311,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_control_characters_never_reach_the_screen),
         cmocka_unit_test(test_the_widest_column_gives_way_to_a_narrow_terminal),
         cmocka_unit_test(test_columns_are_left_out_before_others_are_cut_short),
+        cmocka_unit_test(test_what_a_column_needs_is_cut_last),
         cmocka_unit_test(test_wide_characters_take_two_columns),
         cmocka_unit_test(test_colour_surrounds_the_text_only),
         cmocka_unit_test(test_pages_share_headline_and_widths),
