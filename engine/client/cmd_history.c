@@ -9,9 +9,11 @@
 #include "engine/client/table.h"
 #include "engine/client/when.h"
 
-enum { OPT_LIMIT = 1, OPT_ALL };
+enum { OPT_SINCE = 1, OPT_ATTRIBUTE, OPT_LIMIT, OPT_ALL };
 
 static const struct option_spec specs[] = {
+    {OPT_SINCE, "since", "TIME", "only what changed since: 30s, 15m, 1h, 2d, a date"},
+    {OPT_ATTRIBUTE, "attribute", "KEY", "only of this attribute: fwSyncState or server.fwSyncState"},
     {OPT_LIMIT, "limit", "N", "at most N changes (100)"},
     {OPT_ALL, "all", NULL, "no limit"},
 };
@@ -19,11 +21,14 @@ static const struct option_spec specs[] = {
 struct listing {
     struct session session;
     const char *device;
+    const char *attribute; /* NULL: all */
+    int64_t since_ms;      /* 0: whenever */
     struct table *table;
     int64_t limit;
     int64_t count;
     bool has_more;
-    bool is_complete; /* the last page goes back to the device's first event */
+    bool is_older;    /* the last page goes back to before `since_ms` */
+    bool is_complete; /* it goes back to the device's first event */
     struct buf cursor;
 };
 
@@ -49,9 +54,21 @@ static struct text attribute_name(struct session *session, const struct fields *
                         TEXT_ARG(field_text(change, "key")));
 }
 
+static bool is_wanted(const struct listing *listing, const struct fields *change, struct text name)
+{
+    return listing->attribute == NULL || text_is(name, listing->attribute) ||
+           text_is(field_text(change, "key"), listing->attribute);
+}
+
 static void add_change(struct listing *listing, const struct value *item)
 {
     struct session *session = &listing->session;
+    struct fields change = value_object(session, item);
+    struct text name = attribute_name(session, &change);
+    int64_t ms = field_integer(&change, "ts");
+    listing->is_older |= ms < listing->since_ms;
+    if (listing->is_older || !is_wanted(listing, &change, name))
+        return;
     if (listing->count == listing->limit) { /* a page has all changes of an event */
         listing->has_more = true;
         return;
@@ -61,11 +78,8 @@ static void add_change(struct listing *listing, const struct value *item)
         printf(TEXT_FMT "\n", TEXT_ARG(item->text));
         return;
     }
-    struct fields change = value_object(session, item);
-    table_cell(listing->table,
-               when_text(&session->setup->screen, field_integer(&change, "ts"), &session->arena),
-               STYLE_PLAIN);
-    table_cell(listing->table, attribute_name(session, &change), STYLE_PLAIN);
+    table_cell(listing->table, when_moment(&session->setup->screen, ms, &session->arena), STYLE_PLAIN);
+    table_cell(listing->table, name, STYLE_PLAIN);
     add_value(listing, fields_get(&change, TEXT("old")));
     add_value(listing, fields_get(&change, TEXT("new")));
     table_cell(listing->table, field_text(&change, "type"), STYLE_PLAIN);
@@ -75,7 +89,7 @@ static void add_change(struct listing *listing, const struct value *item)
 static bool list_page(struct listing *listing)
 {
     struct session *session = &listing->session;
-    int64_t left = listing->limit - listing->count;
+    int64_t left = listing->attribute == NULL ? listing->limit - listing->count : INT64_MAX;
     struct buf *question = session_question(session, "history");
     json_member_text(question, "device", text_of(listing->device));
     json_member_integer(question, "limit", left < LIST_COUNT_MAX ? left : LIST_COUNT_MAX);
@@ -98,29 +112,49 @@ static void list_all(struct listing *listing)
     do
         if (!list_page(listing))
             return;
-    while (listing->cursor.len > 0 && listing->count < listing->limit && !interrupted());
+    while (listing->cursor.len > 0 && listing->count < listing->limit && !listing->is_older && !interrupted() &&
+           !ferror(stdout));
     fflush(stdout);
-    if (listing->cursor.len > 0 || listing->has_more)
+    if (listing->has_more || (listing->cursor.len > 0 && !listing->is_older))
         fprintf(stderr, "These are the newest %" PRId64 "; for more: --limit N or --all\n",
                 listing->count);
-    else if (!listing->is_complete && listing->session.setup->screen.tables)
-        fprintf(stderr, "What was before that is no longer kept.\n");
+    else if (!listing->is_complete && !listing->is_older)
+        fprintf(stderr, listing->count == 0 ? "No such change is kept any more.\n"
+                                            : "What was before that is no longer kept.\n");
+    else if (listing->count == 0 && listing->session.setup->screen.tables)
+        fprintf(stderr, "No such change.\n");
+}
+
+/* False after telling what is wrong. */
+static bool take_option(const struct options *options, struct listing *listing, int id)
+{
+    switch (id) {
+    case OPT_SINCE:
+        return options_moment(options, &listing->since_ms);
+    case OPT_ATTRIBUTE:
+        listing->attribute = options->value;
+        return true;
+    case OPT_LIMIT:
+        return options_number(options, 1, OPTION_COUNT_MAX, &listing->limit);
+    case OPT_ALL:
+        listing->limit = INT64_MAX;
+        return true;
+    case OPTION_WORD:
+        if (listing->device != NULL)
+            options_wrong(options, "too much: '%s'", options->value);
+        else
+            listing->device = options->value;
+        return listing->device == options->value;
+    default:
+        return false;
+    }
 }
 
 static bool read_words(struct options *options, struct listing *listing)
 {
-    for (int id; (id = options_next(options)) != OPTION_END;) {
-        if (id == OPTION_WORD && listing->device != NULL) {
-            options_wrong(options, "too much: '%s'", options->value);
+    for (int id; (id = options_next(options)) != OPTION_END;)
+        if (!take_option(options, listing, id))
             return false;
-        }
-        if (id == OPTION_WORD)
-            listing->device = options->value;
-        else if (id == OPT_ALL)
-            listing->limit = INT64_MAX;
-        else if (id != OPT_LIMIT || !options_number(options, 1, OPTION_COUNT_MAX, &listing->limit))
-            return false;
-    }
     if (listing->device == NULL)
         options_wrong(options, "DEVICE is missing");
     return listing->device != NULL;
@@ -133,13 +167,17 @@ static int run(const struct setup *setup, struct options *options)
         [WHEN] = {"WHEN", false},   [ATTRIBUTE] = {"ATTRIBUTE", false}, [OLD] = {"OLD", false},
         [NEW] = {"NEW", false},     [EVENT] = {"EVENT", false},         [SEQ] = {"SEQ", true},
     };
-    static const unsigned char drop_order[] = {SEQ, EVENT};
+    static const unsigned char drop_order[] = {SEQ, OLD, EVENT};
+    enum { WHEN_WHOLE = 19, ATTRIBUTE_ENOUGH = 40, EVENT_ENOUGH = 10 }; /* columns */
     struct listing listing = {.limit = LIST_COUNT_DEFAULT};
     if (!read_words(options, &listing))
         return EXIT_USAGE;
     session_open(&listing.session, setup, "history");
     listing.table = table_create(columns, sizeof columns / sizeof columns[0], &setup->screen);
     table_may_drop(listing.table, drop_order, sizeof drop_order);
+    table_needs(listing.table, WHEN, WHEN_WHOLE);
+    table_needs(listing.table, ATTRIBUTE, ATTRIBUTE_ENOUGH);
+    table_needs(listing.table, EVENT, EVENT_ENOUGH);
     list_all(&listing);
     table_destroy(listing.table);
     buf_fini(&listing.cursor);
@@ -148,14 +186,15 @@ static int run(const struct setup *setup, struct options *options)
 
 const struct command command_history = {
     .name = "history",
-    .usage = "DEVICE [--limit N|--all]",
+    .usage = "DEVICE [--since TIME] [--attribute KEY] [--limit N|--all]",
     .summary = "list what changed of a device, newest first",
-    .details = "OLD '-' means that the attribute wasn't there before, NEW '-' that it was deleted. EVENT is\n"
-               "the type of the message that caused the change (DEADLINE_PASSED: time did), SEQ its number. How\n"
-               "long changes are kept is a setting of fwsyncd.\n"
+    .details = "WHEN is the local time on a terminal, UTC in a pipe. OLD '-' means that the attribute wasn't there\n"
+               "before, NEW '-' that it was deleted. EVENT is the type of the message that caused the change\n"
+               "(DEADLINE_PASSED: time did), SEQ its number. How long changes are kept is a setting of fwsyncd; when\n"
+               "the list doesn't go back to the device's first event, it says so at its end.\n"
                "\n"
                "  fwsync history ESP32\n"
-               "  fwsync history ESP32 --all --json | grep fwSyncState\n",
+               "  fwsync history ESP32 --attribute fwSyncState --since 2d\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
     .words = {"DEVICE"},

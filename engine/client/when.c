@@ -65,11 +65,20 @@ void when_ago(int64_t ms, int64_t now_ms, char out[WHEN_BYTES])
 
 struct text when_text(const struct screen *screen, int64_t ms, struct arena *arena)
 {
+    char text[WHEN_BYTES];
+    if (!screen->tables || ms == 0)
+        return when_moment(screen, ms, arena);
+    when_ago(ms, clock_wall_ms(), text);
+    return arena_copy(arena, text_of(text));
+}
+
+struct text when_moment(const struct screen *screen, int64_t ms, struct arena *arena)
+{
     if (ms == 0)
         return screen->tables ? TEXT("never") : TEXT("-");
     char text[WHEN_BYTES];
     if (screen->tables)
-        when_ago(ms, clock_wall_ms(), text);
+        when_local(ms, text);
     else
         when_iso(ms, text);
     return arena_copy(arena, text_of(text));

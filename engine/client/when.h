@@ -21,7 +21,9 @@ void when_ago(int64_t ms, int64_t now_ms, char out[WHEN_BYTES]);
  * behind it, or milliseconds since 1970. False when it is none of these. */
 bool when_parse(const char *word, int64_t now_ms, int64_t *ms);
 
-/* when_text - when_ago for a person and when_iso for a program; 0 is "never" and "-". */
+/* when_text - when_ago for a person and when_iso for a program; 0 is "never" and "-". when_moment - likewise, with
+ * when_local for a person: where rows are held against each other, or against a log. */
 struct text when_text(const struct screen *screen, int64_t ms, struct arena *arena);
+struct text when_moment(const struct screen *screen, int64_t ms, struct arena *arena);
 
 #endif

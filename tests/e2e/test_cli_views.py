@@ -191,6 +191,55 @@ def history_lists_changes_newest_first_in_pages():
 
 
 @test
+def history_fits_a_terminal_with_what_matters():
+    with Fleet() as fleet:
+        fleet.verdict("d", "pending", "runs v1, should run v2; the update has not begun")
+        fleet.verdict("d", "stuck", "nothing was heard of the update since it was told to begin")
+        with Terminal("history", "d", daemon=fleet.daemon, columns=80, env={"TZ": "HERE-2"}) as terminal:
+            lines = screen_lines(terminal.finish()[1])
+        assert re.fullmatch(r"WHEN +ATTRIBUTE +NEW +EVENT *", lines[0]), lines
+        assert all(len(line) <= 80 for line in lines), lines
+        [reason] = [line for line in lines if "nothing was" in line]
+        when = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d):\d\d  server.fwSyncReason ", reason)
+        ts = json.loads(done(fwsync("history", "d", "--json", daemon=fleet.daemon)).splitlines()[0])["ts"]
+        assert when and when[1] == time.strftime("%F %H:%M", time.gmtime(ts / 1000 + 7200)), (reason, ts)
+        assert "ATTRIBUTES" in reason and any("server.fwStateIsSynced  false" in line for line in lines), lines
+
+
+@test
+def history_of_one_attribute_or_since_a_time():
+    """The newest two pages are of some attributes, the third is older than what is asked for."""
+    def change(ms, key, scope="SERVER_SCOPE"):
+        return {"seq": 1, "ts": ms, "type": "T", "scope": scope, "key": key, "new": 1}
+
+    def answer(number, body):
+        page = int(json.loads(body).get("cursor", 0))
+        asked.append((page, json.loads(body)["limit"]))
+        return {"ok": True, "device": "d", **[
+            {"changes": [change(9000, "a"), change(8000, "b"), change(7000, "a", "CLIENT_SCOPE")], "cursor": "1"},
+            {"changes": [change(6000, "b"), change(5000, "a")], "cursor": "2"},
+            {"changes": [change(4000, "a"), change(3000, "b")], "complete": False}][page]}
+
+    def times(*args):
+        asked.clear()
+        code, out, err = fwsync("history", "d", *args, env={"FWSYNC_QUERY": daemon.endpoint})
+        assert code == 0, err
+        return [int(line[18]) for line in out.splitlines()], err
+
+    asked = []
+    kept = "What was before that is no longer kept.\n"
+    with StandIn(answer) as daemon:
+        assert times() == ([9, 8, 7, 6, 5, 4, 3], kept)
+        assert times("--attribute", "a") == ([9, 7, 5, 4], kept)
+        assert times("--attribute", "server.a") == ([9, 5, 4], kept)
+        assert times("--attribute", "c") == ([], "No such change is kept any more.\n")
+        assert times("--since", "1970-01-01T00:00:05Z") == ([9, 8, 7, 6, 5], "")
+        assert times("--since", "1970-01-01T00:00:06Z") == ([9, 8, 7, 6], "") and len(asked) == 2, asked
+        assert times("--attribute", "b", "--limit", "1") == (
+            [8], "These are the newest 1; for more: --limit N or --all\n") and asked == [(0, 1000)], asked
+
+
+@test
 def get_and_count_go_back_in_time():
     with Fleet() as fleet:
         daemon = fleet.daemon
