@@ -1,8 +1,8 @@
 /* repeat.h - `--watch`: a command's output, again and again.
  *
  * On a terminal it fills the screen, is drawn anew each second, and is gone at the end. In a pipe it is
- * printed again whenever it has become another one. Ctrl-C ends it. A daemon that goes away meanwhile is
- * told, and waited for. */
+ * printed again whenever it has become another one. Ctrl-C ends it. A daemon that is slow or goes away meanwhile is
+ * waited for: the last output stays, with what is wrong and since when. */
 #ifndef CLIENT_REPEAT_H
 #define CLIENT_REPEAT_H
 

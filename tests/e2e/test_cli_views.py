@@ -323,9 +323,13 @@ def with_json_every_command_prints_an_object_a_line():
 
 # --- terminals
 
-def screen_lines(text):
+def screen_text(text):
     """What a terminal shows, without its escape sequences."""
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "").splitlines()
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+
+
+def screen_lines(text):
+    return screen_text(text).replace("\r", "").splitlines()
 
 
 @test
@@ -526,17 +530,52 @@ def each_of_some_commands_can_be_watched():
 
 
 @test
-def watch_ends_at_once_when_nobody_is_there_and_waits_for_one_that_goes():
+def watch_ends_at_once_when_nobody_is_there():
     code, out, err = fwsync("--timeout", "0.2", "count", "--watch", env=NOWHERE)
     assert (code, out) == (1, "") and "is fwsyncd running?" in err, err
     assert fwsync("count", "--wach", env=NOWHERE)[0] == 2
     code, out, err = fwsync("ping", "--watch", env=NOWHERE)
     assert code == 2 and "no option --watch" in err, err
-    with Fleet() as fleet, started("--timeout", "2", "count", "--watch", env=doors(fleet.daemon)) as child:
-        assert read_line(child.stdout) == "devices\t0\n"
-        fleet.daemon.stop()
-        assert "is fwsyncd running?" in read_line(child.stderr)
-        assert child.poll() is None
+
+
+def sometimes(bad):
+    """A stand-in's answers for `get d`: good ones, but to the second and third question what `bad` is; to the fifth
+    another one."""
+    def answer(number, _):
+        return bad if number in (2, 3) else {
+            "ok": True, "device": "d", "client": {"v": 2 if number > 4 else 1}, "shared": {}, "server": {}, "telemetry": {}}
+    return answer
+
+
+@test
+def watch_goes_on_when_an_answer_is_late():
+    for bad, why in [(None, "no answer from "), ({"ok": False, "code": "io", "error": "bad luck"}, "bad luck")]:
+        with StandIn(sometimes(bad)) as daemon:
+            env = {"FWSYNC_QUERY": daemon.endpoint, "FWSYNC_EVENTS": daemon.endpoint, "FWSYNC_RESULTS": daemon.endpoint}
+            for json_option, lines in [([], ["client\tv\t1\n", "client\tv\t2\n"]),
+                                       (["--json"], ['"v": 1', '"v": 2'])]:
+                daemon.bodies.clear()
+                with started("--timeout", "0.2", "get", "d", "--watch", *json_option, env=env) as child:
+                    text = ""
+                    while lines[1] not in text:
+                        text += read_line(child.stdout)
+                    assert text.count(lines[0]) == text.count(lines[1]) == 1 and "false" not in text, text
+                    child.send_signal(signal.SIGINT)
+                    _, err = child.communicate()
+                    assert child.returncode == 130
+                    assert re.fullmatch((f".*{why}.*\n" if not json_option else "") +
+                                        r"no answer since \d\d:\d\d:\d\d, trying again\nanswered again\n", err), err
+
+
+@test
+def watch_on_a_terminal_keeps_what_it_last_knew():
+    with StandIn(sometimes(None)) as daemon:
+        daemon.events = daemon.results = daemon.query_endpoint = daemon.endpoint
+        with Terminal("--timeout", "0.2", "get", "d", "--watch", daemon=daemon) as terminal:
+            text = terminal.until(lambda text: re.search(r"trying again[^\n]*\n[^\x1b]*WHERE", screen_text(text)))
+            terminal.until(lambda text: re.search(r"client +v +2", screen_text(text)))
+            code, after = terminal.finish(signal.SIGINT)
+        assert code == 130 and "trying again" not in after[after.rindex("\x1b[H"):], (text, after)
 
 
 main()
