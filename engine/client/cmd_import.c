@@ -16,6 +16,10 @@
 /* An event well below what one request may hold, whatever its values. */
 enum { EVENT_BYTES_ENOUGH = REQUEST_BYTES_MAX / 4, LINE_BYTES_MAX = 16 << 20, CHUNK_BYTES = 65536 };
 
+#define EXAMPLE                                                                                      \
+    "{\"device\":\"ESP32\",\"deviceType\":\"ESP32_OTA\",\"client\":{\"currentFwVer\":\"v1.1\"}," \
+    "\"server\":{\"lastTargetFwVer\":\"v1.2\"}}"
+
 /* What a line is taken apart with. */
 struct import {
     struct arena arena, scratch;
@@ -75,10 +79,42 @@ static bool read_scope(struct import *import, enum scope scope, struct fields *a
     return json_parse_object(value->text, &import->scratch, &import->arena, attributes, err);
 }
 
+static bool check_member(struct text key, struct err *err)
+{
+    /* Behind the words to choose from: times, which start anew. */
+    static const char *const words[] = {"device", "deviceType", "client", "shared", "server",
+                                        "created", "lastSeen", "since"};
+    enum { CHOICE_COUNT = 5, WORD_COUNT = sizeof words / sizeof words[0] };
+    for (size_t i = 0; i < WORD_COUNT; i++)
+        if (text_is(key, words[i]))
+            return true;
+    const char *nearest = text_nearest(key, words, CHOICE_COUNT);
+    if (nearest != NULL)
+        return err_set(err, ERR_BAD_JSON, "unknown \"%.*s\"; did you mean \"%s\"?", TEXT_CUT(key, 64), nearest);
+    return err_set(err, ERR_BAD_JSON,
+                   "unknown \"%.*s\"; there are: device, deviceType, and client, shared, server, in which "
+                   "attributes stand",
+                   TEXT_CUT(key, 64));
+}
+
+/* A word of which nothing would come isn't passed over. */
+static bool check_members(const struct import *import, struct err *err)
+{
+    for (size_t i = 0; i < import->device.count; i++)
+        if (!check_member(import->device.items[i].key, err))
+            return false;
+    const struct value *type = fields_get(&import->device, TEXT("deviceType"));
+    if (type != NULL && (type->kind != VALUE_STRING || type->text.len == 0))
+        return err_set(err, ERR_BAD_JSON, "deviceType: expected a name, found %s", json_kind_name(type));
+    return true;
+}
+
 static bool add_device(struct import *import, struct err *err)
 {
     static const enum scope scopes[] = {SCOPE_CLIENT, SCOPE_SHARED, SCOPE_SERVER};
     struct fields attributes[3];
+    if (!check_members(import, err))
+        return false;
     if (text_member(import, "device").len == 0)
         return err_set(err, ERR_BAD_JSON, "no exported device: \"device\" is missing");
     for (size_t i = 0; i < 3; i++)
@@ -118,6 +154,7 @@ static int run(const struct setup *setup, struct options *options)
         .command = "import",
         .fd = fd,
         .line_bytes_max = LINE_BYTES_MAX,
+        .example = EXAMPLE,
         .expand = expand,
         .context = &import,
     };
@@ -135,7 +172,9 @@ const struct command command_import = {
     .summary = "write the devices of an export, with their attributes",
     .details = "Each line becomes an operator's writes (ATTRIBUTES_UPDATED), a scope after the other, the server's\n"
                "last. They are events as any: rules run on them, and what the rules decide counts, not what the\n"
-               "file says of it. A device that is there keeps what isn't in the file.\n"
+               "file says of it. A device that is there keeps what isn't in the file. A line:\n"
+               "\n"
+               "  " EXAMPLE "\n"
                "\n"
                "  fwsync import fleet.ndjson\n"
                "  fwsync --query tcp://old:7602 export | fwsync --events tcp://new:7601 import -\n",

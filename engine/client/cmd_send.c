@@ -171,6 +171,8 @@ static int run(const struct setup *setup, struct options *options)
             .command = "send",
             .fd = STDIN_FILENO,
             .line_bytes_max = REQUEST_BYTES_MAX,
+            .example = "{\"device\":\"ESP32\",\"type\":\"POST_ATTRIBUTES_REQUEST\","
+                       "\"data\":{\"currentFwVer\":\"v1.1\"}}",
             .source = draft.source,
         };
         return send_stream(setup, &job);

@@ -117,7 +117,7 @@ static int on_result(void *context, const struct fwsync_result *result)
     else if (session_read(&watch->session, (struct text){result->json, result->json_len}, NULL))
         print_result(watch, text_of(result->class_name));
     fflush(stdout);
-    return ++watch->count == watch->count_max;
+    return ++watch->count == watch->count_max || ferror(stdout);
 }
 
 static int on_lost(void *context, const char *class_name, uint64_t count, const char *why)
@@ -143,6 +143,70 @@ static void on_state(void *context, enum fwsync_follower_state state, const char
     } else if (state == FWSYNC_FOLLOWER_CONNECTING) {
         fprintf(stderr, "fwsync watch: %s\n", why);
     }
+}
+
+/* --- words that nothing may ever come for ------------------------------------------------------------ */
+
+/* False when there is no answer: that is no reason not to watch. */
+static bool ask(struct session *asking, struct buf *question)
+{
+    struct err err;
+    buf_byte(question, '}');
+    return client_request(asking->client, CLIENT_QUERY, buf_text(question), &asking->raw, &err) &&
+           session_read(asking, buf_text(&asking->raw), &err);
+}
+
+static void warn_of_class(const struct watch *watch, struct session *asking)
+{
+    enum { OWN_COUNT = 2 };
+    struct value *classes;
+    if (!ask(asking, session_question(asking, "rules")) || !field_boolean(&asking->answer, "ok"))
+        return;
+    size_t count = field_array(asking, &asking->answer, "classes", &classes);
+    const char **names = arena_alloc(&asking->arena, (count + OWN_COUNT) * sizeof *names);
+    struct buf list = {.arena = &asking->arena};
+    names[0] = "attributes";
+    names[1] = "deadletter";
+    for (size_t i = 0; i < count; i++)
+        names[OWN_COUNT + i] = value_text(&classes[i], &asking->arena).bytes;
+    for (size_t i = 0; i < count + OWN_COUNT; i++) {
+        if (strcmp(names[i], watch->class_name) == 0)
+            return;
+        buf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
+    }
+    const char *nearest = text_nearest(text_of(watch->class_name), names, count + OWN_COUNT);
+    if (nearest != NULL)
+        fprintf(stderr, "fwsync watch: nothing publishes the class '%s' so far; did you mean '%s'?\n",
+                watch->class_name, nearest);
+    else
+        fprintf(stderr,
+                "fwsync watch: nothing publishes the class '%s' so far; there are: " TEXT_FMT
+                "; and of one device: CLASS/DEVICE\n",
+                watch->class_name, TEXT_ARG(list));
+}
+
+static void warn_of_device(const struct watch *watch, struct session *asking)
+{
+    struct buf *question = session_question(asking, "device");
+    json_member_text(question, "device", text_of(watch->device));
+    if (ask(asking, question) && text_is(field_text(&asking->answer, "code"), "not-found"))
+        fprintf(stderr, "fwsync watch: there is no device '" TEXT_FMT "' so far; for all: fwsync watch %s\n",
+                TEXT_ARG(screen_clean(text_of(watch->device), &asking->arena)), watch->class_name);
+}
+
+/* A rule or a device of that name may still come, so it is watched all the same. */
+static void warn_of_words(const struct watch *watch)
+{
+    enum { ASK_MS = 1000 };
+    struct setup quick = *watch->session.setup;
+    struct session asking;
+    quick.timeout_ms = quick.timeout_ms < ASK_MS ? quick.timeout_ms : ASK_MS;
+    session_open(&asking, &quick, "watch");
+    if (watch->class_name[0] != '\0')
+        warn_of_class(watch, &asking);
+    if (watch->device != NULL)
+        warn_of_device(watch, &asking);
+    session_close(&asking);
 }
 
 /* --- the loop --------------------------------------------------------------------------------------- */
@@ -194,13 +258,17 @@ static bool watch_step(struct watch *watch)
 
 static void watch_loop(struct watch *watch)
 {
-    while (!interrupted() && (watch->count_max == 0 || watch->count < watch->count_max)) {
+    bool warned = false;
+    while (!interrupted() && !ferror(stdout) && (watch->count_max == 0 || watch->count < watch->count_max)) {
         if (clock_monotonic_ms() >= watch->end_ms) {
             end_in_time(watch);
             return;
         }
         if (!watch_step(watch))
             return;
+        if (watch->heard && !warned)
+            warn_of_words(watch);
+        warned = watch->heard;
     }
     if (interrupted() && watch->session.setup->screen.tables)
         fprintf(stderr, "\n%" PRId64 " result%s\n", watch->count, watch->count == 1 ? "" : "s");
@@ -277,6 +345,8 @@ static int run(const struct setup *setup, struct options *options)
         return options_wrong(options,
                              "'%.*s' can't be a class: small letters, digits and '-', a letter first",
                              (int)class_len, watch.what);
+    if (class_len == strlen("heartbeat") && memcmp(watch.what, "heartbeat", class_len) == 0)
+        return options_wrong(options, "heartbeats are no results; whether fwsyncd is there: fwsync ping");
     if (slash != NULL && slash[1] == '\0')
         return options_wrong(options, "the DEVICE behind '%s' is missing", watch.what);
     if (class_len > CLASS_BYTES_MAX || strlen(watch.what) - class_len > DEVICE_BYTES_MAX + 1)
@@ -296,7 +366,8 @@ const struct command command_watch = {
     .summary = "print what changes, as it changes",
     .details = "CLASS is sync (the rules' verdicts), attributes, deadletter, or one that a rule of yours\n"
                "publishes. Nothing is missed, also when fwsyncd restarts: what was lost on the way is asked\n"
-               "for. With --count and --timeout, exit code 1 means that fewer came.\n"
+               "for. A class or a device that isn't there is told, and watched for. With --count and\n"
+               "--timeout, exit code 1 means that fewer came.\n"
                "\n"
                "  fwsync watch sync\n"
                "  fwsync watch attributes/ESP32 --count 1 --timeout 60\n",

@@ -16,6 +16,7 @@
 
 enum {
     PATIENCE_MS = 60000,  /* without any progress, once the daemon has answered */
+    REJECTED_SHOWN_MAX = 20, /* of more only the number */
     LAST_WORDS_MS = 1000, /* after Ctrl-C, for answers to what is under way; a second one ends at once */
 };
 
@@ -29,7 +30,9 @@ struct stream {
     bool hungry;               /* all that was read is sent */
     uint64_t events;   /* lines that aren't empty */
     uint64_t unsent; /* those among them that were too long, or that no event could be made of */
-    uint64_t told;     /* those that fwsyncd rejected, and said which */
+    uint64_t shown;    /* rejections that were told */
+    uint64_t line_first; /* the first that isn't empty; 0: none yet */
+    bool is_foreign;     /* and that is no JSON object */
     uint64_t settled, resends; /* at the last look */
     int64_t progress_ms;       /* when something was settled last, or there was nothing to settle */
     bool busy_told;
@@ -60,19 +63,33 @@ static void tell(struct stream *stream, const char *text)
     fprintf(stderr, "fwsync %s: " TEXT_FMT "\n", stream->job->command, TEXT_ARG(clean));
 }
 
+/* Is one more rejection to be told? */
+static bool show_rejection(struct stream *stream)
+{
+    bool shown = stream->shown < REJECTED_SHOWN_MAX;
+    stream->shown += shown;
+    return shown;
+}
+
 static void tell_line(struct stream *stream, uint64_t line, const char *why)
 {
+    if (!show_rejection(stream))
+        return;
     progress_clear(&stream->progress);
     arena_reset(&stream->session.arena);
     struct text clean = screen_clean(text_of(why), &stream->session.arena);
     fprintf(stderr, "fwsync %s: line %" PRIu64 " is rejected: " TEXT_FMT "\n", stream->job->command, line,
             TEXT_ARG(clean));
+    if (line == stream->line_first && stream->is_foreign)
+        fprintf(stderr, "A line looks like this: %s\n", stream->job->example);
 }
 
 /* The event's device says more of one that was made here than its number. */
 static void tell_event(struct stream *stream, struct text event, const char *why)
 {
     char text[ERR_TEXT_BYTES];
+    if (!show_rejection(stream))
+        return;
     session_read(&stream->session, event, NULL);
     struct text device = field_text(&stream->session.answer, "device");
     snprintf(text, sizeof text, "device '%.*s': an event is rejected: %.300s", TEXT_CUT(device, 100), why);
@@ -84,7 +101,6 @@ static void on_rejected(void *context, uint64_t n, const char *event, size_t len
 {
     struct stream *stream = context;
     const char *why = error[0] != '\0' ? error : code;
-    stream->told++;
     if (stream->job->expand != NULL)
         tell_event(stream, (struct text){event, len}, why);
     else
@@ -94,10 +110,9 @@ static void on_rejected(void *context, uint64_t n, const char *event, size_t len
 static void print_summary(const struct stream *stream, const struct fwsync_counts *counts, uint64_t unknown)
 {
     double seconds = (double)(clock_monotonic_ms() - stream->started_ms) / 1000;
-    uint64_t untold = counts->rejected - stream->unsent - stream->told;
-    if (untold > 0)
-        fprintf(stderr, "fwsync %s: %" PRIu64 " more are rejected; fwsyncd doesn't list them all\n",
-                stream->job->command, untold);
+    if (counts->rejected > stream->shown)
+        fprintf(stderr, "fwsync %s: and %" PRIu64 " more are rejected\n", stream->job->command,
+                counts->rejected - stream->shown);
     if (stream->session.setup->json) {
         printf("{\"ok\":%s,\"lines\":%" PRIu64 ",\"events\":%" PRIu64 ",\"accepted\":%" PRIu64
                ",\"duplicates\":%" PRIu64 ",\"rejected\":%" PRIu64 ",\"unanswered\":%" PRIu64
@@ -162,10 +177,22 @@ static bool send_pending(struct stream *stream)
     return true;
 }
 
+static void note_first_line(struct stream *stream, struct text line)
+{
+    size_t at = 0;
+    if (stream->line_first > 0 || line.len == 0)
+        return;
+    stream->line_first = stream->reader.line;
+    while (at < line.len && (line.bytes[at] == ' ' || line.bytes[at] == '\t'))
+        at++;
+    stream->is_foreign = at == line.len || line.bytes[at] != '{';
+}
+
 static void take_line(struct stream *stream, struct text line)
 {
     const struct send_job *job = stream->job;
     struct err err;
+    note_first_line(stream, line);
     stream->pending = line;
     if (job->expand == NULL || line.len == 0)
         return;
@@ -263,7 +290,7 @@ static bool turn(struct stream *stream)
     if (fwsync_process(stream->client, 0) != FWSYNC_OK)
         return fail(stream, ERR_IO, fwsync_last_error(stream->client));
     struct fwsync_counts counts = counts_of(stream);
-    progress_show(&stream->progress, (int64_t)settled_count(&counts));
+    progress_show(&stream->progress, (int64_t)(counts.accepted + counts.duplicates));
     return check_progress(stream) && !interrupted();
 }
 
@@ -285,6 +312,10 @@ static bool stream_open(struct stream *stream, const struct setup *setup, const 
     };
     session_open(&stream->session, setup, job->command);
     progress_start(&stream->progress, "events acknowledged", 0);
+    if (isatty(job->fd)) {
+        fprintf(stderr, "reading what you type, a line such as %s; Ctrl-D ends\n", job->example);
+        stream->progress.enabled = false; /* it would stand in what is typed */
+    }
     line_reader_init(&stream->reader, job->fd, job->line_bytes_max);
     enum fwsync_code code = fwsync_open(&options, &stream->client);
     return code == FWSYNC_OK ||

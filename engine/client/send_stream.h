@@ -14,6 +14,7 @@ struct send_job {
     const char *command; /* for messages */
     int fd;              /* what is read */
     size_t line_bytes_max;
+    const char *example; /* a line, to show to whose input isn't made of such */
     const char *source; /* of the numbers on the wire; NULL: lines aren't numbered, events of `expand` are */
     /* Append the line's events to `events`, one a line; NULL: the line is the event. False: it has none. */
     bool (*expand)(void *context, struct text line, struct buf *events, struct err *err);

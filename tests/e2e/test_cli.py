@@ -79,6 +79,7 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
             (["watch", "Sync"], "'Sync' can't be a class"),
             (["watch", "a_b/ESP32"], "'a_b' can't be a class"),
             (["watch", "/ESP32"], "'' can't be a class"),
+            (["watch", "heartbeat"], "heartbeats are no results"),
             (["rules"], "what to do"),
             (["rules", "chek", "x"], "did you mean 'check'?"),
             (["rules", "check"], "DIR is missing")]:
@@ -443,6 +444,8 @@ def watch_of_one_device_leaves_out_its_namesakes():
     with Daemon() as daemon, started("watch", "attributes/ESP32", "--json", "--count", "1",
                                      env=doors(daemon)) as child:
         read_line(child.stderr)
+        assert read_line(child.stderr) == (
+            "fwsync watch: there is no device 'ESP32' so far; for all: fwsync watch attributes\n")
         daemon.send_events("\n".join([report("ESP32-2", "v1"), report("ESP3", "v1"), report("ESP32", "v7")]))
         result = json.loads(read_line(child.stdout))
         assert (result["class"], result["device"], result["value"]) == ("attributes", "ESP32", "v7")
@@ -461,6 +464,33 @@ def watch_of_everything_keeps_the_order_beside_those_who_take_batches():
             assert {result["class"] for result in results} == {"attributes", "sync"}, results
             seqs = [result["seq"] for result in results]
             assert seqs == sorted(seqs), seqs
+
+
+@test
+def watch_says_for_which_words_nothing_may_come():
+    with Daemon() as daemon:
+        done(fwsync("send", "ESP32", "currentFwVer=v1", daemon=daemon))
+        for word, said in [("snyc", "nothing publishes the class 'snyc' so far; did you mean 'sync'?"),
+                           ("esp-003", "there are: attributes, deadletter, sync; and of one device: CLASS/DEVICE"),
+                           ("sync/*", "no device '*' so far; for all: fwsync watch sync")]:
+            with started("watch", word, env=doors(daemon)) as child:
+                assert read_line(child.stderr).startswith("watching ")
+                assert said in read_line(child.stderr), word
+        with started("watch", "sync/ESP32", "--count", "1", env=doors(daemon)) as child:
+            assert read_line(child.stderr).startswith("watching ")
+            done(fwsync("send", "ESP32", "currentFwVer=v2", daemon=daemon))
+            out, err = child.communicate(timeout=DEADLINE_S)
+            assert (child.returncode, err) == (0, "") and "ESP32" in out, err
+
+
+@test
+def watch_that_cannot_write_ends_at_once():
+    with Daemon() as daemon, open("/dev/full", "w", encoding="utf-8") as full:
+        with subprocess.Popen([os.path.join(BUILD, "fwsync"), "watch", "attributes"], stdout=full, text=True,
+                              stderr=subprocess.PIPE, env=dict(os.environ, **doors(daemon))) as child:
+            read_line(child.stderr)
+            done(fwsync("send", "d", "a=1", daemon=daemon))
+            assert child.wait(DEADLINE_S) == 1 and "cannot write" in child.stderr.read()
 
 
 @test
@@ -490,7 +520,10 @@ def watching_with_holes(answer):
         head = {"n": numbers[0], "ts": 1, "members": ["seq", "device", "data"]}
         publish(b"batch/" + class_name, head, *[[n, "a", {}] for n in numbers])
 
-    with StandIn(answer) as query, started("--results", endpoint, "--query", query.endpoint, "watch", "sync",
+    def answer_all(number, body):
+        return {"ok": True, "classes": ["sync"]} if json.loads(body)["op"] == "rules" else answer(number, body)
+
+    with StandIn(answer_all) as query, started("--results", endpoint, "--query", query.endpoint, "watch", "sync",
                                            "--json", "--count", "5") as child:
         topics = {socket.recv() for _ in range(2) if socket.poll(DEADLINE_S * 1000)}
         assert topics == {b"\x01batch/sync", b"\x01heartbeat"}, topics

@@ -150,6 +150,40 @@ def import_tells_which_lines_are_none_of_an_export():
 
 
 @test
+def import_passes_over_no_word_that_it_does_not_know():
+    with Daemon() as daemon:
+        for line, said in [({"device": "x", "currentFwVer": "1.1"}, 'unknown "currentFwVer"; there are: device, '),
+                           ({"device": "x", "devicetype": "T"}, 'did you mean "deviceType"?'),
+                           ({"device": "x", "type": "T", "client": {}}, 'unknown "type"; there are: device, '),
+                           ({"device": "x", "deviceType": 7}, "deviceType: expected a name, found a number"),
+                           ({"device": "x", "deviceType": ""}, "deviceType: expected a name")]:
+            code, out, err = fwsync("import", "-", input=json.dumps(line), daemon=daemon)
+            assert code == 1 and "1 rejected" in out and said in err, (line, out, err)
+        done(fwsync("send", "x", "a=1", daemon=daemon))
+        listed = done(fwsync("list", "--json", daemon=daemon))
+        assert "lastSeen" in listed and "since" in listed
+        done(fwsync("import", "-", input=listed, daemon=daemon))
+        [example] = re.findall(r"^  (\{.*)$", done(fwsync("help", "import")), re.M)
+        done(fwsync("import", "-", input=example, daemon=daemon))
+
+
+@test
+def a_file_of_something_else_is_told_in_a_few_lines():
+    csv = "device,version\n" + "".join(f"d{number},v1\n" for number in range(500))
+    with Daemon() as daemon:
+        for command in ["import", "send"]:
+            code, out, err = fwsync(command, "-", input=csv, daemon=daemon)
+            assert code == 1 and "501 rejected" in out, out
+            lines = err.splitlines()
+            assert len(lines) == 22 and len(re.findall(r"line \d+ is rejected", err)) == 20, err
+            assert lines[1].startswith('A line looks like this: {"device":"ESP32",'), lines[1]
+            assert lines[-1] == f"fwsync {command}: and 481 more are rejected", lines[-1]
+            done(fwsync(command, "-", input=lines[1].split(": ", 1)[1], daemon=daemon))
+            code, out, err = fwsync(command, "-", input='\n{"device":"d"}\nx', daemon=daemon)
+            assert code == 1 and "looks like" not in err, err
+
+
+@test
 def an_export_that_is_imported_gives_the_same_attributes():
     with Daemon() as old, Daemon() as new:
         events = []

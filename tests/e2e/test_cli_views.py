@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 
-from harness import ROOT, Daemon, fwsync, main, test
+from harness import ROOT, Daemon, fwsync, main, test, wait_until
 from tool import NOWHERE, StandIn, Terminal, done, doors, read_line, started
 
 STATES = ["no-target", "never-reported", "synced", "pending", "updating", "failed", "stuck", "rolled-back",
@@ -477,6 +477,28 @@ def sending_shows_how_far_it_is():
             os.close(writer)
             code, text = terminal.finish()
         assert code == 0 and re.search(r"\r\x1b\[K\d+ events: \d+ accepted, [^\r]*\r\n$", text), text
+        reader, writer = os.pipe()
+        with Terminal("send", "-", daemon=daemon, stdin=reader) as terminal:
+            os.close(reader)
+            while not re.search(r"\r\x1b\[K\d+ events acknowledged, \d+/s", terminal.peek()):
+                os.write(writer, b"nonsense\n")
+            os.close(writer)
+            code, text = terminal.finish()
+        assert code == 1 and set(re.findall(r"(\d+) events ack", text)) == {"0"}, "what is rejected isn't acknowledged"
+
+
+@test
+def what_is_typed_is_not_written_over():
+    with Daemon() as daemon, Terminal("send", "-", daemon=daemon, columns=200) as terminal:
+        terminal.until(lambda text: re.match(r"reading what you type, a line such as \{.*; Ctrl-D ends\r\n", text))
+        beats = daemon.subscribe("heartbeat")
+        for number in range(3):  # a second apart: progress would be due
+            os.write(terminal.fd, json.dumps(write(f"d{number}", k=1)).encode() + b"\n")
+            wait_until(lambda: daemon.query({"op": "stats"})["events"]["accepted"] > number)
+            beats.next()
+        os.write(terminal.fd, b"\x04")
+        code, text = terminal.finish()
+        assert code == 0 and "\x1b" not in text and "3 accepted" in text, text
 
 
 # --- --watch
