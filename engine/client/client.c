@@ -82,6 +82,16 @@ static void set_option(void *socket, int option, int value)
     (void)rc;
 }
 
+static const char *default_endpoint(enum client_door door)
+{
+    static const char *const endpoints[] = {
+        [CLIENT_EVENTS] = CLIENT_EVENTS_DEFAULT,
+        [CLIENT_QUERY] = CLIENT_QUERY_DEFAULT,
+        [CLIENT_RESULTS] = CLIENT_RESULTS_DEFAULT,
+    };
+    return endpoints[door];
+}
+
 static void *socket_new(struct client *client, int type, struct err *err)
 {
     if (client->context == NULL)
@@ -142,7 +152,7 @@ static bool open_link(struct client *client, enum client_door door, struct err *
         return false;
     if (zmq_connect(link->socket, client_endpoint(client, door)) != 0)
         return err_set(err, ERR_CONFIG, "cannot use the endpoint '%s': %s; one looks like %s",
-                       client_endpoint(client, door), zmq_strerror(errno), CLIENT_QUERY_DEFAULT);
+                       client_endpoint(client, door), zmq_strerror(errno), default_endpoint(door));
     return true;
 }
 

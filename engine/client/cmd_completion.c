@@ -17,7 +17,9 @@ static const struct kind {
     {"TIME", "30s 15m 1h 1d", NULL},
     {"CLASS", "sync attributes deadletter", NULL},
     {"ATTRIBUTE", "fwStateIsSynced fwSyncState currentFwVer lastTargetFwVer type", NULL},
-    {"DEVICE", NULL, "_fwsync_devices \"$1\" \"$cur\""},
+    {"DEVICE", NULL, "_fwsync_ask \"$cur\" \"${ask[@]}\" list --prefix \"$cur\" --limit 50"},
+    {"VALUE", NULL, "_fwsync_ask \"$cur\" \"${ask[@]}\" count -- \"$first\""},
+    {"DEVICETYPE", NULL, "_fwsync_ask \"$cur\" \"${ask[@]}\" count type"},
     {"DIR", NULL, "_fwsync_files -d \"$cur\""},
     {"FILE", NULL, "_fwsync_files -f \"$cur\""},
 };
@@ -25,10 +27,11 @@ static const struct kind {
 static const char head[] =
     "# Completion of fwsync's words for bash, made by `fwsync completion bash`.\n"
     "\n"
-    "_fwsync_devices() # asks fwsyncd, if it is there\n"
+    "_fwsync_ask() # the first words of what fwsyncd answers, if it is there\n"
     "{\n"
-    "    mapfile -t COMPREPLY < <(\"$1\" --timeout 0.5 list --prefix \"$2\" --limit 50 2>/dev/null |\n"
-    "        while IFS=$'\\t' read -r name _; do printf '%q\\n' \"$name\"; done)\n"
+    "    local cur=$1\n"
+    "    mapfile -t COMPREPLY < <(\"${@:2}\" 2>/dev/null | while IFS=$'\\t' read -r word _; do\n"
+    "        [[ $word != \"$cur\"* ]] || printf '%q\\n' \"$word\"; done | head -n 50)\n"
     "}\n"
     "\n"
     "_fwsync_files()\n"
@@ -40,7 +43,7 @@ static const char head[] =
     "_fwsync()\n"
     "{\n"
     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-    "    local choices='' command='' at=0 valued i\n"
+    "    local choices='' command='' first='' at=0 valued value i ask=(\"$1\" --timeout 0.5)\n"
     "    COMPREPLY=()\n"
     "    [[ $cur != = ]] || cur='' # --name=value is three words\n"
     "    [[ $prev != = ]] || prev=${COMP_WORDS[COMP_CWORD-2]}\n"
@@ -82,10 +85,17 @@ static void print_walk(void)
         print_valued("*", options_common(i), "        ", "valued=1");
     puts("        */-?*) ;;\n"
          "        /*) command=${COMP_WORDS[i]} ;;\n"
-         "        *) ((at++)) ;;\n"
+         "        *) [[ $((at++)) != 0 ]] || first=${COMP_WORDS[i]} ;;\n"
          "        esac\n"
-         "        [[ -z $valued ]] || ((i++))\n"
-         "        [[ -z $valued || ${COMP_WORDS[i]} != = ]] || ((i++))\n"
+         "        [[ -n $valued ]] || continue\n"
+         "        valued=${COMP_WORDS[i++]}\n"
+         "        [[ ${COMP_WORDS[i]-} != = ]] || ((i++))\n"
+         "        value=${COMP_WORDS[i]-}\n"
+         "        while ((i + 2 < COMP_CWORD)) && [[ ${COMP_WORDS[i+1]} == : ]]; do # tcp://a:1 is five words\n"
+         "            value+=:${COMP_WORDS[i+2]}\n"
+         "            ((i += 2))\n"
+         "        done\n"
+         "        [[ $valued != --query ]] || ask+=(--query \"$value\")\n"
          "    done");
 }
 
@@ -129,8 +139,7 @@ static void print_words(void)
          "            case $command/$at in");
     fputs("            /0 | help/0) choices='help", stdout);
     for (const struct command *const *command = commands; *command != NULL; command++)
-        if (!(*command)->hidden)
-            printf(" %s", (*command)->name);
+        printf(" %s", (*command)->name);
     puts("' ;;");
     for (const struct command *const *command = commands; *command != NULL; command++)
         for (size_t i = 0; i < COMMAND_WORDS_MAX && (*command)->words[i] != NULL; i++) {
@@ -166,10 +175,10 @@ const struct command command_completion = {
     .name = "completion",
     .usage = "bash",
     .summary = "print what bash needs to complete fwsync's words",
-    .details = "Installed with fwsync; for a build that isn't installed:\n"
+    .details = "Installed with fwsync; for a build that isn't installed, in this shell and in all:\n"
                "\n"
-               "  eval \"$(fwsync completion bash)\"\n",
+               "  eval \"$(fwsync completion bash)\"\n"
+               "  fwsync completion bash >~/.local/share/bash-completion/completions/fwsync\n",
     .words = {"bash"},
-    .hidden = true,
     .run = run,
 };

@@ -303,7 +303,7 @@ const struct command command_count = {
                "  fwsync count --at 1d\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],
-    .words = {"ATTRIBUTE"},
+    .words = {"ATTRIBUTE", "VALUE"},
     .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY | COMMON_WATCH,
     .run = run,
 };

@@ -17,7 +17,6 @@ struct command {
     /* What stands behind its name besides options, for completion: words to choose from, or a kind of word
      * in capitals, "DEVICE". */
     const char *words[COMMAND_WORDS_MAX];
-    bool hidden; /* from the list of commands */
     /* Returns the exit code. options->setup is complete once options_next has returned OPTION_END. */
     int (*run)(const struct setup *setup, struct options *options);
 };

@@ -18,11 +18,11 @@ static void print_overview(void)
            "is the firmware that should run.\n\n"
            "Usage: fwsync COMMAND ...\n\n");
     for (const struct command *const *command = commands; *command != NULL; command++)
-        if (!(*command)->hidden)
-            printf("  %-13s %s\n", (*command)->name, (*command)->summary);
+        printf("  %-13s %s\n", (*command)->name, (*command)->summary);
     printf("\nMore about one: fwsync help COMMAND. Every command takes, before or after its name:\n");
     options_print_common(COMMON_ALL);
-    printf("\nExit code: 0 done, 1 the answer is an error or there is none, 2 bad usage.\n");
+    printf("\nIn a pipe: a line for each item, tabs between, '-' for what isn't there; an empty string is \"\".\n");
+    printf("Exit code: 0 done, 1 the answer is an error or there is none, 2 bad usage.\n");
 }
 
 /* The usage may hold several forms, one a line. */
@@ -46,13 +46,24 @@ static void print_help(const struct command *command)
     options_print_common(command->common);
 }
 
+/* What one may look for, and what there is. */
+static const struct {
+    const char *name;
+    const char *instead;
+} elsewhere[] = {
+    {"restore", "a backup is restored by starting from it: fwsyncd --data DIR"},
+    {"delete", "devices stay; a rule can delete attributes: fwsync-rules(5), delete-attributes"},
+};
+
 static int unknown_command(const struct options *options)
 {
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+        if (strcmp(options->value, elsewhere[i].name) == 0)
+            return options_wrong(options, "there is no command '%s': %s", elsewhere[i].name, elsewhere[i].instead);
     const char *names[COMMAND_COUNT_MAX + 1] = {"help"};
     size_t count = 1;
     for (const struct command *const *command = commands; *command != NULL; command++)
-        if (!(*command)->hidden)
-            names[count++] = (*command)->name;
+        names[count++] = (*command)->name;
     options_one_of(options, "command", names, count);
     return EXIT_USAGE;
 }

@@ -180,10 +180,16 @@ struct text screen_cut(struct text text, size_t width, struct arena *arena)
 
 /* --- values --- */
 
-/* Would this string, without its quotes, be read as something else or seen as less than it is? */
-static bool needs_quotes(struct text text)
+/* Would this string, without its quotes, be taken for a missing one, or for one in quotes? */
+static bool seems_missing(struct text text)
 {
-    if (text.len == 0 || text.bytes[0] == ' ' || text.bytes[text.len - 1] == ' ')
+    return text.len == 0 || text_is(text, "-") || text.bytes[0] == '"';
+}
+
+/* Would it be read as something else or seen as less than it is? */
+static bool seems_another(struct text text)
+{
+    if (text.bytes[0] == ' ' || text.bytes[text.len - 1] == ' ')
         return true;
     struct arena arena;
     arena_init(&arena, 1024);
@@ -196,7 +202,8 @@ static bool needs_quotes(struct text text)
 struct text screen_value(const struct screen *screen, const struct value *value,
                          struct arena *arena)
 {
-    if (value->kind == VALUE_STRING && screen->tables && needs_quotes(value->text)) {
+    if (value->kind == VALUE_STRING &&
+        (seems_missing(value->text) || (screen->tables && seems_another(value->text)))) {
         struct buf quoted = {.arena = arena};
         json_string(&quoted, value->text);
         return screen_clean(buf_text(&quoted), arena);

@@ -33,8 +33,9 @@ size_t screen_width(struct text text);
 /* screen_cut - the text's first `width` columns, with an ellipsis in place of what is missing. */
 struct text screen_cut(struct text text, size_t width, struct arena *arena);
 
-/* screen_value - a value for reading. In tables a string that looks like another kind of value ("1.2",
- * "true") or has blanks around it keeps its quotes; in a pipe a string is always bare. */
+/* screen_value - a value for reading. A string that is empty, is "-" or begins with a quote keeps its quotes, so that
+ * it isn't taken for one that isn't there. In tables so does one that looks like another kind of value ("1.2",
+ * "true") or has blanks around it; in a pipe these are bare. */
 struct text screen_value(const struct screen *screen, const struct value *value,
                          struct arena *arena);
 

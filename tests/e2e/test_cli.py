@@ -15,7 +15,7 @@ from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test
 from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
 COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters", "rules",
-            "ping", "export", "import", "backup"]
+            "ping", "export", "import", "backup", "completion"]
 
 
 def report(device, version, **more):
@@ -74,7 +74,12 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
             (["send", "a", "b=1", "b=2"], "'b' is given twice"),
             (["send", "a", "b=1", "--source", "x"], "--source numbers lines"),
             (["--timeout", "x", "ping"], "'x' is not a number of seconds"),
-            (["--query", "nonsense", "ping"], "cannot use the endpoint 'nonsense'"),
+            (["--query", "nonsense", "ping"], "cannot use the endpoint 'nonsense': Invalid argument; one looks like "
+                                              "tcp://127.0.0.1:7602"),
+            (["--events", "nonsense", "send", "a", "b=1"], "one looks like tcp://127.0.0.1:7601"),
+            (["--results", "nonsense", "watch"], "one looks like tcp://127.0.0.1:7603"),
+            (["restore", "x"], "no command 'restore': a backup is restored by starting from it: fwsyncd --data DIR"),
+            (["delete", "x"], "no command 'delete': "),
             (["watch", "sync/"], "the DEVICE behind 'sync/' is missing"),
             (["watch", "Sync"], "'Sync' can't be a class"),
             (["watch", "a_b/ESP32"], "'a_b' can't be a class"),

@@ -240,6 +240,19 @@ def history_of_one_attribute_or_since_a_time():
 
 
 @test
+def nothing_an_empty_string_and_a_dash_can_be_told_apart():
+    with Fleet() as fleet:
+        for value in ["", "-"]:
+            assert fleet.daemon.send_events(write("d", fwSyncState=value))["ok"]
+        fleet.daemon.send_events(write("e", x=1))
+        history = done(fwsync("history", "d", "--attribute", "fwSyncState", daemon=fleet.daemon))
+        assert [line.split("\t")[2:4] for line in history.splitlines()] == [['""', '"-"'], ["-", '""']], history
+        assert 'fwSyncState\t"-"\n' in done(fwsync("get", "d", daemon=fleet.daemon))
+        assert done(fwsync("count", "fwSyncState", daemon=fleet.daemon)) == '"-"\t1\n'
+        assert [line.split("\t")[5] for line in done(fwsync("list", daemon=fleet.daemon)).splitlines()] == ['"-"', "-"]
+
+
+@test
 def get_and_count_go_back_in_time():
     with Fleet() as fleet:
         daemon = fleet.daemon

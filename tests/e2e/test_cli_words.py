@@ -23,11 +23,11 @@ def options(command):
 
 def complete(*lines, env=None, script=None):
     """For each line what bash offers for its last word, which is in progress; words are told apart as readline
-    does it: by blanks and by '='."""
+    does it: by blanks, by '=' and by ':'."""
     source = f"source {script}" if script else f'eval "$("{FWSYNC}" completion bash)"'
     steps = []
     for line in lines:
-        words = [word for word in re.split(r"\s+|(=)", "fwsync " + line) if word is not None]
+        words = [word for word in re.split(r"\s+|([=:])", "fwsync " + line) if word is not None]
         quoted = " ".join("'" + word + "'" for word in words)
         steps.append(f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; COMPREPLY=()\n"
                      f'_fwsync "{FWSYNC}" && printf "%s\\n" "${{COMPREPLY[@]}}"; echo ---')
@@ -58,6 +58,8 @@ def completion_knows_what_stands_where():
         "list --since ": ["15m", "1d", "1h", "30s"], "watch a": ["attributes"],
         "count --at 1h fw": ["fwStateIsSynced", "fwSyncState"], "count --at=1h type ": [],
         "rules ": ["check"], f"rules check {ROOT}/rules/chai": [ROOT + "/rules/chains"],
+        "--query tcp://127.0.0.1:7602 li": ["list"], "list --since 2026-11-21T06:13:00 --un": ["--unsynced"],
+        "--query=ipc:///a:b list --un": ["--unsynced"], "compl": ["completion"],
         "nonsense ": [], "completion ": ["bash"], "ping ": []}
     *found, all_states = complete(*wanted, "list --state ")
     assert dict(zip(wanted, found, strict=True)) == wanted
@@ -72,6 +74,20 @@ def completion_asks_the_daemon_for_devices():
             done(fwsync("send", name, "currentFwVer=v1", daemon=daemon))
         wait_until(lambda: complete("get ES", "explain --json ESP33", "send w", "get ESP32 E", env=doors(daemon)) == [
             ["ESP32", "ESP33"], ["ESP33"], ["with\\ blank"], []], what="devices, which it waits for half a second only")
+        query = daemon.query_endpoint
+        wait_until(lambda: complete(f"--query {query} get ES", f"get --query={query} ESP33") == [
+            ["ESP32", "ESP33"], ["ESP33"]], what="devices of the daemon that the line names")
+
+
+@test
+def completion_asks_the_daemon_for_values():
+    with Daemon() as daemon:
+        for device, kind, version in [("a", "ESP32_OTA", "v1.1"), ("b", "ESP32_CAM", "v1.2"), ("c", "x", "w")]:
+            done(fwsync("send", device, "--type", kind, f"currentFwVer={version}", daemon=daemon))
+        wait_until(lambda: complete("count currentFwVer v", "count --at 1h type ESP", "list --type ", "send d --type=ESP",
+                                    env=doors(daemon)) == [
+            ["v1.1", "v1.2"], ["ESP32_CAM", "ESP32_OTA"], ["ESP32_CAM", "ESP32_OTA", "x"], ["ESP32_CAM", "ESP32_OTA"]],
+            what="values, which it waits for half a second only")
 
 
 @test
