@@ -168,7 +168,7 @@ static int run(const struct setup *setup, struct options *options)
         [NEW] = {"NEW", false},     [EVENT] = {"EVENT", false},         [SEQ] = {"SEQ", true},
     };
     static const unsigned char drop_order[] = {SEQ, OLD, EVENT};
-    enum { WHEN_WHOLE = 19, ATTRIBUTE_ENOUGH = 40, EVENT_ENOUGH = 10 }; /* columns */
+    enum { WHEN_WHOLE = 19, ATTRIBUTE_ENOUGH = 40, VALUE_ENOUGH = 10, EVENT_ENOUGH = 10 }; /* columns */
     struct listing listing = {.limit = LIST_COUNT_DEFAULT};
     if (!read_words(options, &listing))
         return EXIT_USAGE;
@@ -177,6 +177,7 @@ static int run(const struct setup *setup, struct options *options)
     table_may_drop(listing.table, drop_order, sizeof drop_order);
     table_needs(listing.table, WHEN, WHEN_WHOLE);
     table_needs(listing.table, ATTRIBUTE, ATTRIBUTE_ENOUGH);
+    table_needs(listing.table, NEW, VALUE_ENOUGH);
     table_needs(listing.table, EVENT, EVENT_ENOUGH);
     list_all(&listing);
     table_destroy(listing.table);

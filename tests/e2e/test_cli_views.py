@@ -199,6 +199,9 @@ def history_fits_a_terminal_with_what_matters():
             lines = screen_lines(terminal.finish()[1])
         assert re.fullmatch(r"WHEN +ATTRIBUTE +NEW +EVENT *", lines[0]), lines
         assert all(len(line) <= 80 for line in lines), lines
+        with Terminal("history", "d", daemon=fleet.daemon, columns=60) as terminal:
+            narrow = screen_lines(terminal.finish()[1])
+        assert any("server.fwStateIsSynced  false" in line for line in narrow), narrow
         [reason] = [line for line in lines if "nothing was" in line]
         when = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d):\d\d  server.fwSyncReason ", reason)
         ts = json.loads(done(fwsync("history", "d", "--json", daemon=fleet.daemon)).splitlines()[0])["ts"]
