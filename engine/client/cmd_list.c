@@ -35,7 +35,7 @@ static const struct option_spec specs[] = {
     {OPT_VERSION, "version", "VERSION", "only those that run it"},
     {OPT_TARGET, "target", "VERSION", "only those that should run it"},
     {OPT_TYPE, "type", "DEVICETYPE", "only of this type"},
-    {OPT_WHERE, "where", "KEY=VALUE", "only where an indexed attribute is that; may be given again"},
+    {OPT_WHERE, "where", "KEY=VALUE", "only where an indexed attribute is that; again: and another"},
     {OPT_SINCE, "since", "TIME", "only where the verdict changed since: 30s, 15m, 1h, 2d, a date"},
     {OPT_PREFIX, "prefix", "TEXT", "only names that begin with it"},
     {OPT_LIMIT, "limit", "N", "at most N devices (100)"},
