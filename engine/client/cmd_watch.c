@@ -197,7 +197,7 @@ static void warn_of_device(const struct watch *watch, struct session *asking)
 /* A rule or a device of that name may still come, so it is watched all the same. */
 static void warn_of_words(const struct watch *watch)
 {
-    enum { ASK_MS = 1000 };
+    enum { ASK_MS = 3000 };
     struct setup quick = *watch->session.setup;
     struct session asking;
     quick.timeout_ms = quick.timeout_ms < ASK_MS ? quick.timeout_ms : ASK_MS;
