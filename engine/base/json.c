@@ -387,7 +387,7 @@ static void next_value(struct tree *tree, const cJSON *node, const struct keep *
         *value = value_boolean(kind_of(node) == cJSON_True);
         return;
     case cJSON_NULL:
-        value->kind = VALUE_NULL;
+        *value = (struct value){.kind = VALUE_NULL, .text = {NULL, 0}};
         return;
     }
     struct buf buf = {.arena = keep->arena};

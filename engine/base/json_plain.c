@@ -90,7 +90,7 @@ static bool take_value(struct plain *plain, struct value *value)
         *value = value_boolean(false);
         return take_word(plain, TEXT("false"));
     case 'n':
-        value->kind = VALUE_NULL;
+        *value = (struct value){.kind = VALUE_NULL, .text = {NULL, 0}};
         return take_word(plain, TEXT("null"));
     default:
         return is_number_byte(*plain->at) && take_number(plain, value);

@@ -59,7 +59,9 @@ static bool list_page(struct listing *listing)
         return false;
     listing->kept = field_integer(&session->answer, "count");
     struct value *letters;
-    size_t count = field_array(session, &session->answer, "deadletters", &letters);
+    size_t count;
+    if (!session_list(session, "deadletters", &letters, &count))
+        return false;
     for (size_t i = 0; i < count; i++)
         add_letter(listing, &letters[i]);
     table_print(listing->table, stdout);

@@ -14,7 +14,9 @@
 static bool print_page(struct session *session, int64_t *device_count)
 {
     struct value *devices;
-    size_t count = field_array(session, &session->answer, "devices", &devices);
+    size_t count;
+    if (!session_list(session, "devices", &devices, &count))
+        return false;
     for (size_t i = 0; i < count; i++) {
         fwrite(devices[i].text.bytes, 1, devices[i].text.len, stdout);
         putchar('\n');

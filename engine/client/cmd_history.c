@@ -98,7 +98,9 @@ static bool list_page(struct listing *listing)
     if (!session_ask(session))
         return false;
     struct value *changes;
-    size_t count = field_array(session, &session->answer, "changes", &changes);
+    size_t count;
+    if (!session_list(session, "changes", &changes, &count))
+        return false;
     for (size_t i = 0; i < count; i++)
         add_change(listing, &changes[i]);
     table_print(listing->table, stdout);

@@ -309,7 +309,9 @@ static bool list_page(struct listing *listing)
     if (!session_ask(session))
         return false;
     struct value *devices;
-    size_t count = field_array(session, &session->answer, "devices", &devices);
+    size_t count;
+    if (!session_list(session, "devices", &devices, &count))
+        return false;
     for (size_t i = 0; i < count; i++)
         add_device(listing, &devices[i]);
     table_print(listing->table, stdout);

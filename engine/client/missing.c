@@ -145,7 +145,6 @@ static void begin_page(struct fwsync_follower *follower)
 {
     struct question *question = &follower->question;
     uint64_t seq = member_number(&question->fields, "at");
-    question_list(question, "devices");
     if (follower->snapshot_seq == 0) {
         numbers_read(&follower->standing.numbers, member_json(&question->fields, "n"), &question->scratch,
                      &question->arena);
@@ -220,11 +219,12 @@ static bool begin_answer(struct fwsync_follower *follower, int64_t now_ms, struc
 {
     if (!question_is_ok(&follower->question))
         return hear_refusal(follower, now_ms, err);
+    bool snapshot = follower->step == STEP_SNAPSHOT;
+    if (!question_list(&follower->question, &follower->reach, snapshot ? "devices" : "results", now_ms, err))
+        return false;
     follower_enter(follower, FWSYNC_FOLLOWER_CATCHING_UP, "");
-    if (follower->step == STEP_SNAPSHOT)
+    if (snapshot)
         begin_page(follower);
-    else
-        question_list(&follower->question, "results");
     return true;
 }
 
@@ -232,11 +232,12 @@ static bool begin_answer(struct fwsync_follower *follower, int64_t now_ms, struc
 static void use_answer(struct fwsync_follower *follower)
 {
     bool snapshot = follower->step == STEP_SNAPSHOT;
-    const struct value *item = question_item(&follower->question);
-    if (item != NULL && snapshot)
-        teller_device(&follower->teller, item->text);
-    else if (item != NULL)
-        take_result(follower, item->text);
+    struct text item;
+    bool found = question_item(&follower->question, &item);
+    if (found && snapshot)
+        teller_device(&follower->teller, item);
+    else if (found)
+        take_result(follower, item);
     else if (snapshot)
         end_page(follower);
     else

@@ -37,6 +37,14 @@ bool question_post(struct question *question, struct reach *reach, int64_t now_m
     return true;
 }
 
+/* What came as an answer isn't one. */
+static bool refuse_answer(struct question *question, const struct reach *reach, int64_t now_ms, struct err *err)
+{
+    question_next(question, now_ms + reach->timeout_ms);
+    return err_set(err, ERR_CONFIG, "%s is no query door: its answer can't be read",
+                   client_endpoint(reach->client, CLIENT_QUERY));
+}
+
 static bool read_answer(struct question *question, struct reach *reach, int64_t now_ms, struct err *err)
 {
     arena_reset(&question->arena);
@@ -47,9 +55,7 @@ static bool read_answer(struct question *question, struct reach *reach, int64_t 
     const struct value *ok = fields_get(&question->fields, TEXT("ok"));
     if (read && ok != NULL && ok->kind == VALUE_BOOLEAN && fields_get(&question->fields, TEXT("accepted")) == NULL)
         return true;
-    question_next(question, now_ms + reach->timeout_ms);
-    return err_set(err, ERR_CONFIG, "%s is no query door: its answer can't be read",
-                   client_endpoint(reach->client, CLIENT_QUERY));
+    return refuse_answer(question, reach, now_ms, err);
 }
 
 bool question_hear(struct question *question, struct reach *reach, int64_t now_ms, bool *found, bool *answered,
@@ -72,15 +78,22 @@ bool question_is_ok(const struct question *question)
     return member_true(&question->fields, "ok");
 }
 
-void question_list(struct question *question, const char *name)
+bool question_list(struct question *question, const struct reach *reach, const char *name, int64_t now_ms,
+                   struct err *err)
 {
-    json_parse_array(member_json(&question->fields, name), &question->scratch, &question->arena, &question->items,
-                     &question->item_count, NULL);
+    bool right = json_parse_array(member_json(&question->fields, name), &question->scratch, &question->arena,
+                                  &question->items, &question->item_count, NULL);
+    for (size_t i = 0; right && i < question->item_count; i++)
+        right = question->items[i].kind == VALUE_JSON;
+    return right || refuse_answer(question, reach, now_ms, err);
 }
 
-const struct value *question_item(struct question *question)
+bool question_item(struct question *question, struct text *json)
 {
-    return question->item_at < question->item_count ? &question->items[question->item_at++] : NULL;
+    if (question->item_at == question->item_count)
+        return false;
+    *json = question->items[question->item_at++].text;
+    return true;
 }
 
 enum due question_check_due(struct question *question, struct reach *reach, int64_t now_ms)

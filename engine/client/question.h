@@ -37,9 +37,11 @@ bool question_post(struct question *question, struct reach *reach, int64_t now_m
 bool question_hear(struct question *question, struct reach *reach, int64_t now_ms, bool *found, bool *answered,
                    struct err *err);
 bool question_is_ok(const struct question *question);
-/* question_list - the answer's list of that name is stepped through with question_item, which is NULL at its end. */
-void question_list(struct question *question, const char *name);
-const struct value *question_item(struct question *question);
+/* question_list - the answer's list of that name, of objects, is stepped through with question_item, which is false at
+ * its end. Errors: there is no such list, so there is no query door. */
+bool question_list(struct question *question, const struct reach *reach, const char *name, int64_t now_ms,
+                   struct err *err);
+bool question_item(struct question *question, struct text *json);
 
 /* question_check_due - has the answer to be given up? The connection is dropped then. */
 enum due { DUE_NOT, DUE_LOST, DUE_LATE };

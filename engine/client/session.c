@@ -100,7 +100,12 @@ struct text session_error(struct session *session, enum client_door door)
         struct fields first = value_object(session, &errors[0]);
         text = field_text(&first, "error");
     }
-    return screen_clean(text.len > 0 ? text : field_text(&session->answer, "code"), &session->arena);
+    if (text.len == 0)
+        text = field_text(&session->answer, "code");
+    if (text.len == 0)
+        return arena_format(&session->arena, "cannot read the answer from %s: it doesn't say what is wrong",
+                            endpoint(session, door));
+    return screen_clean(text, &session->arena);
 }
 
 bool session_complain(struct session *session)
@@ -139,6 +144,21 @@ void session_keep_cursor(const struct session *session, struct buf *cursor)
     buf_clear(cursor);
     if (next != NULL && next->kind != VALUE_NULL)
         json_value(cursor, next);
+}
+
+bool session_list(struct session *session, const char *name, struct value **values, size_t *count)
+{
+    const struct value *list = fields_get(&session->answer, text_of(name));
+    bool right = list != NULL && list->kind == VALUE_JSON && list->text.bytes[0] == '[';
+    *count = field_array(session, &session->answer, name, values);
+    for (size_t i = 0; right && i < *count; i++)
+        right = (*values)[i].kind == VALUE_JSON;
+    if (right)
+        return true;
+    struct err err;
+    err_set(&err, ERR_BAD_JSON, "cannot read the answer from %s: '%s' isn't a list of objects",
+            endpoint(session, session->door), name);
+    return session_fail(session, &err);
 }
 
 struct text session_source(struct session *session, const struct fields *fields)

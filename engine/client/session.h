@@ -52,6 +52,9 @@ bool session_read(struct session *session, struct text json, struct err *err);
  * there is none. */
 void session_keep_cursor(const struct session *session, struct buf *cursor);
 
+/* session_list - the answer's list of that name, of objects as JSON. False after telling that it has none. */
+bool session_list(struct session *session, const char *name, struct value **values, size_t *count);
+
 /* session_source - "NAME#17" of an object with `source` and `n`; "" when it has none. */
 struct text session_source(struct session *session, const struct fields *fields);
 

@@ -189,6 +189,23 @@ static void test_strings_and_numbers_stay_in_their_places(void **state)
     assert_int_equal(fields_get(&expanded, TEXT("f"))->integer, 100);
 }
 
+/* Whoever forgets to look at the kind gets nothing, and not what stood there before. */
+static void test_a_null_has_no_text(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"data"};
+    static const char *const texts[] = {"{\"x\":null,\"data\":{}}", "{\"x\":null,\"data\":{\"y\":[]}}"};
+    for (size_t i = 0; i < 2; i++) { /* by the short way, and by the long one */
+        struct fields fields, expanded;
+        memset(arena_alloc(&arena, 2048), 'x', 2048);
+        arena_reset(&arena);
+        assert_true(json_parse_object_expanding(text_of(texts[i]), JSON_DEPTH_MAX, names, 1, &arena, &arena, &fields,
+                                                &expanded, NULL));
+        assert_null(fields.items[0].value.text.bytes);
+        assert_int_equal(fields.items[0].value.text.len, 0);
+    }
+}
+
 static void test_what_is_written_reads_back(void **state)
 {
     (void)state;
@@ -273,6 +290,7 @@ int main(void)
         TEST(test_depth_is_bounded),
         TEST(test_many_keys_are_compared_too),
         TEST(test_named_members_are_expanded),
+        TEST(test_a_null_has_no_text),
         TEST(test_what_is_written_reads_back),
         TEST(test_each_byte_is_escaped_at_each_place),
         TEST(test_a_string_stays_within_its_room),
