@@ -126,11 +126,11 @@ static int send_draft(const struct setup *setup, struct draft *draft)
     bool ok;
     session_open(&session, setup, "send");
     if (session_request(&session, CLIENT_EVENTS, buf_text(&draft->body), &ok)) {
-        bool refused = !ok && fields_get(&session.answer, TEXT("accepted")) == NULL;
-        session.exit_code = ok ? EXIT_DONE : EXIT_ERROR;
+        bool counted = fields_get(&session.answer, TEXT("accepted")) != NULL;
+        session.exit_code = ok && counted ? EXIT_DONE : EXIT_ERROR;
         if (setup->json)
             session_print_raw(&session);
-        else if (refused)
+        else if (!counted) /* refused as a whole, or by no events door */
             session_complain(&session);
         else
             print_answer(&session);

@@ -1,6 +1,6 @@
 #include "engine/client/sender.h"
 
-#include <inttypes.h>
+#include "engine/client/members.h"
 
 enum {
     CHUNK_BYTES = 16384,
@@ -8,7 +8,7 @@ enum {
     ERRORS_LISTED = 100, /* in one answer */
     BODY_BYTES_MAX = 256 << 10,
     BROKEN_MS = 20,       /* until the next try */
-    WRONG_DOOR_MS = 1000, /* likewise */
+    WRONG_DOOR_MS = 1000, /* likewise, and when there is no socket */
 };
 
 void sender_init(struct sender *sender)
@@ -29,25 +29,15 @@ void sender_fini(struct sender *sender)
 
 /* --- what an answer says ---------------------------------------------------------------------------- */
 
-static const char *text_in(const struct fields *fields, const char *key)
-{
-    const struct value *value = fields_get(fields, text_of(key));
-    return value != NULL && value->kind == VALUE_STRING ? value->text.bytes : "";
-}
-
-static uint64_t number_in(const struct fields *fields, const char *key)
-{
-    const struct value *value = fields_get(fields, text_of(key));
-    return value != NULL && value->kind == VALUE_INTEGER && value->integer > 0 ? (uint64_t)value->integer : 0;
-}
-
-static void tell_rejected(struct sender *sender, size_t index, const char *code, const char *error)
+/* Why, says `error`: the answer, or a row of its list. */
+static void tell_rejected(struct sender *sender, size_t index, const struct fields *error)
 {
     uint64_t n;
     struct text event = outbox_get(&sender->outbox, index, &n);
     sender->counts.rejected++;
     if (sender->on_rejected != NULL)
-        sender->on_rejected(sender->context, n, event.bytes, event.len, code, error);
+        sender->on_rejected(sender->context, n, event.bytes, event.len, member_text(error, "code").bytes,
+                            member_text(error, "error").bytes);
 }
 
 /* The request's first `count` events are settled. */
@@ -65,19 +55,17 @@ static void settle(struct sender *sender, size_t count)
 /* Tell of the listed errors; returns how many, and the line of the last one. */
 static size_t tell_errors(struct sender *sender, const struct fields *answer, size_t *last_line)
 {
-    const struct value *list = fields_get(answer, TEXT("errors"));
     struct value *errors = NULL;
     size_t count = 0, told = 0;
-    if (list != NULL && list->kind == VALUE_JSON)
-        json_parse_array(list->text, &sender->scratch, &sender->arena, &errors, &count, NULL);
+    json_parse_array(member_json(answer, "errors"), &sender->scratch, &sender->arena, &errors, &count, NULL);
     for (size_t i = 0; i < count; i++) {
         struct fields error = {NULL, 0};
         if (errors[i].kind == VALUE_JSON)
             json_parse_object(errors[i].text, &sender->scratch, &sender->arena, &error, NULL);
-        uint64_t line = number_in(&error, "line");
+        uint64_t line = member_number(&error, "line");
         if (line <= *last_line || line > sender->body_count)
             continue;
-        tell_rejected(sender, line - 1, text_in(&error, "code"), text_in(&error, "error"));
+        tell_rejected(sender, line - 1, &error);
         *last_line = line;
         told++;
     }
@@ -91,9 +79,9 @@ static void hear_taken(struct sender *sender, const struct fields *answer)
 {
     struct fwsync_counts *counts = &sender->counts;
     size_t last_line = 0;
-    uint64_t rejected = number_in(answer, "rejected");
-    counts->accepted += number_in(answer, "accepted");
-    counts->duplicates += sender->rest > 0 ? 0 : number_in(answer, "duplicates");
+    uint64_t rejected = member_number(answer, "rejected");
+    counts->accepted += member_number(answer, "accepted");
+    counts->duplicates += sender->rest > 0 ? 0 : member_number(answer, "duplicates");
     size_t told = tell_errors(sender, answer, &last_line);
     bool again = told > 0 && told < rejected && sender->source.len > 0;
     if (!again && told < rejected)
@@ -108,15 +96,42 @@ static void hear_busy(struct sender *sender, const struct fields *answer, int64_
     sender->counts.busy++;
     sender->step = SENDER_WAITING;
     sender->due_ms = now_ms + retry_ms;
-    err_set(&sender->trouble, ERR_BUSY, "fwsyncd takes nothing just now: %s", text_in(answer, "error"));
+    err_set(&sender->trouble, ERR_BUSY, "fwsyncd takes nothing just now: %s", member_text(answer, "error").bytes);
 }
 
 /* The request was refused as a whole, for its content. */
 static void hear_refused(struct sender *sender, const struct fields *answer)
 {
     for (size_t i = 0; i < sender->body_count; i++)
-        tell_rejected(sender, i, text_in(answer, "code"), text_in(answer, "error"));
+        tell_rejected(sender, i, answer);
     settle(sender, sender->body_count);
+}
+
+/* --- whose answer it is ----------------------------------------------------------------------------- */
+
+/* What an events door says tells of each event of the request. */
+static bool is_taken(const struct sender *sender, const struct fields *answer)
+{
+    return fields_get(answer, TEXT("accepted")) != NULL &&
+           member_number(answer, "accepted") + member_number(answer, "duplicates") +
+                   member_number(answer, "rejected") == sender->body_count;
+}
+
+static bool is_not_ok(const struct fields *answer)
+{
+    const struct value *ok = fields_get(answer, TEXT("ok"));
+    return ok != NULL && ok->kind == VALUE_BOOLEAN && !ok->boolean;
+}
+
+/* With one of the codes that docs/protocol.md has for this door. By anything else nothing is settled. */
+static bool is_refused(const struct fields *answer)
+{
+    static const char *const codes[] = {"bad-json", "bad-event", "too-large", "limit"};
+    struct text code = member_text(answer, "code");
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (text_is(code, codes[i]))
+            return is_not_ok(answer);
+    return false;
 }
 
 static bool hear_stranger(struct sender *sender, bool query_door, int64_t now_ms, struct err *err)
@@ -140,12 +155,12 @@ static bool hear(struct sender *sender, int64_t now_ms, struct err *err)
         return hear_stranger(sender, false, now_ms, err);
     if (client_busy(raw, &retry_ms))
         hear_busy(sender, &answer, retry_ms, now_ms);
-    else if (fields_get(&answer, TEXT("accepted")) != NULL)
+    else if (is_taken(sender, &answer))
         hear_taken(sender, &answer);
-    else if (strcmp(text_in(&answer, "code"), "bad-query") == 0)
-        return hear_stranger(sender, true, now_ms, err);
-    else
+    else if (is_refused(&answer))
         hear_refused(sender, &answer);
+    else
+        return hear_stranger(sender, text_is(member_text(&answer, "code"), "bad-query"), now_ms, err);
     return true;
 }
 

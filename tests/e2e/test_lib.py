@@ -13,7 +13,8 @@ import threading
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, main, test
+from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, fwsync, main, test, wait_until
+from tool import StandIn
 
 COMPILERS = {"c": "clang", "c++": "clang++"} if "/clang" in BUILD else {"c": "gcc", "c++": "g++"}
 
@@ -185,6 +186,95 @@ def watch_misses_nothing_over_kills():
             finally:
                 watch.kill()
                 watch.communicate()
+
+
+# --- a peer that isn't fwsyncd
+
+LISTS = ["devices", "results", "changes", "deadletters", "values", "errors", "facts", "chains"]
+REFUSALS = [{}, {"ok": False}, {"ok": None}, {"ok": 2}, {"ok": False, "code": 1, "error": [None]},
+            {"ok": False, "code": "strange"}, {"ok": False, "errors": [None, 1, {}]}]
+NO_ANSWERS = [[None], [1], [[]], 1, "x", True]
+NO_LISTS = [{"ok": True}] + [{"ok": True, "seq": 1, "at": 1, "after": 1, **dict.fromkeys(LISTS, value)}
+                             for value in [None, 1, "x", {}, [None], [1, "x"], [{}, None]]]
+NO_DEVICES = [{"ok": True, "seq": 1, "at": 1, "after": 1, "n": [1], "cursor": None, "more": [],
+               **dict.fromkeys(LISTS, [item])}
+              for item in [{}, [], [None], {"device": None, "client": [1], "server": {"fwSyncState": None}},
+                           {"device": "d", "class": "attributes", "n": 1, "seq": 1, "value": None, "error": 1}]]
+LISTING = ["list", "export", "deadletters", "history d"]
+ASKING = LISTING + ["get d", "explain d", "count", "count type", "stats", "metrics", "ping", "backup d", "send d a=1"]
+
+
+@test
+def the_tool_takes_no_nonsense_for_an_answer():
+    for answer in REFUSALS + NO_ANSWERS + NO_LISTS + NO_DEVICES:
+        with StandIn(lambda number, body, answer=answer: [answer]) as door:
+            for command in ASKING + ["send -", "import -"]:
+                code, _, err = fwsync(*command.split(), input='{"device":"d","type":"x"}\n',
+                                      env={"FWSYNC_EVENTS": door.endpoint, "FWSYNC_QUERY": door.endpoint})
+                what = (answer, command, code, err)
+                assert code >= 0 and (code == 0 or err) and not err.endswith(": \n"), what
+                if answer in REFUSALS + NO_ANSWERS or command.endswith("-"):
+                    assert code > 0, what
+                elif answer in NO_LISTS and command in LISTING:
+                    assert code == 1, what
+
+
+class StrangeResults:
+    """A results door that publishes these messages to whoever subscribes to heartbeats."""
+
+    def __init__(self, messages):
+        self.context, self.messages = zmq.Context(), messages
+        self.socket = self.context.socket(zmq.XPUB)
+        self.socket.linger = 0
+        self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        while not self.ended.is_set():
+            if self.socket.poll(50) and self.socket.recv() == b"\x01heartbeat":
+                for topic, payload in self.messages:
+                    self.socket.send_multipart([topic.encode(), payload.encode()])
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+        self.context.destroy(linger=0)
+
+
+def strange_messages():
+    for payload in ["", "{}", "[null]", "[1]", "null", '{"n":[1]}', '{"seq":1,"n":{"attributes":null}}',
+                    '{"n":1,"ts":1,"members":[null]}\n[1]', '{"n":1,"members":["seq"]}\n[null]\n1\n\n[[1]]',
+                    '{"n":1,"seq":1,"device":null}']:
+        for topic in ["heartbeat", "attributes/d", "batch/attributes", "batch/", "/", ""]:
+            yield topic, payload
+    for seq in [3, 9]:
+        yield "heartbeat", json.dumps({"seq": seq, "n": {"attributes": seq}})
+
+
+@test
+def the_library_takes_no_nonsense_for_an_answer():
+    with StrangeResults(list(strange_messages())) as results:
+        for answer in REFUSALS + NO_ANSWERS + NO_LISTS + NO_DEVICES:
+            with StandIn(lambda number, body, answer=answer: [answer]) as door:
+                for command in [["tests/lib/follow_table", door.endpoint, results.endpoint],
+                                ["fwsync", "--query", door.endpoint, "--results", results.endpoint, "watch",
+                                 "attributes"]]:
+                    door.bodies.clear()
+                    child = subprocess.Popen([os.path.join(BUILD, command[0]), *command[1:]],
+                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    try:
+                        # It says that this is no query door, or asks again.
+                        wait_until(lambda: child.poll() is not None or len(door.bodies) > 2, what=(answer, command))
+                        assert child.returncode in (None, 1, 2), (answer, command, child.returncode)
+                        assert (answer not in NO_ANSWERS + NO_LISTS) or child.wait(DEADLINE_S) > 0, answer
+                    finally:
+                        child.kill()
+                        child.communicate()
 
 
 # --- installing

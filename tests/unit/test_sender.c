@@ -436,6 +436,44 @@ static void test_a_request_refused_as_a_whole_rejects_its_events(void **state)
     fwsync_close(client);
 }
 
+/* Only an events door settles events. */
+static void test_what_no_events_door_says_settles_nothing(void **state)
+{
+    static const char *const answers[] = {
+        "{}",
+        "[null]",
+        "1",
+        "no JSON",
+        "{\"ok\":true}",
+        "{\"ok\":false}",
+        "{\"ok\":false,\"code\":\"not-found\",\"error\":\"x\"}",
+        "{\"ok\":1,\"code\":\"bad-event\",\"error\":\"x\"}",
+        "{\"code\":\"bad-event\",\"error\":\"x\"}",
+        "{\"ok\":true,\"code\":\"bad-event\",\"error\":\"x\"}",
+        "{\"ok\":true,\"accepted\":0,\"duplicates\":0,\"rejected\":0}",
+        "{\"ok\":true,\"accepted\":2,\"duplicates\":0,\"rejected\":0}",
+        "{\"ok\":true,\"accepted\":true,\"duplicates\":0,\"rejected\":0}",
+        "{\"ok\":true,\"accepted\":2,\"duplicates\":-1,\"rejected\":0}",
+        "{\"ok\":true,\"duplicates\":1}",
+    };
+    struct stand_in *door = *state;
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct told told = {0};
+        struct fwsync_options options = named;
+        options.on_rejected = note_rejected;
+        options.context = &told;
+        struct fwsync_client *client = open_client(door, options);
+        send_text(client, "{}");
+        request(door, client);
+        reply(door, answers[i]);
+        assert_int_equal(fwsync_flush(client, DEADLINE_S * 1000), FWSYNC_E_CONFIG);
+        assert_non_null(strstr(fwsync_last_error(client), "is no events door"));
+        assert_int_equal(counts_of(client).waiting, 1);
+        assert_int_equal(told.count, 0);
+        fwsync_close(client);
+    }
+}
+
 /* More are rejected than the answer lists: what is behind the last one listed is asked again. */
 static void test_errors_that_are_not_listed_are_asked_for(void **state)
 {
@@ -599,6 +637,7 @@ int main(void)
         with_stand_in(test_the_wrong_door_loses_nothing),
         with_stand_in(test_a_rejected_event_is_told_with_its_text),
         with_stand_in(test_a_request_refused_as_a_whole_rejects_its_events),
+        with_stand_in(test_what_no_events_door_says_settles_nothing),
         with_stand_in(test_errors_that_are_not_listed_are_asked_for),
         with_stand_in(test_the_descriptor_speaks_of_answers_and_of_timers),
         with_stand_in(test_an_answer_is_handed_over_with_its_code),
