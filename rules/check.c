@@ -1,5 +1,6 @@
 #include "rules/check.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum mark { MARK_NEW, MARK_OPEN, MARK_DONE };
@@ -96,6 +97,7 @@ static void visit_chain(const struct ruleset *ruleset, size_t index, const struc
 void check_chain_circles(const struct ruleset *ruleset, struct problems *problems)
 {
     unsigned char marks[CHAIN_COUNT_MAX] = {0};
+    assert(ruleset->chain_count <= CHAIN_COUNT_MAX);
     for (size_t i = 0; i < ruleset->chain_count; i++)
         if (marks[i] == MARK_NEW)
             visit_chain(ruleset, i, NULL, marks, problems);
@@ -111,6 +113,7 @@ static void mark_called(const struct chain *chain, bool reached[CHAIN_COUNT_MAX]
 void check_chains_reached(const struct ruleset *ruleset, struct problems *problems)
 {
     bool reached[CHAIN_COUNT_MAX] = {false};
+    assert(ruleset->chain_count <= CHAIN_COUNT_MAX);
     for (size_t i = 0; i < ruleset->chain_count; i++)
         mark_called(ruleset->chains[i], reached);
     for (size_t i = 0; i < ruleset->chain_count; i++) {

@@ -54,8 +54,7 @@ static bool io_problem(struct problems *problems, const char *file, const char *
     return false;
 }
 
-/* All bytes of an open file; a file that is longer than it may be is read one byte too far, and the
- * YAML reader complains. */
+/* All bytes of an open file; one that is longer than it may be isn't read. */
 static bool read_all(int fd, const char *file, struct arena *arena, struct text *text,
                      struct problems *problems)
 {
@@ -193,11 +192,12 @@ bool sources_read_bundle(struct text bundle, struct arena *arena, struct sources
         problem_add(problems, place, "%s", err.text);
         return false;
     }
+    if (fields.count == 0 || fields.count > CHAIN_COUNT_MAX) {
+        problem_add(problems, place, "%zu rule files; expected 1 to %d", fields.count, CHAIN_COUNT_MAX);
+        return false;
+    }
     sources->items = arena_zero(arena, (fields.count + 1) * sizeof *sources->items);
-    bool right = fields.count > 0 && fields.count <= CHAIN_COUNT_MAX;
-    if (!right)
-        problem_add(problems, place, "%zu rule files; expected 1 to %d", fields.count,
-                    CHAIN_COUNT_MAX);
+    bool right = true;
     for (size_t i = 0; i < fields.count; i++) {
         const struct field *field = &fields.items[i];
         if (field->key.len == 0 || !is_rule_file(field->key) || field->value.kind != VALUE_STRING) {

@@ -17,7 +17,7 @@ struct sources {
 };
 
 /* Each fills `sources` with memory of `arena`, or adds problems and returns false. A file that cannot be
- * read does not hide the problems of the others: *sources then holds those. */
+ * read does not hide the problems of the others: *sources then holds those, at most CHAIN_COUNT_MAX. */
 bool sources_read_dir(const char *dir, struct arena *arena, struct sources *sources,
                       struct problems *problems);
 bool sources_read_bundle(struct text bundle, struct arena *arena, struct sources *sources,

@@ -518,6 +518,33 @@ static void test_a_bundle_is_bounded(void **state)
     buf_fini(&yaml);
 }
 
+static void test_files_are_bounded(void **state)
+{
+    (void)state;
+    enum { CHAIN_COUNT_MAX = 1000 };
+    for (int count = CHAIN_COUNT_MAX; count <= CHAIN_COUNT_MAX * 3; count += CHAIN_COUNT_MAX * 2) {
+        struct problems problems;
+        struct buf bundle = {.bytes = NULL}, lines = {.bytes = NULL};
+        problems_init(&problems);
+        buf_append(&bundle, TEXT("{\"root.yaml\":\"chain: root\\nfirst: n1\\nnodes:"));
+        for (int i = 1; i < CHAIN_COUNT_MAX; i++)
+            buf_printf(&bundle, "\\n  n%d: {type: rule-chain, chain: c%d, to: {Failure: n%d}}", i, i, i + 1);
+        buf_printf(&bundle, "\\n  n%d: {type: log}\"", CHAIN_COUNT_MAX);
+        for (int i = 1; i < count; i++)
+            buf_printf(&bundle, ",\"%d.yaml\":\"chain: c%d\\nfirst: l\\nnodes: {l: {type: log}}\"", i, i);
+        buf_byte(&bundle, '}');
+        struct ruleset *ruleset = ruleset_load_bundle(buf_text(&bundle), &problems);
+        collect(&lines, &problems);
+        assert_string_equal(lines.bytes,
+                            count == CHAIN_COUNT_MAX ? "" : "rules: 3000 rule files; expected 1 to 1000\n");
+        assert_int_equal(ruleset != NULL, count == CHAIN_COUNT_MAX);
+        ruleset_destroy(ruleset);
+        buf_fini(&bundle);
+        buf_fini(&lines);
+        problems_fini(&problems);
+    }
+}
+
 /* --- directories ------------------------------------------------------------------------------------ */
 
 struct dir {
@@ -713,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_nodes_are_bounded),
         cmocka_unit_test(test_classes_are_bounded),
         cmocka_unit_test(test_a_bundle_is_bounded),
+        cmocka_unit_test(test_files_are_bounded),
         cmocka_unit_test_setup_teardown(test_a_directory_is_read_in_name_order, dir_setup, dir_teardown),
         cmocka_unit_test_setup_teardown(test_a_directory_shows_its_path_in_problems, dir_setup,
                                         dir_teardown),
