@@ -3,6 +3,7 @@
  * All patterns see the message as it came. In the data, an unquoted true, false, null or number is a
  * value of that type, one $[path] alone keeps the type of what stands there, and anything else is a
  * string. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,19 +64,27 @@ static bool is_number(const char *at, bool *whole)
     return *at == '\0';
 }
 
-static void read_number(struct fwsync_config *config, struct fwsync_text text, bool whole,
-                        struct fwsync_value *value)
+static bool read_integer(const char *digits, struct fwsync_value *value)
 {
-    static const double integer_max = 9007199254740992.0; /* 2^53 */
-    double number = strtod(text.bytes, NULL);
-    if (!isfinite(number) || (whole && (fabs(number) > integer_max || text.len > 17)))
+    enum { EXACT_BITS = 53 }; /* of a double, which is what JSON's readers have */
+    errno = 0;
+    long long number = strtoll(digits, NULL, 10);
+    *value = (struct fwsync_value){.kind = FWSYNC_INTEGER, .integer = number};
+    return errno == 0 && number >= -(1LL << EXACT_BITS) && number <= 1LL << EXACT_BITS;
+}
+
+static bool read_double(const char *digits, struct fwsync_value *value)
+{
+    *value = (struct fwsync_value){.kind = FWSYNC_DOUBLE, .number = strtod(digits, NULL)};
+    return isfinite(value->number);
+}
+
+static void read_number(struct fwsync_config *config, const char *digits, bool whole, struct fwsync_value *value)
+{
+    if (!(whole ? read_integer(digits, value) : read_double(digits, value)))
         fwsync_config_problem(config, "data", "the number %.40s is too large to hold exactly; put it "
                                               "in quotes to have it as a string",
-                              text.bytes);
-    else if (whole)
-        *value = (struct fwsync_value){.kind = FWSYNC_INTEGER, .integer = (int64_t)number};
-    else
-        *value = (struct fwsync_value){.kind = FWSYNC_DOUBLE, .number = number};
+                              digits);
 }
 
 /* True when the member is a value of a type of its own, and not a text. */
@@ -90,7 +99,7 @@ static bool read_typed(struct fwsync_config *config, const struct fwsync_member 
     else if (is_word(member->text, "true") || is_word(member->text, "false"))
         *value = (struct fwsync_value){.kind = FWSYNC_BOOLEAN, .boolean = member->text.len == 4};
     else if (is_number(member->text.bytes, &whole))
-        read_number(config, member->text, whole, value);
+        read_number(config, member->text.bytes, whole, value);
     else
         return false;
     return true;

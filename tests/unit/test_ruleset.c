@@ -290,6 +290,15 @@ static void test_settings(void **state)
         {"{type: set, data: {a: 9007199254740993000}}",
          "4:24: data: the number 9007199254740993000 is too large to hold exactly; put it in quotes to have "
          "it as a string\n"},
+        {"{type: set, data: {a: 9007199254740993}}",
+         "4:24: data: the number 9007199254740993 is too large to hold exactly; put it in quotes to have it as a "
+         "string\n"},
+        {"{type: set, data: {a: -9007199254740993}}",
+         "4:24: data: the number -9007199254740993 is too large to hold exactly; put it in quotes to have it as a "
+         "string\n"},
+        {"{type: set, data: {a: 99999999999999999999}}",
+         "4:24: data: the number 99999999999999999999 is too large to hold exactly; put it in quotes to have it as a "
+         "string\n"},
         {"{type: set, data: {a: 1e999}}", "4:24: data: the number 1e999 is too large to hold exactly; put it "
                                           "in quotes to have it as a string\n"},
         {"{type: rename-keys}", "4:3: node 'n': the setting 'keys' is missing\n"},
