@@ -119,34 +119,41 @@ static void clear(const struct fetch_attributes *self, struct fwsync_message *me
         fwsync_metadata_delete(message, fetch->target);
 }
 
-/* What was not there, by scope: "CLIENT_SCOPE:[a, b]". Cut when it gets long. */
+/* What was not there, by scope: "CLIENT_SCOPE:[a, b]". Cut, with dots, when it gets long. */
+enum { ABSENT_BYTES_MAX = 256, HEAD_BYTES_MAX = 24 /* "], LATEST_TELEMETRY:[", and the dots */ };
 struct absent {
-    char text[256];
+    char text[ABSENT_BYTES_MAX];
     size_t len;
-    const struct source *source;
+    const struct source *source; /* of the last one */
+    bool cut;
 };
+
+static void append(struct absent *absent, const char *bytes, size_t len)
+{
+    if (len > 0)
+        memcpy(absent->text + absent->len, bytes, len);
+    absent->len += len;
+}
 
 static void note(struct absent *absent, const struct fetch *fetch)
 {
-    bool same = absent->source == fetch->source;
-    const char *parts[] = {
-        same ? ", " : absent->source != NULL ? "], " : "",
-        same ? "" : fetch->source->scope,
-        same ? "" : ":[",
-    };
-    absent->source = fetch->source;
-    size_t needed = fetch->name.len;
-    for (int i = 0; i < 3; i++)
-        needed += strlen(parts[i]);
-    if (absent->len + needed >= sizeof absent->text)
+    if (absent->cut)
         return;
-    for (int i = 0; i < 3; i++) {
-        memcpy(absent->text + absent->len, parts[i], strlen(parts[i]));
-        absent->len += strlen(parts[i]);
+    /* with its own head, and room for the dots of the next one */
+    absent->cut = absent->len + HEAD_BYTES_MAX * 2 + fetch->name.len > sizeof absent->text;
+    if (absent->source == fetch->source) {
+        append(absent, ", ", 2);
+    } else {
+        if (absent->source != NULL)
+            append(absent, "], ", 3);
+        append(absent, fetch->source->scope, strlen(fetch->source->scope));
+        append(absent, ":[", 2);
     }
-    if (fetch->name.len > 0)
-        memcpy(absent->text + absent->len, fetch->name.bytes, fetch->name.len);
-    absent->len += fetch->name.len;
+    if (absent->cut)
+        append(absent, "...", 3);
+    else
+        append(absent, fetch->name.bytes, fetch->name.len);
+    absent->source = fetch->source;
 }
 
 static int run(const void *node, struct fwsync_message *message)

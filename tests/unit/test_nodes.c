@@ -119,6 +119,9 @@ static void test_message_type_filter(void **state)
 
 /* --- fetch-attributes ------------------------------------------------------------------------------- */
 
+#define FIFTY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+#define LONG_KEY FIFTY FIFTY FIFTY FIFTY FIFTY
+
 static void test_fetch_attributes(void **state)
 {
     (void)state;
@@ -158,6 +161,11 @@ static void test_fetch_attributes(void **state)
          "full {} {" METADATA ",\"cs_a\":\"c\"}\n"},
         {NODE("type: fetch-attributes, client: [a, x], server: [y, z], require: true"), stored, EVENT("{}"),
          "dead root/n: the device has no CLIENT_SCOPE:[x], SERVER_SCOPE:[y, z]\n"},
+        /* cut when it gets long */
+        {NODE("type: fetch-attributes, client: [" LONG_KEY ", b], server: c, require: true"), stored, EVENT("{}"),
+         "dead root/n: the device has no CLIENT_SCOPE:[...]\n"},
+        {NODE("type: fetch-attributes, client: x, server: [y, " LONG_KEY ", z], telemetry: u, require: true"), stored,
+         EVENT("{}"), "dead root/n: the device has no CLIENT_SCOPE:[x], SERVER_SCOPE:[y, ...]\n"},
     };
     EXPECT_ROWS(rows);
 }
