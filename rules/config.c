@@ -51,17 +51,46 @@ static const struct yaml_node *setting(struct fwsync_config *config, const char 
     return found;
 }
 
-static bool wrong_kind(struct fwsync_config *config, const char *key, const char *expected,
-                       const struct yaml_node *yaml)
-{
-    const char *got = yaml->kind != YAML_SCALAR ? yaml_kind_name(yaml) : "nothing";
-    problem_add(config->problems, yaml->place, "%s: expected %s, got %s", key, expected, got);
-    return false;
-}
-
 static bool is_text(const struct yaml_node *yaml)
 {
     return yaml->kind == YAML_SCALAR && (yaml->scalar.len > 0 || yaml->quoted);
+}
+
+/* What stands there, for "got ...". */
+static const char *found_kind(const struct yaml_node *yaml)
+{
+    if (is_text(yaml))
+        return "a text";
+    return yaml->kind == YAML_SCALAR ? "nothing" : yaml_kind_name(yaml);
+}
+
+static bool wrong_kind(struct fwsync_config *config, const char *key, const char *expected,
+                       const struct yaml_node *yaml)
+{
+    problem_add(config->problems, yaml->place, "%s: expected %s, got %s", key, expected, found_kind(yaml));
+    return false;
+}
+
+/* The setting's YAML, which is a text; else NULL, with a problem where there is one. */
+static const struct yaml_node *text_setting(struct fwsync_config *config, const char *key, enum fwsync_need need,
+                                            const char *expected)
+{
+    const struct yaml_node *yaml = setting(config, key, need);
+    if (yaml == NULL || is_text(yaml))
+        return yaml;
+    wrong_kind(config, key, expected, yaml);
+    return NULL;
+}
+
+/* Likewise a mapping. */
+static const struct yaml_node *mapping_setting(struct fwsync_config *config, const char *key, enum fwsync_need need,
+                                               const char *expected)
+{
+    const struct yaml_node *yaml = setting(config, key, need);
+    if (yaml == NULL || yaml->kind == YAML_MAPPING)
+        return yaml;
+    wrong_kind(config, key, expected, yaml);
+    return NULL;
 }
 
 static bool compile(struct fwsync_config *config, const char *key, const struct yaml_node *yaml,
@@ -84,11 +113,9 @@ void *fwsync_config_alloc(struct fwsync_config *config, size_t bytes)
 bool fwsync_config_text(struct fwsync_config *config, const char *key, enum fwsync_need need,
                         struct fwsync_text *text)
 {
-    const struct yaml_node *yaml = setting(config, key, need);
+    const struct yaml_node *yaml = text_setting(config, key, need, "a text");
     if (yaml == NULL)
         return false;
-    if (!is_text(yaml))
-        return wrong_kind(config, key, "a text", yaml);
     *text = (struct fwsync_text){yaml->scalar.bytes, yaml->scalar.len};
     return true;
 }
@@ -110,11 +137,9 @@ bool fwsync_config_integer(struct fwsync_config *config, const char *key, enum f
 bool fwsync_config_choice(struct fwsync_config *config, const char *key, enum fwsync_need need,
                           const char *const *words, int *position)
 {
-    const struct yaml_node *yaml = setting(config, key, need);
+    const struct yaml_node *yaml = text_setting(config, key, need, "a word");
     if (yaml == NULL)
         return false;
-    if (!is_text(yaml))
-        return wrong_kind(config, key, "a word", yaml);
     size_t count = 0;
     for (; words[count] != NULL; count++)
         if (text_is(yaml->scalar, words[count])) {
@@ -197,11 +222,9 @@ bool fwsync_config_texts(struct fwsync_config *config, const char *key, enum fws
 bool fwsync_config_pattern(struct fwsync_config *config, const char *key, enum fwsync_need need,
                            const struct fwsync_pattern **pattern)
 {
-    const struct yaml_node *yaml = setting(config, key, need);
+    const struct yaml_node *yaml = text_setting(config, key, need, "a text");
     if (yaml == NULL)
         return false;
-    if (!is_text(yaml))
-        return wrong_kind(config, key, "a text", yaml);
     struct fwsync_pattern *compiled = fwsync_config_alloc(config, sizeof *compiled);
     if (!compile(config, key, yaml, compiled))
         return false;
@@ -255,14 +278,9 @@ static bool read_member(struct fwsync_config *config, const char *key, const str
 bool fwsync_config_mapping(struct fwsync_config *config, const char *key, enum fwsync_need need,
                            const struct fwsync_member **members, size_t *count)
 {
-    const struct yaml_node *yaml = setting(config, key, need);
+    const struct yaml_node *yaml = mapping_setting(config, key, need, "a mapping (key: text)");
     if (yaml == NULL)
         return false;
-    if (yaml->kind != YAML_MAPPING) {
-        problem_add(config->problems, yaml->place, "%s: expected a mapping, key: text; got %s", key,
-                    is_text(yaml) ? "a text" : yaml->kind == YAML_SCALAR ? "nothing" : "a list");
-        return false;
-    }
     struct fwsync_member *out = fwsync_config_alloc(config, (yaml->count + 1) * sizeof *out);
     size_t length = 0;
     bool right = yaml->count > 0;
@@ -319,25 +337,17 @@ static bool read_duration(struct fwsync_config *config, const char *key, const s
     if (yaml->kind == YAML_SCALAR && parse_duration(yaml->scalar, &durations_ms[found]))
         return true;
     problem_add(config->problems, yaml->place,
-                "%s.%s: expected a time such as 500ms, 30s, 15m, 2h or 1d, at most 3650d, or 0 for none; "
-                "got %s%.*s",
-                key, words[found],
-                is_text(yaml) ? "" : yaml->kind == YAML_SCALAR ? "nothing" : yaml_kind_name(yaml),
-                is_text(yaml) ? (int)yaml->scalar.len : 0, is_text(yaml) ? yaml->scalar.bytes : "");
+                "%s.%s: expected a time such as 500ms, 30s, 15m, 2h or 1d, at most 3650d, or 0 for none; got %s",
+                key, words[found], is_text(yaml) ? yaml->scalar.bytes : found_kind(yaml));
     return false;
 }
 
 bool fwsync_config_durations(struct fwsync_config *config, const char *key, enum fwsync_need need,
                              const char *const *words, int64_t *durations_ms)
 {
-    const struct yaml_node *yaml = setting(config, key, need);
+    const struct yaml_node *yaml = mapping_setting(config, key, need, "a mapping (word: time)");
     if (yaml == NULL)
         return false;
-    if (yaml->kind != YAML_MAPPING) {
-        problem_add(config->problems, yaml->place, "%s: expected a mapping, word: time; got %s", key,
-                    is_text(yaml) ? "a text" : yaml->kind == YAML_SCALAR ? "nothing" : "a list");
-        return false;
-    }
     bool right = true;
     for (const struct yaml_node *item = yaml->first; item != NULL; item = item->next)
         right &= read_duration(config, key, item, words, durations_ms);
@@ -363,34 +373,33 @@ static bool class_name_reserved(struct text name)
     return text_is(name, "attributes") || text_is(name, "deadletter") || text_is(name, "heartbeat");
 }
 
-bool fwsync_config_class(struct fwsync_config *config, const char *key, enum fwsync_need need,
-                         int *class_index)
+static bool check_class_name(struct fwsync_config *config, const char *key, const struct yaml_node *yaml)
 {
-    struct ruleset *ruleset = config->ruleset;
-    const struct yaml_node *yaml = setting(config, key, need);
-    if (yaml == NULL)
-        return false;
-    if (!is_text(yaml))
-        return wrong_kind(config, key, "a name", yaml);
-    if (!class_name_fits(yaml->scalar)) {
+    const char *name = yaml->scalar.bytes;
+    if (!class_name_fits(yaml->scalar))
         problem_add(config->problems, yaml->place,
                     "%s: '%s' can't be a class; expected a small letter, then up to 31 small letters, "
                     "digits or '-'",
-                    key, yaml->scalar.bytes);
-        return false;
-    }
-    if (class_name_reserved(yaml->scalar)) {
-        problem_add(config->problems, yaml->place, "%s: '%s' is the engine's own class; take another",
-                    key, yaml->scalar.bytes);
-        return false;
-    }
-    if (text_is(yaml->scalar, "batch")) {
+                    key, name);
+    else if (class_name_reserved(yaml->scalar))
+        problem_add(config->problems, yaml->place, "%s: '%s' is the engine's own class; take another", key, name);
+    else if (text_is(yaml->scalar, "batch"))
         problem_add(config->problems, yaml->place,
                     "%s: 'batch' is the engine's own word: batches of results have topics that begin with it; "
                     "take another",
                     key);
+    else
+        return true;
+    return false;
+}
+
+bool fwsync_config_class(struct fwsync_config *config, const char *key, enum fwsync_need need,
+                         int *class_index)
+{
+    struct ruleset *ruleset = config->ruleset;
+    const struct yaml_node *yaml = text_setting(config, key, need, "a name");
+    if (yaml == NULL || !check_class_name(config, key, yaml))
         return false;
-    }
     size_t i = 0;
     while (i < ruleset->class_count && !text_equal(ruleset->class_names[i], yaml->scalar))
         i++;

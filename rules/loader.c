@@ -186,41 +186,53 @@ static bool check_node_name(struct loader *loader, const struct yaml_node *yaml)
     return config_name(&name, "node", loader->problems, &text);
 }
 
-static void create_nodes(struct loader *loader, struct draft *draft)
+/* The chain's mapping of nodes, or NULL with a problem. */
+static const struct yaml_node *read_nodes(struct loader *loader, const struct draft *draft)
 {
     const struct yaml_node *nodes = yaml_member(draft->yaml, "nodes");
+    const struct chain *chain = draft->chain;
+    if (nodes == NULL)
+        problem_add(loader->problems, chain->place, "chain '%s': the key 'nodes' is missing", chain->name.bytes);
+    else if (nodes->count > NODE_COUNT_MAX)
+        problem_add(loader->problems, nodes->place, "nodes: %zu nodes; at most %d in a chain", nodes->count,
+                    NODE_COUNT_MAX);
+    else if (nodes->kind != YAML_MAPPING || nodes->count == 0)
+        problem_add(loader->problems, nodes->place, "nodes: expected a mapping of at least one node, "
+                                                    "name: {type: ...}");
+    else
+        return nodes;
+    return NULL;
+}
+
+static void add_node(struct loader *loader, struct draft *draft, const struct yaml_node *yaml)
+{
     struct chain *chain = draft->chain;
-    if (nodes == NULL || nodes->kind != YAML_MAPPING || nodes->count == 0 ||
-        nodes->count > NODE_COUNT_MAX) {
-        draft->links_complete = loader->calls_complete = false;
-        if (nodes == NULL)
-            problem_add(loader->problems, chain->place, "chain '%s': the key 'nodes' is missing",
-                        chain->name.bytes);
-        else if (nodes->count > NODE_COUNT_MAX)
-            problem_add(loader->problems, nodes->place, "nodes: %zu nodes; at most %d in a chain",
-                        nodes->count, NODE_COUNT_MAX);
-        else
-            problem_add(loader->problems, nodes->place, "nodes: expected a mapping of at least one "
-                                                        "node, name: {type: ...}");
+    struct node *node = &chain->nodes[chain->node_count];
+    node->chain = chain;
+    node->name = yaml->key;
+    node->place = yaml->key_place;
+    node->index = chain->node_count++;
+    if (!check_node_name(loader, yaml))
+        draft->links_complete = false;
+    if (yaml->kind == YAML_MAPPING) {
+        create_node(loader, node, yaml);
         return;
     }
-    chain->nodes = arena_zero(&loader->ruleset->arena, nodes->count * sizeof *chain->nodes);
-    for (const struct yaml_node *yaml = nodes->first; yaml != NULL; yaml = yaml->next) {
-        struct node *node = &chain->nodes[chain->node_count];
-        node->chain = chain;
-        node->name = yaml->key;
-        node->place = yaml->key_place;
-        node->index = chain->node_count++;
-        if (!check_node_name(loader, yaml))
-            draft->links_complete = false;
-        if (yaml->kind == YAML_MAPPING) {
-            create_node(loader, node, yaml);
-            continue;
-        }
+    draft->links_complete = loader->calls_complete = false;
+    problem_add(loader->problems, yaml->place, "node '%s': expected {type: ...}, got %s", node->name.bytes,
+                yaml_kind_name(yaml));
+}
+
+static void create_nodes(struct loader *loader, struct draft *draft)
+{
+    const struct yaml_node *nodes = read_nodes(loader, draft);
+    if (nodes == NULL) {
         draft->links_complete = loader->calls_complete = false;
-        problem_add(loader->problems, yaml->place, "node '%s': expected {type: ...}, got %s",
-                    node->name.bytes, yaml_kind_name(yaml));
+        return;
     }
+    draft->chain->nodes = arena_zero(&loader->ruleset->arena, nodes->count * sizeof *draft->chain->nodes);
+    for (const struct yaml_node *yaml = nodes->first; yaml != NULL; yaml = yaml->next)
+        add_node(loader, draft, yaml);
 }
 
 /* --- 3: the links ----------------------------------------------------------------------------------- */
@@ -331,6 +343,7 @@ static void add_relation(struct loader *loader, struct draft *draft, struct link
     }
     if (yaml->count > NODE_COUNT_MAX) {
         problem_add(loader->problems, yaml->place, "to: a list of more than %d nodes", NODE_COUNT_MAX);
+        draft->links_complete = false;
         return;
     }
     const struct link **start = links->last;

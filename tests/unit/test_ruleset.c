@@ -284,7 +284,7 @@ static void test_settings(void **state)
         {"{type: delete-attributes, scope: SERVER_SCOPE, keys: []}", "4:59: keys: the list is empty\n"},
         {"{type: set}", "4:3: node 'n': there is nothing to set; expected 'metadata' or 'data'\n"},
         {"{type: set, data: {}}", "4:24: data: the mapping is empty\n"},
-        {"{type: set, data: x}", "4:24: data: expected a mapping, key: text; got a text\n"},
+        {"{type: set, data: x}", "4:24: data: expected a mapping (key: text), got a text\n"},
         {"{type: set, data: {a: [1]}}", "4:28: data: expected a text, got a list\n"},
         {"{type: set, data: {'': b}}", "4:25: data: a key of 0 bytes; expected 1 to 255\n"},
         {"{type: set, data: {a: 9007199254740993000}}",
@@ -492,6 +492,21 @@ static void test_nodes_are_bounded(void **state)
     write_long_chain(&yaml, 1001);
     expect_problems((const char *const[]){"root.yaml", yaml.bytes, NULL},
                     "root.yaml:4:3: nodes: 1001 nodes; at most 1000 in a chain\n");
+    buf_fini(&yaml);
+}
+
+/* And nothing is said of what the list would have led to. */
+static void test_links_are_bounded(void **state)
+{
+    (void)state;
+    struct buf yaml = {.bytes = NULL};
+    buf_append(&yaml, TEXT("chain: root\nfirst: l\nnodes:\n  l: {type: log, to: {Success: [m"));
+    for (int i = 0; i < 1000; i++)
+        buf_append(&yaml, TEXT(",m"));
+    buf_append(&yaml, TEXT("]}}\n  m: {type: log}\n"));
+    buf_byte(&yaml, '\0');
+    expect_problems((const char *const[]){"root.yaml", yaml.bytes, NULL},
+                    "root.yaml:4:32: to: a list of more than 1000 nodes\n");
     buf_fini(&yaml);
 }
 
@@ -747,6 +762,7 @@ int main(void)
         cmocka_unit_test(test_a_bad_bundle_is_refused),
         cmocka_unit_test(test_the_shipped_rules_are_right),
         cmocka_unit_test(test_nodes_are_bounded),
+        cmocka_unit_test(test_links_are_bounded),
         cmocka_unit_test(test_classes_are_bounded),
         cmocka_unit_test(test_a_bundle_is_bounded),
         cmocka_unit_test(test_files_are_bounded),

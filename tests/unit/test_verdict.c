@@ -503,7 +503,7 @@ static void test_wrong_settings_are_told_with_their_place(void **unused)
                                       "allow, refuse"},
         {"deadline: {}", "3:37: ", "unknown setting of firmware-verdict 'deadline'; did you mean 'deadlines'? "
                                    "Expected one of: type, to, description, deadlines, downgrade"},
-        {"deadlines: 5m", "3:48: ", "deadlines: expected a mapping, word: time; got a text"},
+        {"deadlines: 5m", "3:48: ", "deadlines: expected a mapping (word: time), got a text"},
         {"deadlines: {pendin: 5m}", "3:49: ",
          "unknown member of deadlines 'pendin'; did you mean 'pending'? Expected one of: pending, queued, "
          "initiated, downloading, downloaded, verified, updating, updated"},
