@@ -167,18 +167,25 @@ const char *fwsync_last_error(const struct fwsync_client *client)
 
 /* --- sending ---------------------------------------------------------------------------------------- */
 
+/* How often something went wrong that was told as trouble. */
+static uint64_t trouble_count(const struct fwsync_client *client)
+{
+    return client->sender.counts.busy + client->sender.counts.resends;
+}
+
 /* One turn of the sender; the timer is set to when the next one is due. */
 static enum fwsync_code turn(struct fwsync_client *client, bool *progress)
 {
     struct err err;
+    const struct err *trouble = &client->sender.trouble;
+    uint64_t before = trouble_count(client);
     client->unlooked = 0;
-    client->sender.trouble.text[0] = '\0';
     bool done = sender_turn(&client->sender, clock_monotonic_ms(), progress, &err);
     wakeup_at(&client->reach.wakeup, sender_due_ms(&client->sender));
     if (!done)
         return reach_fail(&client->reach, &err);
-    if (client->sender.trouble.text[0] != '\0')
-        client->reach.err = client->sender.trouble;
+    if (trouble_count(client) > before && trouble->text[0] != '\0')
+        client->reach.err = *trouble;
     return FWSYNC_OK;
 }
 
@@ -231,14 +238,18 @@ static enum fwsync_code check_event(struct fwsync_client *client, struct text ev
     return FWSYNC_OK;
 }
 
+/* The time was over; the trouble tells more than `why`, if there is any. */
+static enum fwsync_code refuse_in_time(struct fwsync_client *client, enum fwsync_code code, const char *why)
+{
+    const struct err *trouble = &client->sender.trouble;
+    return refuse(client, code, trouble->text[0] != '\0' ? trouble->text : why);
+}
+
 static enum fwsync_code make_room(struct fwsync_client *client, size_t len, int wait_ms)
 {
     enum fwsync_code code = turn_until(client, wait_ms, len, has_room);
-    if (code != FWSYNC_E_TIMEOUT)
-        return code;
-    if (client->reach.err.text[0] == '\0')
-        return refuse(client, FWSYNC_E_FULL, fwsync_strerror(FWSYNC_E_FULL));
-    return FWSYNC_E_FULL; /* the trouble tells more */
+    return code != FWSYNC_E_TIMEOUT ? code
+                                    : refuse_in_time(client, FWSYNC_E_FULL, fwsync_strerror(FWSYNC_E_FULL));
 }
 
 static enum fwsync_code take_event(struct fwsync_client *client, struct text event, int wait_ms)
@@ -334,9 +345,7 @@ static bool nothing_waits(const struct fwsync_client *client, size_t len)
 enum fwsync_code fwsync_flush(struct fwsync_client *client, int wait_ms)
 {
     enum fwsync_code code = turn_until(client, wait_ms, 0, nothing_waits);
-    if (code == FWSYNC_E_TIMEOUT && client->reach.err.text[0] == '\0')
-        return refuse(client, code, "not all events are acknowledged yet");
-    return code;
+    return code != FWSYNC_E_TIMEOUT ? code : refuse_in_time(client, code, "not all events are acknowledged yet");
 }
 
 enum fwsync_code fwsync_process(struct fwsync_client *client, int wait_ms)

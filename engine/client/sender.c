@@ -50,6 +50,7 @@ static void settle(struct sender *sender, size_t count)
     }
     outbox_settle(&sender->outbox, count);
     sender->step = SENDER_IDLE;
+    sender->trouble.text[0] = '\0';
 }
 
 /* Tell of the listed errors; returns how many, and the line of the last one. */

@@ -34,7 +34,7 @@ struct sender {
     int64_t due_ms;      /* WAITING: when to post; POSTED: when to give up on the answer */
     uint64_t settled_n;
     struct fwsync_counts counts; /* but for `waiting` */
-    struct err trouble;  /* the latest, "" if none */
+    struct err trouble;  /* why nothing is settled: the latest; "" if none since something was */
     struct buf answer;
     struct arena arena; /* of the answer's pieces */
     struct arena scratch;

@@ -364,6 +364,31 @@ static void test_a_full_window_takes_nothing_until_there_is_room(void **state)
     fwsync_close(client);
 }
 
+/* What went wrong before something was settled, or with a question, is no reason for what goes wrong now. */
+static void test_an_old_reason_is_not_told_again(void **state)
+{
+    struct stand_in *door = *state;
+    struct fwsync_options options = named;
+    options.window_events = 1;
+    struct fwsync_client *client = open_client(door, options);
+    send_text(client, "{}");
+    request(door, client);
+    reply(door, "{\"ok\":false,\"code\":\"busy\",\"retry_ms\":1,\"error\":\"the disk is full\"}");
+    request(door, client);
+    assert_int_equal(fwsync_flush(client, 1), FWSYNC_E_TIMEOUT);
+    assert_string_equal(fwsync_last_error(client), "fwsyncd takes nothing just now: the disk is full");
+    accept_all(door);
+    assert_int_equal(fwsync_flush(client, DEADLINE_S * 1000), FWSYNC_OK);
+    send_text(client, "{}");
+    assert_int_equal(fwsync_send(client, " ", 1, 0), FWSYNC_E_INVALID);
+    assert_string_equal(fwsync_last_error(client), "the event is blank");
+    assert_int_equal(fwsync_flush(client, 1), FWSYNC_E_TIMEOUT);
+    assert_string_equal(fwsync_last_error(client), "not all events are acknowledged yet");
+    assert_int_equal(fwsync_send(client, "{}", 2, 1), FWSYNC_E_FULL);
+    assert_string_equal(fwsync_last_error(client), fwsync_strerror(FWSYNC_E_FULL));
+    fwsync_close(client);
+}
+
 static void test_the_wrong_door_loses_nothing(void **state)
 {
     struct stand_in *door = *state;
@@ -634,6 +659,7 @@ int main(void)
         with_stand_in(test_a_broken_connection_is_noticed_before_the_timeout),
         with_stand_in(test_a_late_answer_settles_nothing),
         with_stand_in(test_a_full_window_takes_nothing_until_there_is_room),
+        with_stand_in(test_an_old_reason_is_not_told_again),
         with_stand_in(test_the_wrong_door_loses_nothing),
         with_stand_in(test_a_rejected_event_is_told_with_its_text),
         with_stand_in(test_a_request_refused_as_a_whole_rejects_its_events),
