@@ -175,7 +175,7 @@ static enum fwsync_code turn(struct fwsync_follower *follower, bool *progress)
         *progress |= more;
     }
     quiet_sockets(follower);
-    wakeup_at(&follower->reach.wakeup, done && !more ? due_ms(follower) : 0);
+    reach_wake_at(&follower->reach, more ? 0 : due_ms(follower), !done);
     if (!done)
         return reach_fail(&follower->reach, &err);
     return follower->teller.stop ? FWSYNC_E_STOPPED : FWSYNC_OK;

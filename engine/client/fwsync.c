@@ -181,7 +181,7 @@ static enum fwsync_code turn(struct fwsync_client *client, bool *progress)
     uint64_t before = trouble_count(client);
     client->unlooked = 0;
     bool done = sender_turn(&client->sender, clock_monotonic_ms(), progress, &err);
-    wakeup_at(&client->reach.wakeup, sender_due_ms(&client->sender));
+    reach_wake_at(&client->reach, sender_due_ms(&client->sender), !done);
     if (!done)
         return reach_fail(&client->reach, &err);
     if (trouble_count(client) > before && trouble->text[0] != '\0')

@@ -4,7 +4,7 @@
 
 #include "engine/base/clock.h"
 
-enum { TIMEOUT_MS_DEFAULT = 5000 };
+enum { TIMEOUT_MS_DEFAULT = 5000, FAILED_MS = 1000 };
 
 static _Thread_local struct err open_error;
 
@@ -112,6 +112,12 @@ struct client *reach_asker(const struct reach *reach)
 }
 
 /* --- time ------------------------------------------------------------------------------------------- */
+
+void reach_wake_at(struct reach *reach, int64_t due_ms, bool failed)
+{
+    int64_t earliest_ms = failed ? clock_monotonic_ms() + FAILED_MS : 0;
+    wakeup_at(&reach->wakeup, due_ms > earliest_ms ? due_ms : earliest_ms);
+}
 
 int64_t reach_end_ms(int wait_ms)
 {

@@ -33,6 +33,10 @@ const char *reach_open_error(void);
 /* reach_answer_code - what an answer's `code` is for the caller. */
 enum fwsync_code reach_answer_code(struct text code);
 
+/* reach_wake_at - what is due next makes the wakeup readable. After a failure (out of descriptors, most likely) that
+ * is in a second at the earliest: who waits for the descriptor would spin. */
+void reach_wake_at(struct reach *reach, int64_t due_ms, bool failed);
+
 /* reach_end_ms - the moment on the monotonic clock at which a wait ends; -1: never. */
 int64_t reach_end_ms(int wait_ms);
 
