@@ -49,6 +49,7 @@ static void hear_beat(struct fwsync_follower *follower, struct text json)
     switch (standing_hear_beat(&follower->standing, &fields, follower->step == STEP_NOW, &teller->scratch,
                                &teller->arena)) {
     case BEAT_EQUAL:
+        question_helped(&follower->question);
         follower_go_live(follower);
         break;
     case BEAT_AHEAD:
@@ -85,8 +86,10 @@ static void hear_result(struct fwsync_follower *follower)
         hold_result(follower, result.seq);
         return;
     }
-    if (offer == OFFER_TAKEN)
+    if (offer == OFFER_TAKEN) {
+        question_helped(&follower->question);
         teller_result(&follower->teller, &result);
+    }
     heard_pass(&follower->heard);
 }
 

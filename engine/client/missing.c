@@ -38,7 +38,6 @@ static void start_snapshot(struct fwsync_follower *follower, const char *why)
     follower->standing.beat_held = follower->result_held = false; /* what they told shows again */
     heard_pass_all(&follower->heard);
     buf_clear(&follower->cursor);
-    question_next(&follower->question, 0);
     follower_enter(follower, FWSYNC_FOLLOWER_CATCHING_UP, why);
 }
 
@@ -65,6 +64,7 @@ static void skip_missing(struct fwsync_follower *follower, const char *why)
 
 void missing_give_up(struct fwsync_follower *follower, const char *why)
 {
+    question_again(&follower->question, clock_monotonic_ms());
     if (follower->takes_snapshots) {
         start_snapshot(follower, why);
         return;
@@ -129,10 +129,9 @@ static bool hear_refusal(struct fwsync_follower *follower, int64_t now_ms, struc
             missing_other_data(follower);
         else
             missing_give_up(follower, why);
-        question->due_ms = now_ms + QUESTION_AGAIN_MS;
         return true;
     }
-    question_next(question, now_ms + QUESTION_AGAIN_MS);
+    question_again(question, now_ms);
     if (code != FWSYNC_E_BAD_QUERY)
         return true;
     return err_set(err, ERR_BAD_QUERY, "%s", why);
@@ -151,7 +150,7 @@ static void begin_page(struct fwsync_follower *follower)
         follower->snapshot_seq = seq;
         teller_begin(&follower->teller, seq);
     } else if (seq != follower->snapshot_seq) {
-        start_snapshot(follower, "the snapshot changed under way");
+        missing_give_up(follower, "the snapshot changed under way");
     }
 }
 
@@ -164,35 +163,47 @@ static void end_page(struct fwsync_follower *follower)
     if (cursor.len > 0)
         return;
     follower->standing.done_seq = follower->snapshot_seq;
-    follower_go_live(follower);
     teller_end(&follower->teller, follower->snapshot_seq);
+    follower_go_live(follower);
 }
 
 /* --- catching up ------------------------------------------------------------------------------------ */
+
+/* All that there is has come: does it reach to where the held heartbeat stands, and agree with it? */
+static void end_last_page(struct fwsync_follower *follower)
+{
+    struct standing *standing = &follower->standing;
+    if (standing->beat_held && (standing->done_seq < standing->beat_seq || !standing_settle_beat(standing))) {
+        missing_other_data(follower);
+        return;
+    }
+    question_next(&follower->question, clock_monotonic_ms() + QUESTION_AGAIN_MS);
+    question_helped(&follower->question);
+    standing->beat_held = follower->result_held = false; /* it was among the answers */
+    follower_go_live(follower);
+}
 
 static void end_catch_up(struct fwsync_follower *follower)
 {
     struct standing *standing = &follower->standing;
     const struct fields *fields = &follower->question.fields;
     uint64_t after = member_number(fields, "after"), seq = member_number(fields, "seq");
-    bool done = !member_true(fields, "more");
-    if (seq < standing->done_seq) {
+    uint64_t before = standing->done_seq;
+    bool more = member_true(fields, "more");
+    if (seq < before) {
         missing_other_data(follower);
         return;
     }
-    if (done && seq > after)
+    if (!more && seq > after)
         after = seq; /* none behind the last result, says the answer */
-    if (after > standing->done_seq)
+    if (after > before)
         standing->done_seq = after;
-    question_next(&follower->question, done ? clock_monotonic_ms() + QUESTION_AGAIN_MS : 0);
-    if (!done || (standing->beat_held && standing->done_seq < standing->beat_seq))
-        return;
-    if (standing->beat_held && !standing_settle_beat(standing)) {
-        missing_other_data(follower);
-        return;
-    }
-    standing->beat_held = follower->result_held = false; /* it was among the answers */
-    follower_go_live(follower);
+    if (!more)
+        end_last_page(follower);
+    else if (after > before)
+        question_next(&follower->question, 0);
+    else
+        question_again(&follower->question, clock_monotonic_ms());
 }
 
 static void take_result(struct fwsync_follower *follower, struct text json)
@@ -258,8 +269,9 @@ bool missing_unit(struct fwsync_follower *follower, int64_t now_ms, bool *progre
     if (answered)
         return begin_answer(follower, now_ms, err);
     check_answer_due(follower, now_ms);
-    if (*progress || question->posted || now_ms < question->due_ms || follower->step == STEP_LIVE ||
-        follower->step == STEP_NOW)
+    bool asking = follower->step == STEP_SNAPSHOT || follower->step == STEP_CATCH_UP;
+    *progress |= !asking; /* the results that wait were looked at: nothing else would wake us for them */
+    if (*progress || question->posted || now_ms < question->due_ms)
         return true;
     *progress = true;
     write_question(follower);

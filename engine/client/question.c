@@ -8,6 +8,7 @@ void question_init(struct question *question)
 {
     arena_init(&question->arena, CHUNK_BYTES);
     arena_init(&question->scratch, CHUNK_BYTES);
+    question_helped(question);
 }
 
 void question_fini(struct question *question)
@@ -26,12 +27,26 @@ void question_next(struct question *question, int64_t due_ms)
     question->item_count = question->item_at = 0;
 }
 
+void question_again(struct question *question, int64_t now_ms)
+{
+    question_next(question, now_ms + question->again_ms);
+    question->again_ms *= 2;
+    if (question->again_ms > QUESTION_AGAIN_MS_MAX)
+        question->again_ms = QUESTION_AGAIN_MS_MAX;
+}
+
+void question_helped(struct question *question)
+{
+    question->again_ms = QUESTION_AGAIN_MS;
+}
+
 bool question_post(struct question *question, struct reach *reach, int64_t now_ms, struct err *err)
 {
     client_lost(reach->client, CLIENT_QUERY); /* before this question: of no interest */
-    question->due_ms = now_ms + QUESTION_AGAIN_MS;
-    if (!client_post(reach->client, CLIENT_QUERY, buf_text(&question->text), &question->id, err))
+    if (!client_post(reach->client, CLIENT_QUERY, buf_text(&question->text), &question->id, err)) {
+        question_again(question, now_ms);
         return false;
+    }
     question->posted = true;
     question->due_ms = now_ms + reach->timeout_ms;
     return true;

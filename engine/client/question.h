@@ -9,12 +9,13 @@
 
 #include "engine/base/json.h"
 
-enum { QUESTION_AGAIN_MS = 20 }; /* until one is put again that was refused, or lost with its connection */
+enum { QUESTION_AGAIN_MS = 20, QUESTION_AGAIN_MS_MAX = 1000 }; /* until one is put again */
 
 struct question {
     bool posted;
     uint64_t id;
-    int64_t due_ms; /* posted: when to give up on the answer; else: when to post */
+    int64_t due_ms;   /* posted: when to give up on the answer; else: when to post */
+    int64_t again_ms; /* the next pause of question_again */
     struct buf text; /* written by the caller before question_post */
     struct buf answer;
     struct fields fields; /* of the answer; empty: none has come */
@@ -27,9 +28,15 @@ struct question {
 void question_init(struct question *question);
 void question_fini(struct question *question);
 
-/* question_next - the one under way, and its answer, are done with; another one may be posted from due_ms on. */
+/* question_next - the one under way, and its answer, are done with; another one may be posted from due_ms on.
+ * question_again - likewise, but it was in vain: refused, or answered with what is of no use. The pause
+ * doubles, up to QUESTION_AGAIN_MS_MAX, until question_helped. */
 void question_next(struct question *question, int64_t due_ms);
+void question_again(struct question *question, int64_t now_ms);
+void question_helped(struct question *question);
 
+/* question_post - `text` goes out, as soon as there is a connection. Borrowed during the call.
+ * Errors  ERR_CONFIG, ERR_IO as client_post; the question is due again. */
 bool question_post(struct question *question, struct reach *reach, int64_t now_ms, struct err *err);
 
 /* question_hear - take an answer that has come. *found: one was, perhaps of another question; *answered: of this one,

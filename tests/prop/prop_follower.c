@@ -9,6 +9,7 @@
 #include "engine/client/fwsync.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -84,6 +85,7 @@ struct stand_in {
     unsigned batch_count;          /* published */
     unsigned loss_percent;
     bool trouble; /* unanswered questions, `gone` */
+    bool refuses; /* every question */
     unsigned question_count;
 };
 
@@ -289,7 +291,9 @@ static void reply(struct stand_in *server, struct text body)
     arena_init(&arena, 1024);
     arena_init(&scratch, 1024);
     assert_true(json_parse_object(body, &scratch, &arena, &question, NULL));
-    if (text_is(fields_get(&question, TEXT("op"))->text, "snapshot"))
+    if (server->refuses)
+        buf_append(&out, TEXT("{\"ok\":false,\"code\":\"damaged\",\"error\":\"the log says why\"}"));
+    else if (text_is(fields_get(&question, TEXT("op"))->text, "snapshot"))
         answer_snapshot(server, &question, &out);
     else
         answer_changes(server, &question, &out);
@@ -472,6 +476,13 @@ static int on_lost(void *context, const char *class_name, uint64_t count, const 
     return maybe_stop(mirror);
 }
 
+static void on_state(void *context, enum fwsync_follower_state state, const char *why)
+{
+    const struct mirror *mirror = context;
+    assert_non_null(why);
+    assert_false(state == FWSYNC_FOLLOWER_LIVE && mirror->in_snapshot);
+}
+
 static void mirror_open(struct mirror *mirror, const struct stand_in *server, struct fwsync_follow follow)
 {
     const struct fwsync_options options = {
@@ -482,6 +493,7 @@ static void mirror_open(struct mirror *mirror, const struct stand_in *server, st
     follow.on_change = on_change;
     follow.on_result = on_result;
     follow.on_lost = on_lost;
+    follow.on_state = on_state;
     follow.silence_ms = 300;
     follow.context = mirror;
     assert_int_equal(fwsync_follow(&options, &follow, &mirror->follower), FWSYNC_OK);
@@ -651,6 +663,96 @@ static void test_what_is_heard_is_not_asked_for(void **state)
     }
 }
 
+/* --- when there is nothing to do -------------------------------------------------------------------- */
+
+/* An event with one attribute changed, and its result published singly. */
+static void one_change(struct stand_in *server)
+{
+    server->data.seq++;
+    add_result(server, ATTRIBUTES, 0);
+}
+
+/* As an event loop does it. */
+static void wait_and_turn(struct mirror *mirror, int64_t end_ns)
+{
+    struct pollfd item = {.fd = fwsync_follower_fd(mirror->follower), .events = POLLIN};
+    assert_true(clock_monotonic_ns() < end_ns);
+    poll(&item, 1, 10);
+    assert_int_equal(fwsync_follower_process(mirror->follower, 0), FWSYNC_OK);
+}
+
+/* A question isn't answered, and the follower goes on without: by what had come meanwhile it isn't woken any more. */
+static void test_what_waited_for_an_answer_is_delivered_without_it(void **state)
+{
+    (void)state;
+    struct stand_in *server = stand_in_create();
+    struct mirror mirror = {.follower = NULL};
+    int64_t end_ns = clock_monotonic_ns() + DEADLINE_MS * INT64_C(1000000);
+    mirror_open(&mirror, server, (struct fwsync_follow){.class_name = "", .start = FWSYNC_START_NOW});
+    quiet(server, &mirror);
+    server->loss_percent = 100;
+    one_change(server);
+    server->loss_percent = 0;
+    uint64_t told = mirror.told;
+    while (fwsync_follower_state(mirror.follower) == FWSYNC_FOLLOWER_LIVE) {
+        one_change(server);
+        wait_and_turn(&mirror, end_ns);
+    }
+    while (fwsync_follower_state(mirror.follower) != FWSYNC_FOLLOWER_LIVE) {
+        one_change(server);
+        wait_and_turn(&mirror, end_ns);
+    }
+    assert_true(mirror.lost > 0 && mirror.told > told);
+    fwsync_follower_close(mirror.follower);
+    stand_in_destroy(server);
+}
+
+static void test_what_is_refused_is_asked_more_and_more_seldom(void **state)
+{
+    (void)state;
+    enum { ASKED = 6, PAUSES_MS = 20 + 40 + 80 + 160 + 320 };
+    struct stand_in *server = stand_in_create();
+    struct mirror mirror = {.follower = NULL};
+    int64_t start_ns = clock_monotonic_ns(), end_ns = start_ns + DEADLINE_MS * INT64_C(1000000);
+    server->refuses = true;
+    one_change(server);
+    mirror_open(&mirror, server, (struct fwsync_follow){.class_name = ""});
+    while (server->question_count < ASKED) {
+        serve(server);
+        wait_and_turn(&mirror, end_ns);
+    }
+    assert_true(clock_monotonic_ns() - start_ns >= PAUSES_MS * INT64_C(1000000));
+    server->refuses = false;
+    quiet(server, &mirror);
+    assert_memory_equal(&mirror.table, &server->data.table, sizeof mirror.table);
+    fwsync_follower_close(mirror.follower);
+    stand_in_destroy(server);
+}
+
+/* A heartbeat of results that the query door doesn't know, nor ever will: the data isn't what it was. */
+static void test_what_the_answers_do_not_reach_is_lost(void **state)
+{
+    (void)state;
+    struct stand_in *server = stand_in_create();
+    struct mirror mirror = {.follower = NULL};
+    int64_t end_ns = clock_monotonic_ns() + DEADLINE_MS * INT64_C(1000000);
+    mirror_open(&mirror, server, (struct fwsync_follow){.class_name = "", .start = FWSYNC_START_NOW});
+    one_change(server);
+    quiet(server, &mirror);
+    server->data.seq++;
+    server->data.n[ATTRIBUTES]++;
+    heart_beats(server);
+    server->data.seq--;
+    server->data.n[ATTRIBUTES]--;
+    while (mirror.lost == 0) {
+        serve(server);
+        wait_and_turn(&mirror, end_ns);
+    }
+    assert_int_equal(mirror.lost, 1);
+    fwsync_follower_close(mirror.follower);
+    stand_in_destroy(server);
+}
+
 int main(void)
 {
     const char *seed = getenv("FWSYNC_SEED");
@@ -661,6 +763,9 @@ int main(void)
         cmocka_unit_test(test_a_follower_goes_on_where_another_one_stopped),
         cmocka_unit_test(test_from_now_on_everything_comes_or_is_told_to_be_lost),
         cmocka_unit_test(test_what_is_heard_is_not_asked_for),
+        cmocka_unit_test(test_what_waited_for_an_answer_is_delivered_without_it),
+        cmocka_unit_test(test_what_is_refused_is_asked_more_and_more_seldom),
+        cmocka_unit_test(test_what_the_answers_do_not_reach_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
