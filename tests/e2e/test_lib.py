@@ -226,6 +226,7 @@ class StrangeResults:
         self.context, self.messages = zmq.Context(), messages
         self.socket = self.context.socket(zmq.XPUB)
         self.socket.linger = 0
+        self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # also of a subscription that another one has
         self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
