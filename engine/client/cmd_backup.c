@@ -1,13 +1,14 @@
 /* cmd_backup.c - `fwsync backup DIR`: have the daemon copy its data folder, and wait until it has.
  *
  * That may take minutes, so there is no bound on it as a whole: meanwhile the daemon is asked for its
- * progress, and has to answer that in time. */
+ * progress, and has to answer that in time. One that makes no backup and doesn't answer either was restarted. */
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "engine/base/clock.h"
 #include "engine/client/command.h"
 #include "engine/client/interrupt.h"
 #include "engine/client/progress.h"
@@ -20,12 +21,14 @@ struct backup {
     struct session asking;  /* meanwhile, how far it is */
     struct progress progress;
     uint64_t id;
+    int64_t running_ms; /* when it was last told to be made, or asked for */
 };
 
 static bool post(struct backup *backup, const char *dir)
 {
     struct session *session = &backup->session;
     struct err err;
+    backup->running_ms = clock_monotonic_ms();
     json_member_text(session_question(session, "backup"), "dir", text_of(dir));
     buf_byte(&session->question, '}');
     return client_post(session->client, CLIENT_QUERY, buf_text(&session->question), &backup->id, &err) ||
@@ -44,7 +47,18 @@ static bool take_answer(struct backup *backup, bool *done)
     return !*done || session_read(session, buf_text(&session->raw), &err) || session_fail(session, &err);
 }
 
-/* False after telling: nobody is there any more. */
+/* Between its end and its answer no backup is running either, but not for long. */
+static bool check_running(struct backup *backup)
+{
+    struct err err;
+    if (clock_monotonic_ms() - backup->running_ms < backup->asking.setup->timeout_ms)
+        return true;
+    err_set(&err, ERR_IO, "fwsyncd was restarted meanwhile, so the copy isn't whole, and no daemon starts from it: make "
+                          "another one");
+    return session_fail(&backup->asking, &err);
+}
+
+/* False after telling: nobody is there any more, or has forgotten it. */
 static bool ask_progress(struct backup *backup)
 {
     progress_clear(&backup->progress); /* an error may be told */
@@ -53,8 +67,10 @@ static bool ask_progress(struct backup *backup)
         return false;
     struct fields stats = field_object(&backup->asking, &backup->asking.answer, "backup");
     backup->progress.total = field_integer(&stats, "bytesTotal");
-    if (field_boolean(&stats, "running"))
-        progress_show(&backup->progress, field_integer(&stats, "bytesDone"));
+    if (!field_boolean(&stats, "running"))
+        return check_running(backup);
+    backup->running_ms = clock_monotonic_ms();
+    progress_show(&backup->progress, field_integer(&stats, "bytesDone"));
     return true;
 }
 

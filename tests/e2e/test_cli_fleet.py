@@ -98,6 +98,20 @@ def backup_shows_how_far_it_is_and_waits_as_long_as_that_is_answered():
         assert code == 130 and "fwsyncd goes on with it" in text, text
 
 
+@test
+def backup_tells_that_the_daemon_was_restarted():
+    with SlowDaemon() as daemon, Terminal("--timeout", "0.3", "backup", "/d", daemon=daemon) as terminal:
+        stats = 0
+        while terminal.child.poll() is None:
+            if daemon.socket.poll(50):
+                envelope, question = daemon.next()
+                stats += question["op"] == "stats"
+                if question["op"] == "stats":
+                    daemon.answer(envelope, ok=True, backup={"running": stats < 3, "bytesDone": 1, "bytesTotal": 2})
+        code, text = terminal.finish()
+        assert code == 1 and "fwsyncd was restarted meanwhile, so the copy isn't whole" in text, text
+
+
 # --- export and import
 
 def exported(device, kind="default", **scopes):
