@@ -25,6 +25,7 @@ struct draft {
     const char *device;
     const char *device_type;
     const char *source;
+    const char *other; /* the first word or option of what is sent; NULL: none */
     enum scope scope;
     struct field fields[FIELD_COUNT_MAX]; /* of the group that is being read */
     size_t field_count;
@@ -96,6 +97,8 @@ static bool read_words(struct options *options, struct draft *draft, bool compos
         } else if (compose) {
             finish_group(draft);
             draft->scope = scope_of(id);
+        } else if (draft->other == NULL) {
+            draft->other = options->words[options->at - 1];
         }
     }
 }
@@ -155,6 +158,26 @@ static int send_typed(const struct setup *setup, struct options *options, struct
     return send_draft(setup, draft);
 }
 
+static int send_lines(const struct setup *setup, const struct options *options, const struct draft *draft)
+{
+    const struct send_job job = {
+        .command = "send",
+        .fd = STDIN_FILENO,
+        .line_bytes_max = REQUEST_BYTES_MAX,
+        .example = "{\"device\":\"ESP32\",\"type\":\"POST_ATTRIBUTES_REQUEST\","
+                   "\"data\":{\"currentFwVer\":\"v1.1\"}}",
+        .source = draft->source,
+    };
+    if (draft->device_type[0] != '\0')
+        return options_wrong(options, "--type goes with a DEVICE; in lines, write \"deviceType\"");
+    if (draft->other != NULL)
+        return options_wrong(options, draft->other[0] == '-'
+                                          ? "%s goes with a DEVICE; lines have \"type\" and \"scope\""
+                                          : "'%s' goes with a DEVICE; lines are whole events",
+                             draft->other);
+    return send_stream(setup, &job);
+}
+
 static int run(const struct setup *setup, struct options *options)
 {
     static struct draft draft; /* large */
@@ -164,19 +187,8 @@ static int run(const struct setup *setup, struct options *options)
         return EXIT_USAGE;
     if (draft.device == NULL)
         return options_wrong(options, "DEVICE is missing (or - for events from standard input)");
-    if (strcmp(draft.device, "-") == 0) {
-        if (draft.device_type[0] != '\0')
-            return options_wrong(options, "--type goes with a DEVICE; in lines, write \"deviceType\"");
-        const struct send_job job = {
-            .command = "send",
-            .fd = STDIN_FILENO,
-            .line_bytes_max = REQUEST_BYTES_MAX,
-            .example = "{\"device\":\"ESP32\",\"type\":\"POST_ATTRIBUTES_REQUEST\","
-                       "\"data\":{\"currentFwVer\":\"v1.1\"}}",
-            .source = draft.source,
-        };
-        return send_stream(setup, &job);
-    }
+    if (strcmp(draft.device, "-") == 0)
+        return send_lines(setup, options, &draft);
     options->at = first_word;
     options->only_words = false;
     arena_init(&draft.arena, 4096);

@@ -242,12 +242,12 @@ static bool watch_step(struct watch *watch)
 {
     enum { STEP_MS = 500 };
     const struct setup *setup = watch->session.setup;
-    int64_t left_ms = watch->end_ms - clock_monotonic_ms();
+    int64_t left_ms = watch->end_ms - clock_monotonic_ms(); /* may be over by now: poll would wait for ever */
     struct pollfd items[] = {
         {.fd = fwsync_follower_fd(watch->follower), .events = POLLIN},
         {.fd = interrupt_fd(), .events = POLLIN},
     };
-    poll(items, 2, left_ms < STEP_MS ? (int)left_ms : STEP_MS);
+    poll(items, 2, left_ms < 0 ? 0 : left_ms < STEP_MS ? (int)left_ms : STEP_MS);
     enum fwsync_code code = fwsync_follower_process(watch->follower, 0);
     if (code != FWSYNC_OK && code != FWSYNC_E_STOPPED)
         return fail(watch, ERR_IO, fwsync_follower_error(watch->follower));

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,11 @@
 #include "engine/client/client.h"
 #include "engine/client/when.h"
 
-enum { TIMEOUT_MS_DEFAULT = 5000, SECONDS_MAX = 86400 * 365, SPEC_COUNT_MAX = 32 };
+enum {
+    TIMEOUT_MS_DEFAULT = 5000,
+    SECONDS_MAX = INT_MAX / 1000, /* the library and poll() take milliseconds as an int; it is 24 days */
+    SPEC_COUNT_MAX = 32,
+};
 
 static const struct option_spec common[] = {
     {COMMON_JSON, "json", NULL, "print one JSON object a line"},
@@ -196,7 +201,7 @@ bool options_seconds(const struct options *options, int64_t *ms)
         *ms = (int64_t)(seconds * 1000);
         return true;
     }
-    options_wrong(options, "'%s' is not a number of seconds above 0", options->value);
+    options_wrong(options, "'%s' is not a number of seconds above 0, at most %d", options->value, SECONDS_MAX);
     return false;
 }
 

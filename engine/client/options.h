@@ -72,7 +72,7 @@ int options_wrong(const struct options *options, const char *format, ...)
 
 /* options_number - the value just returned as a whole number, or false after telling. */
 bool options_number(const struct options *options, int64_t min, int64_t max, int64_t *number);
-/* options_seconds - as milliseconds; "0.5" is fine. */
+/* options_seconds - as milliseconds, which fit an int; "0.5" is fine. */
 bool options_seconds(const struct options *options, int64_t *ms);
 
 /* options_moment - a moment that must have been: when_parse. */

@@ -74,6 +74,11 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
             (["send", "a", "b=1", "b=2"], "'b' is given twice"),
             (["send", "a", "b=1", "--source", "x"], "--source numbers lines"),
             (["--timeout", "x", "ping"], "'x' is not a number of seconds"),
+            (["--timeout", "2147484", "ping"], "'2147484' is not a number of seconds above 0, at most 2147483"),
+            (["watch", "--timeout", "2147484"], "'2147484' is not a number of seconds above 0, at most 2147483"),
+            (["send", "-", "a=b"], "'a=b' goes with a DEVICE"),
+            (["send", "-", "--server"], "--server goes with a DEVICE"),
+            (["send", "-", "--source", "x", "--client", "a=b"], "--client goes with a DEVICE"),
             (["--query", "nonsense", "ping"], "cannot use the endpoint 'nonsense': Invalid argument; one looks like "
                                               "tcp://127.0.0.1:7602"),
             (["--events", "nonsense", "send", "a", "b=1"], "one looks like tcp://127.0.0.1:7601"),
