@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <langinfo.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -36,6 +37,17 @@ bool value_equal(const struct value *a, const struct value *b)
     abort();
 }
 
+size_t value_put_point(char *text, size_t len, const char *point)
+{
+    char *at = strstr(text, point);
+    size_t point_len = strlen(point);
+    if (at == NULL || point_len == 0)
+        return len;
+    *at = '.';
+    memmove(at + 1, at + point_len, len - (size_t)(at - text) - point_len + 1);
+    return len - point_len + 1;
+}
+
 size_t value_format_double(double number, char out[DOUBLE_TEXT_BYTES])
 {
     int len = 0;
@@ -45,6 +57,7 @@ size_t value_format_double(double number, char out[DOUBLE_TEXT_BYTES])
             break;
     }
     assert(len > 0 && len < DOUBLE_TEXT_BYTES - 2);
+    len = (int)value_put_point(out, (size_t)len, nl_langinfo(RADIXCHAR));
     if (strpbrk(out, ".e") == NULL) {
         memcpy(out + len, ".0", 3);
         len += 2;

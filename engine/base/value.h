@@ -47,9 +47,13 @@ bool value_equal(const struct value *a, const struct value *b);
  * null as "null". The text is borrowed from the value or allocated in `arena`. */
 struct text value_text(const struct value *value, struct arena *arena);
 
-/* value_format_double - shortest text that reads back the same, always with '.' or 'e'. Returns len. */
+/* value_format_double - shortest text that reads back the same, always with '.' or 'e', whatever the locale of the
+ * program that the library is in. Returns len. */
 enum { DOUBLE_TEXT_BYTES = 32 };
 size_t value_format_double(double number, char out[DOUBLE_TEXT_BYTES]);
+/* value_put_point - in a number's text of that length, NUL-terminated: '.' in place of the locale's `point`, of one or
+ * several bytes. Returns the length then. */
+size_t value_put_point(char *text, size_t len, const char *point);
 
 /* scope_name - "CLIENT_SCOPE", ... (the wire); scope_short - "client", "shared", "server", "telemetry". */
 const char *scope_name(enum scope scope);

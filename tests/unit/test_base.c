@@ -1,4 +1,5 @@
 /* The ground: errors, texts, values, arenas, checksums. */
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,6 +78,49 @@ static void test_values_of_different_kinds_differ(void **state)
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         for (size_t j = 0; j < sizeof values / sizeof values[0]; j++)
             assert_int_equal(value_equal(&values[i], &values[j]), i == j);
+}
+
+static void test_a_number_has_a_point_in_every_locale(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *point, *expected;
+    } rows[] = {
+        {"2.5", ".", "2.5"},
+        {"2,5", ",", "2.5"},
+        {"-1,25e-07", ",", "-1.25e-07"},
+        {"2\xd9\xab\x35", "\xd9\xab", "2.5"}, /* the Arabic one has two bytes */
+        {"1e+300", ",", "1e+300"},
+        {"7", "\xd9\xab", "7"},
+        {"7", "", "7"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[DOUBLE_TEXT_BYTES];
+        size_t len = strlen(rows[i].text);
+        memcpy(text, rows[i].text, len + 1);
+        assert_int_equal(value_put_point(text, len, rows[i].point), strlen(rows[i].expected));
+        assert_string_equal(text, rows[i].expected);
+    }
+}
+
+/* Where one with a comma is installed, or in LOCPATH. */
+static void test_a_number_is_formatted_the_same_in_a_locale_with_a_comma(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8"};
+    static const double numbers[] = {2.5, 1.0, 1e300, -1.25e-7, 1234567.875};
+    static const char *const texts[] = {"2.5", "1.0", "1e+300", "-1.25e-07", "1234567.875"};
+    const char *taken = NULL;
+    for (size_t i = 0; taken == NULL && i < sizeof names / sizeof names[0]; i++)
+        taken = setlocale(LC_ALL, names[i]);
+    if (taken == NULL)
+        print_message("no such locale here\n");
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char text[DOUBLE_TEXT_BYTES];
+        assert_int_equal(value_format_double(numbers[i], text), strlen(texts[i]));
+        assert_string_equal(text, texts[i]);
+    }
+    setlocale(LC_ALL, "C");
 }
 
 static void test_scopes_read_back(void **state)
@@ -241,6 +285,8 @@ int main(void)
         cmocka_unit_test(test_nearest_word_helps_only_when_near),
         cmocka_unit_test(test_utf8_is_what_the_standard_says),
         cmocka_unit_test(test_values_of_different_kinds_differ),
+        cmocka_unit_test(test_a_number_has_a_point_in_every_locale),
+        cmocka_unit_test(test_a_number_is_formatted_the_same_in_a_locale_with_a_comma),
         cmocka_unit_test(test_scopes_read_back),
         cmocka_unit_test(test_plain_length_stops_at_the_first_special_byte),
         cmocka_unit_test(test_decimal_is_what_printf_gives),
