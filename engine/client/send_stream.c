@@ -35,6 +35,7 @@ struct stream {
     bool is_foreign;     /* and that is no JSON object */
     uint64_t settled, resends; /* at the last look */
     int64_t progress_ms;       /* when something was settled last, or there was nothing to settle */
+    uint64_t progress_busy;    /* how often the daemon was busy until then */
     bool busy_told;
     struct progress progress;
     int64_t started_ms;
@@ -266,13 +267,14 @@ static bool check_progress(struct stream *stream)
     if (settled_count(&counts) > stream->settled || counts.waiting == 0) {
         stream->settled = settled_count(&counts);
         stream->progress_ms = clock_monotonic_ms();
+        stream->progress_busy = counts.busy;
         stream->busy_told = false;
     }
     int64_t stuck_ms = clock_monotonic_ms() - stream->progress_ms;
     bool heard = settled_count(&counts) > stream->unsent || counts.busy > 0;
     int64_t patience_ms = heard && setup->timeout_ms < PATIENCE_MS ? PATIENCE_MS : setup->timeout_ms;
     if (stuck_ms >= patience_ms)
-        return give_up(stream, counts.resends > stream->resends || !heard, patience_ms);
+        return give_up(stream, counts.busy == stream->progress_busy, patience_ms);
     if (heard)
         tell_trouble(stream, &counts, stuck_ms);
     return true;

@@ -11,7 +11,7 @@ import time
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, ROOT, Daemon, fwsync, main, test
+from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fwsync, main, test
 from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
 COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters", "rules",
@@ -398,6 +398,21 @@ def silence_is_answered_by_sending_again():
         code, out, err = fwsync("--events", daemon.endpoint, "--timeout", "0.5", "send", "-", input=lines)
         assert code == 0 and out.startswith("150 events: 150 accepted"), (out, err)
         assert "no answer; sending again" in err, err
+
+
+@test
+def a_daemon_that_falls_silent_is_not_called_busy():
+    if SAN:
+        raise Skip("LD_PRELOAD and sanitizers don't go together")
+    busy = {"ok": False, "code": "busy", "retry_ms": 10000, "error": "the disk is full"}
+    env = {"LD_PRELOAD": os.path.abspath(f"{BUILD}/tests/fault/fastclock.so")}
+    for later, said in [(None, "no answer from {} within 60 s: is fwsyncd running?"),
+                        (busy, "fwsyncd at {} took nothing for 60 s")]:
+        with StandIn(lambda number, body, later=later: accepted(body) if number == 1 else later) as daemon:
+            lines = "\n".join(report(f"d{number}", "v1") for number in range(150))
+            code, out, err = fwsync("--events", daemon.endpoint, "--timeout", "25", "send", "-", input=lines, env=env)
+            assert code == 1 and said.format(daemon.endpoint) in err, (out, err)
+            assert "149 without an answer" in out, out
 
 
 @test
