@@ -184,12 +184,17 @@ void fwsync_config_problem(struct fwsync_config *config, const char *key, const 
 
 /* --- while a message runs -------------------------------------------------------------------------- */
 
-/* fwsync_fail - say why, in one line, and return FWSYNC_FAILURE. */
+/* fwsync_fail - say why, in one line (cut at 511 bytes), and return FWSYNC_FAILURE. What the texts lie in may be
+ * gone afterwards. */
 int fwsync_fail(struct fwsync_message *message, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* fwsync_alloc - memory that lives as long as the message and its copies on other ways: until the event is done.
+ * Aligned to 16 bytes, not zeroed; never NULL, also for 0 bytes. */
 void *fwsync_alloc(struct fwsync_message *message, size_t bytes);
 
+/* Whose message it is, of which type the device is, and the message. These texts, and those of metadata and data
+ * below, live as fwsync_alloc's memory does; there need be no NUL behind them. None of the three is empty. */
 struct fwsync_text fwsync_message_device(const struct fwsync_message *message);
 struct fwsync_text fwsync_message_device_type(const struct fwsync_message *message);
 struct fwsync_text fwsync_message_type(const struct fwsync_message *message);

@@ -54,16 +54,27 @@ bool client_busy(struct text answer, int64_t *retry_ms);
 
 /* --- several requests under way --- */
 
-/* client_post - hand a request to the connection. *id is what its answer will carry. */
+/* client_post - hand a request to the connection; it goes out once there is one.
+ *
+ * body    any bytes; copied
+ * id      out: what its answer will carry
+ * Errors  ERR_CONFIG a bad endpoint; ERR_IO out of descriptors or room: the door was reset, with all that is under
+ *         way there. */
 bool client_post(struct client *client, enum client_door door, struct text body, uint64_t *id,
                  struct err *err);
-/* client_take - the next answer that has arrived, without waiting. *found is false if there is none. */
+/* client_take - the next answer that has arrived, without waiting. What has another shape than an answer is dropped.
+ *
+ * id      out: of the request that it belongs to, perhaps one that was given up
+ * answer  out: any bytes, up to 64 MiB; garbage when there is none
+ * found   out: false if there is none: then *id may be anything
+ * Errors  ERR_CONFIG, ERR_IO: the door isn't open, and can't be opened. */
 bool client_take(struct client *client, enum client_door door, uint64_t *id, struct buf *answer,
                  bool *found, struct err *err);
 /* client_reset - drop the door's connection with all that is under way; the next use opens a new one. Of the
- * results door, subscriptions too. */
+ * results door, subscriptions too. One that isn't open is fine. */
 void client_reset(struct client *client, enum client_door door);
-/* client_open - open the door's socket now, to see whether its endpoint can be used. */
+/* client_open - open the door's socket now, to see whether its endpoint can be used. One that is open is fine.
+ * Errors  ERR_CONFIG it can't; ERR_IO out of descriptors. It is closed then. */
 bool client_open(struct client *client, enum client_door door, struct err *err);
 /* client_look - take note of what has come, without reading it: the wakeup isn't readable for it any more.
  * Returns whether there is anything. */
@@ -73,9 +84,11 @@ bool client_lost(struct client *client, enum client_door door);
 
 /* --- results --- */
 
-/* client_subscribe - to all topics that begin with `prefix`. May be called again for more. */
+/* client_subscribe - to all topics that begin with `prefix` (copied). May be called again for more.
+ * Errors  ERR_CONFIG, ERR_IO as client_open; other subscriptions stay. */
 bool client_subscribe(struct client *client, const char *prefix, struct err *err);
-/* client_take_result - the next result that has arrived, without waiting. */
+/* client_take_result - the next result that has arrived, without waiting; after client_subscribe. False: there is
+ * none, and what is in `topic` and `payload` is of no use. */
 bool client_take_result(struct client *client, struct buf *topic, struct buf *payload);
 
 #endif

@@ -71,7 +71,7 @@ enum fwsync_code {
     FWSYNC_E_INVALID = 5,   /* an argument that can't be: an empty event, a number that doesn't rise */
     FWSYNC_E_TOO_LARGE = 6, /* an event or a question over its bound in bytes */
     FWSYNC_E_NOT_FOUND = 7, /* answered: there is no such device */
-    FWSYNC_E_BAD_QUERY = 8, /* answered: the question is wrong, or this fwsyncd doesn't know it */
+    FWSYNC_E_BAD_QUERY = 8, /* answered: the question is wrong, or no JSON, or this fwsyncd doesn't know it */
     FWSYNC_E_GONE = 9,      /* answered: what was asked for is no longer kept */
     FWSYNC_E_BUSY = 10,     /* answered: not now */
     FWSYNC_E_REFUSED = 11,  /* answered: any other error; the answer's `code` tells */

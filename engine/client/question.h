@@ -35,8 +35,9 @@ void question_next(struct question *question, int64_t due_ms);
 void question_again(struct question *question, int64_t now_ms);
 void question_helped(struct question *question);
 
-/* question_post - `text` goes out, as soon as there is a connection. Borrowed during the call.
- * Errors  ERR_CONFIG, ERR_IO as client_post; the question is due again. */
+/* question_post - put the question in `text`; its answer is due within reach's timeout. It stays in `text`, to be
+ * posted again when question_check_due tells that it is lost or late.
+ * Errors  ERR_CONFIG, ERR_IO as client_post; it isn't posted, and due again after a pause. */
 bool question_post(struct question *question, struct reach *reach, int64_t now_ms, struct err *err);
 
 /* question_hear - take an answer that has come. *found: one was, perhaps of another question; *answered: of this one,

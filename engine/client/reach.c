@@ -43,8 +43,8 @@ enum fwsync_code reach_answer_code(struct text code)
         const char *name;
         enum fwsync_code code;
     } rows[] = {
-        {"not-found", FWSYNC_E_NOT_FOUND}, {"bad-query", FWSYNC_E_BAD_QUERY}, {"gone", FWSYNC_E_GONE},
-        {"busy", FWSYNC_E_BUSY},           {"too-large", FWSYNC_E_TOO_LARGE},
+        {"not-found", FWSYNC_E_NOT_FOUND}, {"bad-query", FWSYNC_E_BAD_QUERY}, {"bad-json", FWSYNC_E_BAD_QUERY},
+        {"gone", FWSYNC_E_GONE},           {"busy", FWSYNC_E_BUSY},           {"too-large", FWSYNC_E_TOO_LARGE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (text_is(code, rows[i].name))

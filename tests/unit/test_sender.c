@@ -630,12 +630,16 @@ static void test_an_answer_is_handed_over_with_its_code(void **state)
         "{\"ok\":true,\"seq\":1}",
         "{\"ok\":false,\"code\":\"not-found\",\"error\":\"there is none\"}",
         "{\"ok\":false,\"code\":\"gone\",\"error\":\"kept from 7 on\"}",
+        "{\"ok\":false,\"code\":\"bad-query\",\"error\":\"x\"}",
+        "{\"ok\":false,\"code\":\"bad-json\",\"error\":\"x\"}",
         "{\"ok\":false,\"code\":\"damaged\",\"error\":\"x\"}",
         "{\"ok\":true,\"accepted\":0}",
         "no JSON",
     };
-    static const enum fwsync_code codes[] = {FWSYNC_OK,          FWSYNC_E_NOT_FOUND, FWSYNC_E_GONE,
-                                             FWSYNC_E_REFUSED, FWSYNC_E_CONFIG,    FWSYNC_E_CONFIG};
+    static const enum fwsync_code codes[] = {
+        FWSYNC_OK,          FWSYNC_E_NOT_FOUND, FWSYNC_E_GONE,   FWSYNC_E_BAD_QUERY,
+        FWSYNC_E_BAD_QUERY, FWSYNC_E_REFUSED,   FWSYNC_E_CONFIG, FWSYNC_E_CONFIG,
+    };
     struct script script = {*state, answers, sizeof answers / sizeof answers[0]};
     struct fwsync_client *client = open_client(*state, named);
     void *thread = zmq_threadstart(play, &script);
