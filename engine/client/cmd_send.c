@@ -158,24 +158,18 @@ static int send_typed(const struct setup *setup, struct options *options, struct
     return send_draft(setup, draft);
 }
 
-static int send_lines(const struct setup *setup, const struct options *options, const struct draft *draft)
+/* False after telling: for `send -` there are words that would be ignored. */
+static bool check_only_lines(const struct options *options, const struct draft *draft)
 {
-    const struct send_job job = {
-        .command = "send",
-        .fd = STDIN_FILENO,
-        .line_bytes_max = REQUEST_BYTES_MAX,
-        .example = "{\"device\":\"ESP32\",\"type\":\"POST_ATTRIBUTES_REQUEST\","
-                   "\"data\":{\"currentFwVer\":\"v1.1\"}}",
-        .source = draft->source,
-    };
     if (draft->device_type[0] != '\0')
-        return options_wrong(options, "--type goes with a DEVICE; in lines, write \"deviceType\"");
-    if (draft->other != NULL)
-        return options_wrong(options, draft->other[0] == '-'
-                                          ? "%s goes with a DEVICE; lines have \"type\" and \"scope\""
-                                          : "'%s' goes with a DEVICE; lines are whole events",
-                             draft->other);
-    return send_stream(setup, &job);
+        options_wrong(options, "--type goes with a DEVICE; in lines, write \"deviceType\"");
+    else if (draft->other != NULL && draft->other[0] == '-')
+        options_wrong(options, "%s goes with a DEVICE; lines have \"type\" and \"scope\"", draft->other);
+    else if (draft->other != NULL)
+        options_wrong(options, "'%s' goes with a DEVICE; lines are whole events", draft->other);
+    else
+        return true;
+    return false;
 }
 
 static int run(const struct setup *setup, struct options *options)
@@ -187,8 +181,19 @@ static int run(const struct setup *setup, struct options *options)
         return EXIT_USAGE;
     if (draft.device == NULL)
         return options_wrong(options, "DEVICE is missing (or - for events from standard input)");
-    if (strcmp(draft.device, "-") == 0)
-        return send_lines(setup, options, &draft);
+    if (strcmp(draft.device, "-") == 0) {
+        if (!check_only_lines(options, &draft))
+            return EXIT_USAGE;
+        const struct send_job job = {
+            .command = "send",
+            .fd = STDIN_FILENO,
+            .line_bytes_max = REQUEST_BYTES_MAX,
+            .example = "{\"device\":\"ESP32\",\"type\":\"POST_ATTRIBUTES_REQUEST\","
+                       "\"data\":{\"currentFwVer\":\"v1.1\"}}",
+            .source = draft.source,
+        };
+        return send_stream(setup, &job);
+    }
     options->at = first_word;
     options->only_words = false;
     arena_init(&draft.arena, 4096);
