@@ -53,8 +53,8 @@ static bool check_running(struct backup *backup)
     struct err err;
     if (clock_monotonic_ms() - backup->running_ms < backup->asking.setup->timeout_ms)
         return true;
-    err_set(&err, ERR_IO, "fwsyncd was restarted meanwhile, so the copy isn't whole, and no daemon starts from it: make "
-                          "another one");
+    err_set(&err, ERR_IO, "fwsyncd was restarted meanwhile, so the copy isn't whole, and no daemon starts from it: "
+                          "make another one");
     return session_fail(&backup->asking, &err);
 }
 

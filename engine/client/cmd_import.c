@@ -11,6 +11,7 @@
 #include "engine/base/json.h"
 #include "engine/base/limits.h"
 #include "engine/client/command.h"
+#include "engine/client/members.h"
 #include "engine/client/send_stream.h"
 
 /* An event well below what one request may hold, whatever its values. */
@@ -29,8 +30,7 @@ struct import {
 
 static struct text text_member(const struct import *import, const char *key)
 {
-    const struct value *value = fields_get(&import->device, text_of(key));
-    return value != NULL && value->kind == VALUE_STRING ? value->text : TEXT("");
+    return field_text(&import->device, key);
 }
 
 static void open_event(struct import *import, enum scope scope)

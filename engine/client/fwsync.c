@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/limits.h"
+#include "engine/client/members.h"
 #include "engine/client/reach.h"
 #include "engine/client/sender.h"
 
@@ -396,11 +397,9 @@ static enum fwsync_code judge_answer(struct fwsync_client *client)
     }
     if (ok->boolean)
         return FWSYNC_OK;
-    const struct value *code = fields_get(&fields, TEXT("code"));
-    const struct value *error = fields_get(&fields, TEXT("error"));
-    err_set(err, ERR_IO, TEXT_FMT,
-            TEXT_ARG(error != NULL && error->kind == VALUE_STRING ? error->text : TEXT("refused")));
-    return reach_answer_code(code != NULL && code->kind == VALUE_STRING ? code->text : TEXT(""));
+    struct text error = field_text(&fields, "error");
+    err_set(err, ERR_IO, "%s", error.len > 0 ? error.bytes : "refused");
+    return reach_answer_code(field_text(&fields, "code"));
 }
 
 enum fwsync_code fwsync_query(struct fwsync_client *client, const char *question, const char **answer)

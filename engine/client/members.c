@@ -1,30 +1,30 @@
 #include "engine/client/members.h"
 
-struct text member_text(const struct fields *fields, const char *key)
+struct text field_text(const struct fields *fields, const char *key)
 {
     const struct value *value = fields_get(fields, text_of(key));
     return value != NULL && value->kind == VALUE_STRING ? value->text : TEXT("");
 }
 
-struct text member_json(const struct fields *fields, const char *key)
+struct text field_json(const struct fields *fields, const char *key)
 {
     const struct value *value = fields_get(fields, text_of(key));
     return value != NULL && (value->kind == VALUE_STRING || value->kind == VALUE_JSON) ? value->text : TEXT("");
 }
 
-int64_t member_integer(const struct fields *fields, const char *key)
+int64_t field_integer(const struct fields *fields, const char *key)
 {
     const struct value *value = fields_get(fields, text_of(key));
     return value != NULL && value->kind == VALUE_INTEGER ? value->integer : 0;
 }
 
-uint64_t member_number(const struct fields *fields, const char *key)
+uint64_t field_number(const struct fields *fields, const char *key)
 {
-    int64_t integer = member_integer(fields, key);
+    int64_t integer = field_integer(fields, key);
     return integer > 0 ? (uint64_t)integer : 0;
 }
 
-bool member_true(const struct fields *fields, const char *key)
+bool field_boolean(const struct fields *fields, const char *key)
 {
     const struct value *value = fields_get(fields, text_of(key));
     return value != NULL && value->kind == VALUE_BOOLEAN && value->boolean;

@@ -4,13 +4,13 @@
 
 #include "engine/base/json.h"
 
-/* member_text - a string; else "". member_json - an object or an array as JSON text, or a string; else "". */
-struct text member_text(const struct fields *fields, const char *key);
-struct text member_json(const struct fields *fields, const char *key);
-/* member_integer - else 0. member_number - one that counts something: above 0; else 0. */
-int64_t member_integer(const struct fields *fields, const char *key);
-uint64_t member_number(const struct fields *fields, const char *key);
-/* member_true - is it the boolean true? */
-bool member_true(const struct fields *fields, const char *key);
+/* field_text - a string; else "". field_json - an object or an array as JSON text, or a string; else "". */
+struct text field_text(const struct fields *fields, const char *key);
+struct text field_json(const struct fields *fields, const char *key);
+/* field_integer - else 0. field_number - one that counts something: above 0; else 0. */
+int64_t field_integer(const struct fields *fields, const char *key);
+uint64_t field_number(const struct fields *fields, const char *key);
+/* field_boolean - is it the boolean true? */
+bool field_boolean(const struct fields *fields, const char *key);
 
 #endif

@@ -118,10 +118,10 @@ static void check_answer_due(struct fwsync_follower *follower, int64_t now_ms)
 static bool hear_refusal(struct fwsync_follower *follower, int64_t now_ms, struct err *err)
 {
     struct question *question = &follower->question;
-    struct text error = member_text(&question->fields, "error");
+    struct text error = field_text(&question->fields, "error");
     char why[ERR_TEXT_BYTES];
     snprintf(why, sizeof why, TEXT_FMT, TEXT_ARG(error));
-    enum fwsync_code code = reach_answer_code(member_text(&question->fields, "code"));
+    enum fwsync_code code = reach_answer_code(field_text(&question->fields, "code"));
     note_trouble(follower, why);
     bool unknown_event = code == FWSYNC_E_BAD_QUERY && follower->step == STEP_CATCH_UP;
     if (code == FWSYNC_E_GONE || unknown_event) {
@@ -143,9 +143,9 @@ static bool hear_refusal(struct fwsync_follower *follower, int64_t now_ms, struc
 static void begin_page(struct fwsync_follower *follower)
 {
     struct question *question = &follower->question;
-    uint64_t seq = member_number(&question->fields, "at");
+    uint64_t seq = field_number(&question->fields, "at");
     if (follower->snapshot_seq == 0) {
-        numbers_read(&follower->standing.numbers, member_json(&question->fields, "n"), &question->scratch,
+        numbers_read(&follower->standing.numbers, field_json(&question->fields, "n"), &question->scratch,
                      &question->arena);
         follower->snapshot_seq = seq;
         teller_begin(&follower->teller, seq);
@@ -156,7 +156,7 @@ static void begin_page(struct fwsync_follower *follower)
 
 static void end_page(struct fwsync_follower *follower)
 {
-    struct text cursor = member_text(&follower->question.fields, "cursor");
+    struct text cursor = field_text(&follower->question.fields, "cursor");
     buf_clear(&follower->cursor);
     buf_append(&follower->cursor, cursor);
     question_next(&follower->question, 0);
@@ -187,9 +187,9 @@ static void end_catch_up(struct fwsync_follower *follower)
 {
     struct standing *standing = &follower->standing;
     const struct fields *fields = &follower->question.fields;
-    uint64_t after = member_number(fields, "after"), seq = member_number(fields, "seq");
+    uint64_t after = field_number(fields, "after"), seq = field_number(fields, "seq");
     uint64_t before = standing->done_seq;
-    bool more = member_true(fields, "more");
+    bool more = field_boolean(fields, "more");
     if (seq < before) {
         missing_other_data(follower);
         return;

@@ -90,13 +90,13 @@ bool question_hear(struct question *question, struct reach *reach, int64_t now_m
 
 bool question_is_ok(const struct question *question)
 {
-    return member_true(&question->fields, "ok");
+    return field_boolean(&question->fields, "ok");
 }
 
 bool question_list(struct question *question, const struct reach *reach, const char *name, int64_t now_ms,
                    struct err *err)
 {
-    bool right = json_parse_array(member_json(&question->fields, name), &question->scratch, &question->arena,
+    bool right = json_parse_array(field_json(&question->fields, name), &question->scratch, &question->arena,
                                   &question->items, &question->item_count, NULL);
     for (size_t i = 0; right && i < question->item_count; i++)
         right = question->items[i].kind == VALUE_JSON;

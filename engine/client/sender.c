@@ -36,8 +36,8 @@ static void tell_rejected(struct sender *sender, size_t index, const struct fiel
     struct text event = outbox_get(&sender->outbox, index, &n);
     sender->counts.rejected++;
     if (sender->on_rejected != NULL)
-        sender->on_rejected(sender->context, n, event.bytes, event.len, member_text(error, "code").bytes,
-                            member_text(error, "error").bytes);
+        sender->on_rejected(sender->context, n, event.bytes, event.len, field_text(error, "code").bytes,
+                            field_text(error, "error").bytes);
 }
 
 /* The request's first `count` events are settled. */
@@ -58,12 +58,12 @@ static size_t tell_errors(struct sender *sender, const struct fields *answer, si
 {
     struct value *errors = NULL;
     size_t count = 0, told = 0;
-    json_parse_array(member_json(answer, "errors"), &sender->scratch, &sender->arena, &errors, &count, NULL);
+    json_parse_array(field_json(answer, "errors"), &sender->scratch, &sender->arena, &errors, &count, NULL);
     for (size_t i = 0; i < count; i++) {
         struct fields error = {NULL, 0};
         if (errors[i].kind == VALUE_JSON)
             json_parse_object(errors[i].text, &sender->scratch, &sender->arena, &error, NULL);
-        uint64_t line = member_number(&error, "line");
+        uint64_t line = field_number(&error, "line");
         if (line <= *last_line || line > sender->body_count)
             continue;
         tell_rejected(sender, line - 1, &error);
@@ -80,9 +80,9 @@ static void hear_taken(struct sender *sender, const struct fields *answer)
 {
     struct fwsync_counts *counts = &sender->counts;
     size_t last_line = 0;
-    uint64_t rejected = member_number(answer, "rejected");
-    counts->accepted += member_number(answer, "accepted");
-    counts->duplicates += sender->rest > 0 ? 0 : member_number(answer, "duplicates");
+    uint64_t rejected = field_number(answer, "rejected");
+    counts->accepted += field_number(answer, "accepted");
+    counts->duplicates += sender->rest > 0 ? 0 : field_number(answer, "duplicates");
     size_t told = tell_errors(sender, answer, &last_line);
     bool again = told > 0 && told < rejected && sender->source.len > 0;
     if (!again && told < rejected)
@@ -97,7 +97,7 @@ static void hear_busy(struct sender *sender, const struct fields *answer, int64_
     sender->counts.busy++;
     sender->step = SENDER_WAITING;
     sender->due_ms = now_ms + retry_ms;
-    err_set(&sender->trouble, ERR_BUSY, "fwsyncd takes nothing just now: %s", member_text(answer, "error").bytes);
+    err_set(&sender->trouble, ERR_BUSY, "fwsyncd takes nothing just now: %s", field_text(answer, "error").bytes);
 }
 
 /* The request was refused as a whole, for its content. */
@@ -114,8 +114,8 @@ static void hear_refused(struct sender *sender, const struct fields *answer)
 static bool is_taken(const struct sender *sender, const struct fields *answer)
 {
     return fields_get(answer, TEXT("accepted")) != NULL &&
-           member_number(answer, "accepted") + member_number(answer, "duplicates") +
-                   member_number(answer, "rejected") == sender->body_count;
+           field_number(answer, "accepted") + field_number(answer, "duplicates") +
+                   field_number(answer, "rejected") == sender->body_count;
 }
 
 static bool is_not_ok(const struct fields *answer)
@@ -128,7 +128,7 @@ static bool is_not_ok(const struct fields *answer)
 static bool is_refused(const struct fields *answer)
 {
     static const char *const codes[] = {"bad-json", "bad-event", "too-large", "limit"};
-    struct text code = member_text(answer, "code");
+    struct text code = field_text(answer, "code");
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         if (text_is(code, codes[i]))
             return is_not_ok(answer);
@@ -161,7 +161,7 @@ static bool hear(struct sender *sender, int64_t now_ms, struct err *err)
     else if (is_refused(&answer))
         hear_refused(sender, &answer);
     else
-        return hear_stranger(sender, text_is(member_text(&answer, "code"), "bad-query"), now_ms, err);
+        return hear_stranger(sender, text_is(field_text(&answer, "code"), "bad-query"), now_ms, err);
     return true;
 }
 

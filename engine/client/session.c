@@ -175,24 +175,6 @@ void session_print_raw(const struct session *session)
     fputc('\n', stdout);
 }
 
-struct text field_text(const struct fields *fields, const char *key)
-{
-    const struct value *value = fields_get(fields, text_of(key));
-    return value != NULL && value->kind == VALUE_STRING ? value->text : TEXT("");
-}
-
-int64_t field_integer(const struct fields *fields, const char *key)
-{
-    const struct value *value = fields_get(fields, text_of(key));
-    return value != NULL && value->kind == VALUE_INTEGER ? value->integer : 0;
-}
-
-bool field_boolean(const struct fields *fields, const char *key)
-{
-    const struct value *value = fields_get(fields, text_of(key));
-    return value != NULL && value->kind == VALUE_BOOLEAN && value->boolean;
-}
-
 struct fields value_object(struct session *session, const struct value *value)
 {
     struct fields fields = {NULL, 0};

@@ -7,6 +7,7 @@
 
 #include "engine/base/json.h"
 #include "engine/client/client.h"
+#include "engine/client/members.h"
 #include "engine/client/options.h"
 
 struct session {
@@ -61,11 +62,7 @@ struct text session_source(struct session *session, const struct fields *fields)
 /* session_print_raw - the answer as a line on standard output. */
 void session_print_raw(const struct session *session);
 
-/* The answer's members, with a default for what is missing or of another kind. */
-struct text field_text(const struct fields *fields, const char *key);
-int64_t field_integer(const struct fields *fields, const char *key);
-bool field_boolean(const struct fields *fields, const char *key);
-/* field_object - a nested object's members; none if it isn't there. field_array likewise. */
+/* field_object - a nested object's members; none if it isn't there. field_array likewise. Other members: members.h. */
 struct fields field_object(struct session *session, const struct fields *fields, const char *key);
 size_t field_array(struct session *session, const struct fields *fields, const char *key,
                    struct value **values);

@@ -73,8 +73,8 @@ static enum beat compare_beat(struct standing *standing, bool from_now)
 enum beat standing_hear_beat(struct standing *standing, const struct fields *fields, bool from_now,
                              struct arena *scratch, struct arena *arena)
 {
-    standing->beat_seq = member_number(fields, "seq");
-    numbers_read(&standing->beat, member_json(fields, "n"), scratch, arena);
+    standing->beat_seq = field_number(fields, "seq");
+    numbers_read(&standing->beat, field_json(fields, "n"), scratch, arena);
     enum beat beat = compare_beat(standing, from_now);
     standing->beat_held = beat != BEAT_EQUAL;
     if (beat == BEAT_EQUAL) {

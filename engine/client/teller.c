@@ -32,7 +32,7 @@ static bool is_followed(const struct teller *teller, struct text device)
 
 static bool take_apart(struct text class_name, struct fields fields, struct told_result *result)
 {
-    *result = (struct told_result){class_name, member_number(&fields, "n"), member_number(&fields, "seq"), fields};
+    *result = (struct told_result){class_name, field_number(&fields, "n"), field_number(&fields, "seq"), fields};
     return class_name.len > 0 && result->n > 0 && result->seq > 0;
 }
 
@@ -45,7 +45,7 @@ bool teller_read(struct teller *teller, struct text class_name, struct text json
     if (!json_parse_object(json, &teller->scratch, &teller->arena, &fields, NULL))
         return false;
     if (class_name.len == 0)
-        class_name = member_text(&fields, "class");
+        class_name = field_text(&fields, "class");
     return take_apart(class_name, fields, result);
 }
 
@@ -54,13 +54,13 @@ bool batch_head_read(struct batch_head *head, struct text json, struct arena *sc
     struct fields fields = {NULL, 0};
     struct value *names;
     size_t name_count;
-    if (!json_parse_object(json, scratch, arena, &fields, NULL) || member_number(&fields, "n") == 0 ||
-        !json_parse_array(member_json(&fields, "members"), scratch, arena, &names, &name_count, NULL))
+    if (!json_parse_object(json, scratch, arena, &fields, NULL) || field_number(&fields, "n") == 0 ||
+        !json_parse_array(field_json(&fields, "members"), scratch, arena, &names, &name_count, NULL))
         return false;
     for (size_t i = 0; i < name_count; i++)
         if (names[i].kind != VALUE_STRING)
             return false;
-    *head = (struct batch_head){member_number(&fields, "n"), member_integer(&fields, "ts"), names, name_count};
+    *head = (struct batch_head){field_number(&fields, "n"), field_integer(&fields, "ts"), names, name_count};
     return true;
 }
 
@@ -98,12 +98,12 @@ static void tell_change(struct teller *teller, const struct told_result *result)
     const struct fields *fields = &result->fields;
     const struct value *value = fields_get(fields, TEXT("value"));
     struct fwsync_change change = {
-        .device = member_text(fields, "device").bytes,
-        .attribute = {member_text(fields, "scope").bytes, member_text(fields, "key").bytes,
+        .device = field_text(fields, "device").bytes,
+        .attribute = {field_text(fields, "scope").bytes, field_text(fields, "key").bytes,
                       value == NULL ? NULL : value_json(teller, value)},
         .seq = result->seq,
         .n = result->n,
-        .ts_ms = member_integer(fields, "ts"),
+        .ts_ms = field_integer(fields, "ts"),
     };
     note(teller, teller->follow.on_change(teller->follow.context, &change));
 }
@@ -125,8 +125,8 @@ static void write_whole(struct buf *json, const struct told_result *result)
     json_member_text(json, "class", result->class_name);
     json_member_unsigned(json, "n", result->n);
     json_member_unsigned(json, "seq", result->seq);
-    json_member_integer(json, "ts", member_integer(&result->fields, "ts"));
-    json_member_text(json, "device", member_text(&result->fields, "device"));
+    json_member_integer(json, "ts", field_integer(&result->fields, "ts"));
+    json_member_text(json, "device", field_text(&result->fields, "device"));
     for (size_t i = 0; i < result->fields.count; i++) {
         const struct field *field = &result->fields.items[i];
         if (is_common(field->key))
@@ -144,10 +144,10 @@ static void tell_whole(struct teller *teller, const struct told_result *result)
     write_whole(json, result);
     struct fwsync_result told = {
         .class_name = arena_copy(&teller->arena, result->class_name).bytes,
-        .device = member_text(&result->fields, "device").bytes,
+        .device = field_text(&result->fields, "device").bytes,
         .seq = result->seq,
         .n = result->n,
-        .ts_ms = member_integer(&result->fields, "ts"),
+        .ts_ms = field_integer(&result->fields, "ts"),
         .json = json->bytes,
         .json_len = json->len - 1,
     };
@@ -156,7 +156,7 @@ static void tell_whole(struct teller *teller, const struct told_result *result)
 
 void teller_result(struct teller *teller, const struct told_result *result)
 {
-    if (!is_followed(teller, member_text(&result->fields, "device")))
+    if (!is_followed(teller, field_text(&result->fields, "device")))
         return;
     if (teller->follow.on_change != NULL && text_is(result->class_name, "attributes"))
         tell_change(teller, result);
@@ -214,12 +214,12 @@ void teller_device(struct teller *teller, struct text json)
     arena_reset(&teller->scratch);
     if (teller->follow.on_device == NULL ||
         !json_parse_object(json, &teller->scratch, &teller->arena, &fields, NULL) ||
-        !is_followed(teller, member_text(&fields, "device")))
+        !is_followed(teller, field_text(&fields, "device")))
         return;
     struct fwsync_device device = {
-        .device = member_text(&fields, "device").bytes,
-        .device_type = member_text(&fields, "deviceType").bytes,
-        .created_ms = member_integer(&fields, "created"),
+        .device = field_text(&fields, "device").bytes,
+        .device_type = field_text(&fields, "deviceType").bytes,
+        .created_ms = field_integer(&fields, "created"),
     };
     device.attributes = attributes_of(teller, &fields, &device.attribute_count);
     note(teller, teller->follow.on_device(teller->follow.context, &device));
