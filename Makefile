@@ -63,7 +63,7 @@ SERVICE_C := $(wildcard engine/service/*.c)
 CLIENT_C  := $(wildcard engine/client/*.c)
 LIBRARY_C := $(addprefix engine/client/,client.c compose.c follower.c fwsync.c heard.c members.c missing.c \
     numbers.c outbox.c question.c reach.c sender.c standing.c teller.c wakeup.c) \
-    $(filter-out %/crc32c.c %/log.c %/problems.c %/yaml.c,$(wildcard engine/base/*.c))
+    $(filter-out %/crc32c.c %/log.c %/problems.c %/thread.c %/yaml.c,$(wildcard engine/base/*.c))
 TEST_C    := $(wildcard tests/unit/*.c tests/prop/*.c)
 LIBTEST_C := $(wildcard tests/lib/*.c)# programs that use the library as others do
 BENCH_C   := $(wildcard tests/bench/*.c)

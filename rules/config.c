@@ -356,18 +356,6 @@ bool fwsync_config_durations(struct fwsync_config *config, const char *key, enum
 
 /* --- classes and chains ----------------------------------------------------------------------------- */
 
-static bool class_name_fits(struct text name)
-{
-    if (name.len == 0 || name.len > CLASS_NAME_BYTES_MAX || name.bytes[0] < 'a' || name.bytes[0] > 'z')
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        char byte = name.bytes[i];
-        if (!(byte >= 'a' && byte <= 'z') && !(byte >= '0' && byte <= '9') && byte != '-')
-            return false;
-    }
-    return true;
-}
-
 static bool class_name_reserved(struct text name)
 {
     return text_is(name, "attributes") || text_is(name, "deadletter") || text_is(name, "heartbeat");
@@ -376,7 +364,7 @@ static bool class_name_reserved(struct text name)
 static bool check_class_name(struct fwsync_config *config, const char *key, const struct yaml_node *yaml)
 {
     const char *name = yaml->scalar.bytes;
-    if (!class_name_fits(yaml->scalar))
+    if (!text_is_class(yaml->scalar))
         problem_add(config->problems, yaml->place,
                     "%s: '%s' can't be a class; expected a small letter, then up to 31 small letters, "
                     "digits or '-'",

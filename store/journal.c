@@ -25,8 +25,8 @@ enum {
     PATH_BYTES = 4200,
 };
 
-/* What every record begins with. The body follows; of a commit, the numbers it raised, each a number_head and a
- * name. Byte order is the machine's. */
+/* What every record begins with. The body follows; of a commit, the numbers it raised: put_number.
+ * Byte order is the machine's. */
 struct head {
     uint64_t seq; /* of a commit: the last event's so far */
     int64_t received_ms;
@@ -35,11 +35,8 @@ struct head {
 };
 _Static_assert(sizeof(struct head) == 24, "no padding on disk");
 
-struct number_head {
-    uint64_t n;
-    uint8_t name_bytes;
-};
-enum { NUMBER_HEAD_BYTES = 9 };
+/* A producer's number: n, the length of the name, the name. */
+enum { NUMBER_HEAD_BYTES = sizeof(uint64_t) + 1 };
 _Static_assert(SOURCE_BYTES_MAX <= UINT8_MAX, "a name's length fits");
 
 struct bounds {
@@ -92,6 +89,28 @@ uint64_t journal_segment_bytes(uint64_t keep_bytes)
 
 /* --- records ----------------------------------------------------------------------------------------------- */
 
+static size_t put_number(char *at, struct text name, uint64_t n)
+{
+    memcpy(at, &n, sizeof n);
+    at[sizeof n] = (char)name.len;
+    memcpy(at + NUMBER_HEAD_BYTES, name.bytes, name.len);
+    return NUMBER_HEAD_BYTES + name.len;
+}
+
+/* Takes it off the front of `body`; false when it is cut short. */
+static bool take_number(struct text *body, struct text *name, uint64_t *n)
+{
+    if (body->len < NUMBER_HEAD_BYTES)
+        return false;
+    memcpy(n, body->bytes, sizeof *n);
+    *name = (struct text){body->bytes + NUMBER_HEAD_BYTES, (uint8_t)body->bytes[sizeof *n]};
+    size_t bytes = NUMBER_HEAD_BYTES + name->len;
+    if (name->len == 0 || body->len < bytes)
+        return false;
+    *body = (struct text){body->bytes + bytes, body->len - bytes};
+    return true;
+}
+
 /* The record there, borrowed until the reader's next. */
 static bool read_record(struct journal *journal, struct seglog_reader *reader, uint64_t position, struct head *head,
                         struct text *body, uint64_t *next, struct err *err)
@@ -139,18 +158,12 @@ static bool take_numbers(struct journal *journal, uint64_t position, const struc
                          struct err *err)
 {
     for (uint32_t i = 0; i < head->number_count; i++) {
-        struct number_head number;
-        if (body.len >= NUMBER_HEAD_BYTES) {
-            memcpy(&number.n, body.bytes, sizeof number.n);
-            number.name_bytes = (uint8_t)body.bytes[sizeof number.n];
-        }
-        if (body.len < NUMBER_HEAD_BYTES || number.name_bytes == 0 ||
-            body.len < NUMBER_HEAD_BYTES + (size_t)number.name_bytes)
+        struct text name;
+        uint64_t n;
+        if (!take_number(&body, &name, &n))
             return seglog_damaged(journal->log, position, err, "the producers' numbers at %" PRIu64 " are cut short",
                                   position);
-        sources_raise(journal->sources, (struct text){body.bytes + NUMBER_HEAD_BYTES, number.name_bytes}, number.n);
-        body.bytes += NUMBER_HEAD_BYTES + number.name_bytes;
-        body.len -= NUMBER_HEAD_BYTES + number.name_bytes;
+        sources_raise(journal->sources, name, n);
     }
     return true;
 }
@@ -372,11 +385,7 @@ static void add_number(struct journal *journal, const struct raised_source *sour
         if (journal->numbers == NULL)
             abort();
     }
-    char *at = journal->numbers + journal->numbers_bytes;
-    memcpy(at, &source->n, sizeof source->n);
-    at[sizeof source->n] = (char)source->name.len;
-    memcpy(at + NUMBER_HEAD_BYTES, source->name.bytes, source->name.len);
-    journal->numbers_bytes += NUMBER_HEAD_BYTES + source->name.len;
+    journal->numbers_bytes += put_number(journal->numbers + journal->numbers_bytes, source->name, source->n);
 }
 
 /* Appends the record that closes the transaction, unless there is nothing in it. */

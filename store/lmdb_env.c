@@ -17,7 +17,7 @@
 
 enum {
     DBS_MAX = 16,
-    PROBE_BYTES = 1 << 20, /* more than LMDB writes in one call */
+    PROBE_BYTES = 1 << 20, /* more than LMDB writes in one call, MDB_COMMIT_PAGES: 64 pages */
 };
 
 /* The environment's mark: key "format" in sub-database "meta", value "fwsync journal 1". */

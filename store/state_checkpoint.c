@@ -4,9 +4,9 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "engine/base/thread.h"
 #include "store/state_db.h"
 
 enum {
@@ -18,7 +18,8 @@ enum {
 /* --- is there space? --- */
 
 /* Pages of one sub-database that writing so many rows takes, at most: each row on a page of its own, or
- * all pages there are, and what the rows add. A removed row may merge its page with two others. */
+ * all pages there are, and what the rows add. A removed row may merge its page with two others. Added rows fill pages
+ * at least half; the last four are a root, a level more, and the two that a split is made of. */
 static uint64_t pages_for(const struct state *state, MDB_txn *txn, enum db db, uint64_t rows, uint64_t bytes)
 {
     enum { ROW_EXTRA_BYTES = 24, PAGES_A_ROW = 3 };
@@ -217,13 +218,6 @@ static bool write_checkpoint(struct state *state, struct err *err)
     return true;
 }
 
-/* It has time, the others have somebody waiting. A thread's niceness is its own on Linux. */
-static void stand_back(void)
-{
-    enum { NICENESS = 10 };
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
-}
-
 static void run(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
@@ -235,7 +229,7 @@ static void run(struct state *state)
 
 static void *run_thread(void *state)
 {
-    stand_back();
+    thread_stand_back();
     run(state);
     return NULL;
 }

@@ -3,6 +3,8 @@
 #include <ctype.h>
 #include <endian.h>
 
+#include "engine/base/limits.h"
+
 struct text text_decimal(uint64_t number, char digits[DECIMAL_BYTES])
 {
     static const char pairs[] = "0001020304050607080910111213141516171819"
@@ -152,4 +154,15 @@ const char *text_nearest(struct text wrong, const char *const *words, size_t wor
         }
     }
     return nearest;
+}
+
+bool text_is_class(struct text name)
+{
+    static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    if (name.len == 0 || name.len > CLASS_NAME_BYTES_MAX || name.bytes[0] < 'a' || name.bytes[0] > 'z')
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (memchr(rest, name.bytes[i], sizeof rest - 1) == NULL)
+            return false;
+    return true;
 }

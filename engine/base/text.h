@@ -94,6 +94,10 @@ size_t text_utf8_length(const char *bytes, size_t left);
 /* text_valid_utf8 - well-formed UTF-8 (no overlong forms, no surrogates, up to U+10FFFF) without NUL. */
 bool text_valid_utf8(struct text text);
 
+/* text_is_class - can it be the name of a result class? 1 to CLASS_NAME_BYTES_MAX small letters, digits and '-', a
+ * letter first. */
+bool text_is_class(struct text name);
+
 /* text_to_line - make an error text fit for one line and for JSON, in place: control characters become
  * spaces, and what a bound on its length cut out of the middle of a UTF-8 character goes. */
 void text_to_line(char *string);

@@ -15,7 +15,6 @@
 #include "engine/client/when.h"
 
 enum { OPT_COUNT = 1, OPT_TIMEOUT };
-enum { CLASS_BYTES_MAX = 63 };
 
 static const struct option_spec specs[] = {
     {OPT_COUNT, "count", "N", "stop after N results"},
@@ -25,7 +24,7 @@ static const struct option_spec specs[] = {
 struct watch {
     struct session session; /* for what is told, and to take results apart */
     const char *what;       /* as given: "", CLASS or CLASS/DEVICE */
-    char class_name[CLASS_BYTES_MAX + 1];
+    char class_name[CLASS_NAME_BYTES_MAX + 1];
     const char *device; /* NULL: all */
     int64_t count_max;  /* 0: no bound */
     int64_t count;
@@ -325,15 +324,6 @@ static bool read_words(struct options *options, struct watch *watch)
 }
 
 /* A letter, then letters, digits and '-': what a class's name is made of. */
-static bool is_class(struct text name)
-{
-    static const char rest[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
-    for (size_t i = 0; i < name.len; i++)
-        if (memchr(rest, name.bytes[i], sizeof rest - 1) == NULL)
-            return false;
-    return name.len > 0 && name.bytes[0] >= 'a' && name.bytes[0] <= 'z';
-}
-
 static int run(const struct setup *setup, struct options *options)
 {
     struct watch watch = {.what = ""};
@@ -341,15 +331,15 @@ static int run(const struct setup *setup, struct options *options)
         return EXIT_USAGE;
     const char *slash = strchr(watch.what, '/');
     size_t class_len = slash == NULL ? strlen(watch.what) : (size_t)(slash - watch.what);
-    if (watch.what[0] != '\0' && !is_class((struct text){watch.what, class_len}))
+    if (watch.what[0] != '\0' && !text_is_class((struct text){watch.what, class_len}))
         return options_wrong(options,
-                             "'%.*s' can't be a class: small letters, digits and '-', a letter first",
+                             "'%.*s' can't be a class: up to 32 small letters, digits and '-', a letter first",
                              (int)class_len, watch.what);
     if (class_len == strlen("heartbeat") && memcmp(watch.what, "heartbeat", class_len) == 0)
         return options_wrong(options, "heartbeats are no results; whether fwsyncd is there: fwsync ping");
     if (slash != NULL && slash[1] == '\0')
         return options_wrong(options, "the DEVICE behind '%s' is missing", watch.what);
-    if (class_len > CLASS_BYTES_MAX || strlen(watch.what) - class_len > DEVICE_BYTES_MAX + 1)
+    if (strlen(watch.what) - class_len > DEVICE_BYTES_MAX + 1)
         return options_wrong(options, "'%s' is too long", watch.what);
     memcpy(watch.class_name, watch.what, class_len);
     watch.device = slash == NULL ? NULL : slash + 1;

@@ -208,7 +208,7 @@ static enum fwsync_code choose(struct fwsync_follower *follower, const struct fw
 {
     const char *name = follow->class_name == NULL ? "attributes" : follow->class_name;
     bool whole = name[0] == '\0' || strcmp(name, "attributes") == 0;
-    if (strlen(name) > CLASS_BYTES_MAX || strchr(name, '/') != NULL)
+    if (strlen(name) > CLASS_NAME_BYTES_MAX || strchr(name, '/') != NULL)
         return invalid("this can't be a class of results");
     if (follow->start == FWSYNC_START_SNAPSHOT && !whole)
         return invalid("a snapshot is of attributes: of this class there is none");

@@ -25,7 +25,7 @@ void heard_fini(struct heard *heard)
 
 bool heard_subscribe(struct heard *heard, struct client *client, const char *class_name, struct err *err)
 {
-    char prefix[sizeof BATCH_PREFIX + CLASS_BYTES_MAX];
+    char prefix[sizeof BATCH_PREFIX + CLASS_NAME_BYTES_MAX];
     heard->takes_batches = class_name[0] != '\0';
     snprintf(prefix, sizeof prefix, "%s%s", heard->takes_batches ? BATCH_PREFIX : "", class_name);
     return client_subscribe(client, prefix, err) && client_subscribe(client, "heartbeat", err);

@@ -5,7 +5,7 @@ struct number *numbers_find(struct numbers *numbers, struct text name)
     for (size_t i = 0; i < numbers->count; i++)
         if (text_is(name, numbers->items[i].name))
             return &numbers->items[i];
-    if (numbers->count == CLASS_LIFE_COUNT_MAX || name.len == 0 || name.len > CLASS_BYTES_MAX)
+    if (numbers->count == CLASS_LIFE_COUNT_MAX || name.len == 0 || name.len > CLASS_NAME_BYTES_MAX)
         return NULL;
     struct number *number = &numbers->items[numbers->count++];
     *number = (struct number){.known = numbers->complete};

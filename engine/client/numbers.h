@@ -5,10 +5,8 @@
 #include "engine/base/json.h"
 #include "engine/base/limits.h"
 
-enum { CLASS_BYTES_MAX = 63 }; /* of a class's name */
-
 struct number {
-    char name[CLASS_BYTES_MAX + 1];
+    char name[CLASS_NAME_BYTES_MAX + 1];
     uint64_t n;
     bool known; /* false: nothing was heard of this class yet */
 };

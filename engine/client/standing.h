@@ -10,7 +10,7 @@
 #include "engine/client/teller.h"
 
 struct standing {
-    char class_name[CLASS_BYTES_MAX + 1]; /* that is followed; "": all */
+    char class_name[CLASS_NAME_BYTES_MAX + 1]; /* that is followed; "": all */
     struct numbers numbers;
     uint64_t done_seq; /* the last event of which every result was delivered: from there `changes` are asked */
     uint64_t top_seq;  /* of the latest result that was delivered */

@@ -7,6 +7,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/base/thread.h"
 #include "engine/service/backup.h"
 #include "engine/service/batch.h"
 #include "engine/service/lock.h"
@@ -14,7 +15,6 @@
 #include "engine/service/query.h"
 #include "engine/service/replay.h"
 #include "engine/service/step.h"
-#include "engine/service/thread.h"
 
 enum {
     RULES_ARENA_BYTES = 256 * 1024,

@@ -7,13 +7,13 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/base/thread.h"
 #include "store/disk.h"
 
 enum { DIR_BYTES_MAX = 3000, PATH_BYTES = 4096, FOLDER_MODE = 0750, FILE_MODE = 0640 };
@@ -268,20 +268,13 @@ static void answer_error(struct backup *backup, const struct err *err)
     log_line(LOG_ERROR, "backup-failed", "error=%s", log_quote(err->text));
 }
 
-/* It has time, the others have somebody waiting. */
-static void stand_back(void)
-{
-    enum { NICENESS = 10 };
-    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
-}
-
 static void *run(void *argument)
 {
     struct backup *backup = argument;
     struct err err;
     uint64_t seq;
     int64_t start_ms = clock_wall_ms();
-    stand_back();
+    thread_stand_back();
     bool done = make(backup, &seq, &err);
     state_snapshot_release(backup->snapshot);
     sem_post(&backup->partition->may_trim);

@@ -11,7 +11,7 @@
 #include "engine/service/refusals.h"
 
 enum {
-    GROUP_EVENTS_MAX = 20000, /* in one commit: bounds its length and memory */
+    GROUP_EVENTS_MAX = 20000, /* in one commit: bounds its memory, and how long the first answer waits for the rest */
     RETRY_MS = 1000,          /* for new rules that found the disk full */
 };
 

@@ -42,8 +42,8 @@ bool lock_check(const char *folder, int fd, struct err *err)
     if (!gone && !other)
         return true;
     return err_set(err, ERR_IO,
-                   "data: %s was %s under the running fwsyncd: what it has acknowledged since then is lost; start again "
-                   "with what was moved away, or a backup",
+                   "data: %s was %s under the running fwsyncd: what it has acknowledged since then is lost; start "
+                   "again with what was moved away, or a backup",
                    folder, gone ? "removed" : "replaced");
 }
 

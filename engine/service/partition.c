@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 #include "engine/base/log.h"
+#include "engine/base/thread.h"
 #include "engine/service/applier.h"
 #include "engine/service/committer.h"
 #include "engine/service/publisher.h"
-#include "engine/service/thread.h"
 
 enum { PATH_BYTES = 4096 };
 

@@ -37,6 +37,7 @@ static uint32_t *link_to(struct refusals *refusals, size_t index)
 static void forget(struct refusals *refusals, size_t index)
 {
     struct refusal *item = &refusals->items[index];
+    refusals->number_count -= item->number_count;
     *link_to(refusals, index) = item->next;
     free(item->source);
     free(item->numbers);
@@ -133,14 +134,18 @@ void refusals_note(struct refusals *refusals, struct text source, uint64_t n, in
     size_t at = number_position(item, n);
     if (at == REFUSAL_NUMBERS_MAX || (at < item->number_count && item->numbers[at] == n))
         return;
-    if (item->number_count == REFUSAL_NUMBERS_MAX)
+    if (item->number_count == REFUSAL_NUMBERS_MAX) {
         item->number_count--;
+        refusals->number_count--;
+    }
     if (item->number_count == item->number_capacity)
         item->numbers = grow(item->numbers, &item->number_capacity, sizeof *item->numbers);
     memmove(item->numbers + at + 1, item->numbers + at,
             (item->number_count - at) * sizeof *item->numbers);
     item->numbers[at] = n;
     item->number_count++;
+    if (++refusals->number_count > REFUSAL_TOTAL_MAX)
+        forget_oldest(refusals);
 }
 
 bool refusals_blocks(struct refusals *refusals, struct text source, uint64_t n, int64_t now_ms)
@@ -165,6 +170,7 @@ void refusals_clear(struct refusals *refusals, struct text source, uint64_t n)
     if (at == item->number_count || item->numbers[at] != n)
         return;
     item->number_count--;
+    refusals->number_count--;
     memmove(item->numbers + at, item->numbers + at + 1,
             (item->number_count - at) * sizeof *item->numbers);
     if (item->number_count == 0)

@@ -17,12 +17,14 @@ enum {
     REFUSAL_COUNT_MAX = 10000,   /* sources; one more makes the oldest be forgotten */
     REFUSAL_BUCKETS = 4096,
     REFUSAL_NUMBERS_MAX = 10000, /* of one source; higher ones than these are forgotten */
+    REFUSAL_TOTAL_MAX = 1000000, /* of all; one more makes the oldest source be forgotten */
 };
 
 struct refusals {
     struct refusal *items;
     size_t count; /* sources */
     size_t capacity;
+    size_t number_count; /* of all sources */
     int64_t swept_ms; /* when the old ones were last looked for */
     uint32_t buckets[REFUSAL_BUCKETS]; /* by the source's hash: position + 1 of the first */
 };

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "engine/service/thread.h"
+#include "engine/base/thread.h"
 
 enum {
     BUNDLES = 4, /* one is being applied, one being filled */

@@ -8,20 +8,20 @@
 #include "engine/base/limits.h"
 #include "engine/service/results.h"
 
-enum { CLASS_BYTES_MAX = 64, PREFIX_COUNT_MAX = 256 };
+enum { PREFIX_COUNT_MAX = 256 };
 
 static const struct text batch = {RESULTS_BATCH_PREFIX, sizeof RESULTS_BATCH_PREFIX - 1};
 
 /* Prefixes with the same part before '/' are one entry: they want the same classes. */
 struct prefix {
-    char bytes[CLASS_BYTES_MAX];
+    char bytes[CLASS_NAME_BYTES_MAX];
     size_t len;
     bool whole; /* a '/' followed: exactly this class */
     unsigned count;
 };
 
 struct class_name {
-    char bytes[CLASS_BYTES_MAX];
+    char bytes[CLASS_NAME_BYTES_MAX];
     size_t len;
 };
 
@@ -110,7 +110,7 @@ void subscriptions_change(struct subscriptions *subscriptions, struct text prefi
         prefix = (struct text){prefix.bytes + batch.len, prefix.len - batch.len};
     const char *slash = memchr(prefix.bytes, '/', prefix.len);
     struct text name = {prefix.bytes, slash == NULL ? prefix.len : (size_t)(slash - prefix.bytes)};
-    if (name.len > CLASS_BYTES_MAX || (batched && slash != NULL))
+    if (name.len > CLASS_NAME_BYTES_MAX || (batched && slash != NULL))
         return; /* longer than any class, or any topic of batches: nothing matches */
     pthread_mutex_lock(&subscriptions->mutex);
     change_prefix(wishes, name, slash != NULL, on);
@@ -120,7 +120,7 @@ void subscriptions_change(struct subscriptions *subscriptions, struct text prefi
 
 unsigned subscriptions_class(struct subscriptions *subscriptions, struct text class_name)
 {
-    assert(class_name.len > 0 && class_name.len <= CLASS_BYTES_MAX);
+    assert(class_name.len > 0 && class_name.len <= CLASS_NAME_BYTES_MAX);
     pthread_mutex_lock(&subscriptions->mutex);
     unsigned slot = 0;
     while (slot < subscriptions->class_count &&

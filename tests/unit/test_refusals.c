@@ -114,6 +114,29 @@ static void test_sources_and_numbers_are_bounded(void **state)
     refusals_fini(&refusals);
 }
 
+/* The source that was refused longest ago goes, with all its numbers. */
+static void test_all_numbers_together_are_bounded(void **state)
+{
+    (void)state;
+    enum { FITTING = REFUSAL_TOTAL_MAX / REFUSAL_NUMBERS_MAX };
+    struct refusals refusals = {0};
+    char name[32];
+    for (int i = 0; i <= FITTING; i++) {
+        int len = snprintf(name, sizeof name, "source-%d", i);
+        for (uint64_t n = 1; n <= REFUSAL_NUMBERS_MAX; n++)
+            refusals_note(&refusals, (struct text){name, (size_t)len}, n, i);
+    }
+    assert_int_equal(refusals.count, FITTING);
+    assert_int_equal(refusals.number_count, REFUSAL_TOTAL_MAX);
+    assert_false(refusals_blocks(&refusals, TEXT("source-0"), 2, FITTING));
+    assert_true(refusals_blocks(&refusals, TEXT("source-1"), 2, FITTING));
+    for (uint64_t n = 1; n <= REFUSAL_NUMBERS_MAX; n++)
+        refusals_clear(&refusals, TEXT("source-1"), n);
+    assert_int_equal(refusals.number_count, REFUSAL_TOTAL_MAX - REFUSAL_NUMBERS_MAX);
+    refusals_fini(&refusals);
+    assert_int_equal(refusals.number_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_every_refused_number_has_to_come_again),
         cmocka_unit_test(test_a_refusal_given_up_is_forgotten),
         cmocka_unit_test(test_sources_and_numbers_are_bounded),
+        cmocka_unit_test(test_all_numbers_together_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

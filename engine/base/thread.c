@@ -1,6 +1,7 @@
-#include "engine/service/thread.h"
+#include "engine/base/thread.h"
 
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "engine/base/log.h"
@@ -14,4 +15,11 @@ void thread_start(pthread_t *thread, const char *name, void *(*run)(void *), voi
     }
     log_line(LOG_ERROR, "stopped", "error=%s thread=%s", log_quote(strerror(error)), name);
     _exit(1); /* other threads may hold anything: nothing here is safe to take down */
+}
+
+/* A thread's niceness is its own on Linux. */
+void thread_stand_back(void)
+{
+    enum { NICENESS = 10 };
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
 }
