@@ -21,6 +21,7 @@ enum {
     HEARTBEAT_MS = 1000,
     TICK_RETRY_MS = 1000,    /* for one that found the disk full */
     CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
+    PASS_BATCHES = 16,       /* the results of so many, at most, go to the door together: fewer and larger messages */
 };
 
 struct applier {
@@ -39,6 +40,7 @@ struct applier {
     int64_t tick_retry_at_ms; /* monotonic; not before */
     bool tick_under_way;
     bool stopped;
+    unsigned unpassed; /* batches of events whose results the door hasn't got */
 };
 
 /* --- one event ------------------------------------------------------------------------------------------ */
@@ -219,6 +221,7 @@ static bool replay_record(struct applier *applier, const struct journal_record *
 
 static void pass_results(struct applier *applier)
 {
+    applier->unpassed = 0;
     for (struct results *results; (results = publisher_take(applier->step.publisher)) != NULL;)
         queue_push(applier->partition->door_queue, &results->work);
 }
@@ -394,7 +397,8 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
     switch (work->kind) {
     case WORK_BATCH: {
         bool done = apply_batch(applier, (struct batch *)work, err);
-        pass_results(applier);
+        if (++applier->unpassed == PASS_BATCHES)
+            pass_results(applier);
         queue_push(door, work);
         return done;
     }
@@ -412,6 +416,7 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
         return take_tick(applier, (const struct tick *)work, err);
     case WORK_STOP: {
         applier->stopped = true;
+        pass_results(applier); /* the door takes nothing after this */
         bool done = last_checkpoint(applier, err);
         backup_stop(applier->backup);
         if (done)
@@ -467,6 +472,7 @@ static void serve(struct applier *applier)
             going = process(applier, work, &err) &&
                     (applier->stopped || checkpoint_if_due(applier, &err));
         }
+        pass_results(applier);
         if (!going || applier->stopped)
             break; /* WORK_STOP is the last that the door gets */
         going = checkpoint_if_due(applier, &err) && heartbeat_if_due(applier, &err);
