@@ -21,7 +21,9 @@ enum {
     HEARTBEAT_MS = 1000,
     TICK_RETRY_MS = 1000,    /* for one that found the disk full */
     CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
-    PASS_BATCHES = 16,       /* the results of so many, at most, go to the door together: fewer and larger messages */
+    /* The batched results of so many batches of events, at most, go to the door together: fewer and larger messages.
+     * Single ones are a message each anyway, and only pile up. */
+    PASS_BATCHES = 16,
 };
 
 struct applier {
@@ -397,7 +399,7 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
     switch (work->kind) {
     case WORK_BATCH: {
         bool done = apply_batch(applier, (struct batch *)work, err);
-        if (++applier->unpassed == PASS_BATCHES)
+        if (publisher_has_single(applier->step.publisher) || ++applier->unpassed == PASS_BATCHES)
             pass_results(applier);
         queue_push(door, work);
         return done;

@@ -343,6 +343,11 @@ void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t s
     results_end(single, put_text(at, buf_text(beat)));
 }
 
+bool publisher_has_single(const struct publisher *publisher)
+{
+    return publisher->single != NULL;
+}
+
 struct results *publisher_take(struct publisher *publisher)
 {
     close_batches(publisher);

@@ -40,6 +40,9 @@ void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t s
  * more. The caller's, until results_done. */
 struct results *publisher_take(struct publisher *publisher);
 
+/* publisher_has_single - is one of those among them? */
+bool publisher_has_single(const struct publisher *publisher);
+
 /* publisher_classes - `"class":n` members of the object that `out` has open. */
 void publisher_classes(const struct publisher *publisher, struct buf *out);
 /* publisher_each_class - visit all classes that the data folder has known, with their latest n. */
