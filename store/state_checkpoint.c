@@ -1,6 +1,8 @@
 /* Checkpoints: the changes so far are frozen, a thread of its own writes them, and the state goes on with
  * an empty set meanwhile. When it is done the frozen ones are the last ones, only kept to be read until the next
  * checkpoint. When there was no space they stay frozen, and are tried again: nothing is lost by that. */
+#include "store/state_checkpoint.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>

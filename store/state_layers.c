@@ -1,5 +1,7 @@
 /* The layers of a state (layer.h): where each device's row is, and reading them at the start. How they come to an
  * end is in state_carry.c. */
+#include "store/state_layers.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>

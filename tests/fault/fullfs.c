@@ -55,7 +55,7 @@ static bool is_full_at(int fd, off_t offset)
     if (of_lmdb && offset < META_BYTES)
         return false;
     const char *number = getenv("FWSYNC_FULL_ERRNO");
-    errno = number == NULL ? ENOSPC : atoi(number);
+    errno = number == NULL ? ENOSPC : (int)strtol(number, NULL, 10);
     return true;
 }
 
