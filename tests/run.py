@@ -152,7 +152,10 @@ def without_address_randomisation(commands):
 
 def main():
     os.chdir(ROOT)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has the tests ignore it
+    # A shell's `&` has the tests ignore the one, nohup the other. What is caught here isn't ignored there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     commands = without_address_randomisation(programs(sys.argv[1:]))
     env = environment()
     passed = failed = 0
