@@ -52,6 +52,12 @@ def is_quiet(daemon):
     return not any(reason.endswith(("not begun", "DOWNLOADING", "UPDATING")) for reason in reasons)
 
 
+def told_anew(device):
+    """Whatever it was in, it is pending afterwards, and its deadline passes."""
+    return [{"device": device, "type": "POST_ATTRIBUTES_REQUEST", "data": {"currentFwVer": "v1"}},
+            {"device": device, "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE", "data": {"lastTargetFwVer": "v2"}}]
+
+
 @test
 def the_journal_alone_gives_the_same_verdicts():
     print(f"# FWSYNC_SEED={SEED}", flush=True)
@@ -65,6 +71,7 @@ def the_journal_alone_gives_the_same_verdicts():
                 for _ in range(rng.randint(1, 10)):
                     assert daemon.send_events([random_event(rng) for _ in range(100)])["ok"]
                 some = rng.randint(0, 1)  # at once, or when deadlines have passed
+                assert daemon.send_events(told_anew("d0"))["ok"]  # among few events there may be no deadline
                 wait_until(lambda: daemon.query({"op": "stats"})["journal"]["ticks"] >= some)
                 daemon.kill()
                 daemon.restart()
