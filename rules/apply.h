@@ -37,6 +37,8 @@ struct sink {
     void *context;
     /* a stored attribute (never telemetry) really changed; value NULL: deleted */
     void (*attribute)(void *context, enum scope scope, struct text key, const struct value *value);
+    /* wants - does anybody listen to the class? publish: a message of it; NULL: nobody did, so it only counts */
+    bool (*wants)(void *context, int class_index);
     void (*publish)(void *context, struct text class_name, int class_index,
                     const struct message_view *message);
     /* a branch failed with no Failure link; chain and node are "" when the engine itself failed */

@@ -344,6 +344,11 @@ void fwsync_publish(struct fwsync_message *message, int class_index, const struc
                     const struct fwsync_keys *metadata)
 {
     const struct sink *sink = message->run->input->sink;
+    struct text class_name = message->run->ruleset->class_names[class_index];
+    if (!sink->wants(sink->context, class_index)) {
+        sink->publish(sink->context, class_name, class_index, NULL);
+        return;
+    }
     struct fields data_fields = chosen_fields(&message->data, data, message_arena(message));
     struct fields metadata_fields = chosen_fields(&message->metadata, metadata, message_arena(message));
     struct message_view view = {
@@ -352,7 +357,7 @@ void fwsync_publish(struct fwsync_message *message, int class_index, const struc
         .metadata = &metadata_fields,
         .data = &data_fields,
     };
-    sink->publish(sink->context, message->run->ruleset->class_names[class_index], class_index, &view);
+    sink->publish(sink->context, class_name, class_index, &view);
 }
 
 void fwsync_call(struct fwsync_message *message, int chain_index)

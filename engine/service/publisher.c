@@ -128,16 +128,20 @@ static void put_single(struct publisher *publisher, struct class *class, size_t 
     results_end(single, at);
 }
 
-/* The n is taken whether or not anybody listens. */
+/* Of WANTED_*; a trial is all for its results. */
+static unsigned wanted_of(const struct publisher *publisher, const struct class *class)
+{
+    return publisher->state == NULL ? WANTED_SINGLE : subscriptions_wanted(publisher->subscriptions, class->slot);
+}
+
+/* The n is taken whether or not anybody listens. what  NULL: nobody did when that was asked. */
 static void publish(struct publisher *publisher, struct class *class, const void *what)
 {
     enum { COMMON_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
-    unsigned wanted = WANTED_SINGLE;
     ++*class->n;
-    if (publisher->state != NULL) {
+    if (publisher->state != NULL)
         state_note_result(publisher->state, class->n);
-        wanted = subscriptions_wanted(publisher->subscriptions, class->slot);
-    }
+    unsigned wanted = what == NULL ? 0 : wanted_of(publisher, class);
     if (wanted == 0)
         return;
     size_t room = COMMON_ROOM + json_string_room(publisher->device) + class->shape->room(what);
@@ -156,14 +160,25 @@ static void sink_attribute(void *context, enum scope scope, struct text key, con
     publish(publisher, &publisher->own[OWN_ATTRIBUTES], &change);
 }
 
+static struct class *class_at(const struct publisher *publisher, int class_index)
+{
+    assert(class_index >= 0 && (size_t)class_index < publisher->class_count);
+    return &publisher->classes[class_index];
+}
+
+static bool sink_wants(void *context, int class_index)
+{
+    const struct publisher *publisher = context;
+    return wanted_of(publisher, class_at(publisher, class_index)) != 0;
+}
+
 static void sink_publish(void *context, struct text class_name, int class_index,
                          const struct message_view *message)
 {
     struct publisher *publisher = context;
     struct published published = {publisher->device_type, message};
     (void)class_name;
-    assert(class_index >= 0 && (size_t)class_index < publisher->class_count);
-    publish(publisher, &publisher->classes[class_index], &published);
+    publish(publisher, class_at(publisher, class_index), message == NULL ? NULL : &published);
 }
 
 /* Kept in the state, too: what its result says but the n. */
@@ -234,7 +249,9 @@ struct publisher *publisher_create(struct state *state, struct subscriptions *su
     publisher->subscriptions = subscriptions;
     publisher->dead_letter_keep = dead_letter_keep;
     publisher->ready_end = &publisher->ready;
-    publisher->sink = (struct sink){publisher, sink_attribute, sink_publish, sink_dead_letter, sink_log};
+    publisher->sink = (struct sink){
+        publisher, sink_attribute, sink_wants, sink_publish, sink_dead_letter, sink_log,
+    };
     bool room = class_init(publisher, &publisher->own[OWN_ATTRIBUTES], TEXT("attributes"), &change_shape, NULL) &&
                 class_init(publisher, &publisher->own[OWN_DEADLETTER], TEXT("deadletter"), &letter_shape, NULL);
     assert(room);

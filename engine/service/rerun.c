@@ -103,7 +103,6 @@ static bool rules_at(struct rerun *rerun, uint64_t seq, const struct ruleset **r
 struct trial {
     struct device *device;
     struct trace trace;
-    struct sink sink; /* the publisher's, and passed() */
     struct arena *arena;
 };
 
