@@ -19,7 +19,7 @@ enum { BUFFER_BYTES = 256 * 1024, PATH_BYTES = 4200, LAYER_ALIGN = 8, NUMBER_DIG
 
 /* The file: a head, then the rows, each a row_head, its key and its value, and zeros up to a multiple of
  * LAYER_ALIGN. */
-static const char magic[8] = "fwlayer2";
+static const char magic[8] = "fwlayer3";
 
 struct file_head {
     char magic[sizeof magic];
@@ -40,6 +40,7 @@ struct row_head {
     uint32_t zero;
 };
 _Static_assert(sizeof(struct row_head) == 16, "no padding on disk");
+_Static_assert(sizeof(struct row_head) + LAYER_ALIGN == LAYER_ROW_EXTRA_BYTES, "room for a row");
 
 static void file_path(char path[PATH_BYTES], const char *dir, uint64_t number, const char *end)
 {
@@ -119,7 +120,7 @@ static size_t put_row(struct output *output, const struct change *change)
 }
 
 /* Where each row will be. Returns the size of the file. */
-static size_t lay_out(const struct changes *changes, const struct layer_rows *carried, uint32_t *offsets)
+static size_t lay_out(const struct changes *changes, const struct layer_rows *more, uint32_t *offsets)
 {
     size_t at = sizeof(struct file_head);
     for (size_t i = 0; i < changes->count; i++) {
@@ -127,16 +128,16 @@ static size_t lay_out(const struct changes *changes, const struct layer_rows *ca
         offsets[i] = (uint32_t)(at / LAYER_ALIGN);
         at += padded(sizeof(struct row_head) + change->key_len + change->value_len);
     }
-    for (size_t i = 0; i < carried->count; i++) {
+    for (size_t i = 0; i < more->count; i++) {
         offsets[changes->count + i] = (uint32_t)(at / LAYER_ALIGN);
-        at += carried->row(carried->context, i).len;
+        at += more->row(more->context, i).len;
     }
     assert(at / LAYER_ALIGN <= UINT32_MAX);
     return at;
 }
 
 static void put_all(struct output *output, const struct layer *layer, const struct changes *changes,
-                    const struct layer_rows *carried)
+                    const struct layer_rows *more)
 {
     struct file_head head = {.span = layer->span, .row_count = layer->count, .bytes = layer->bytes};
     memcpy(head.magic, magic, sizeof magic);
@@ -144,8 +145,8 @@ static void put_all(struct output *output, const struct layer *layer, const stru
     put(output, &head, sizeof head);
     for (size_t i = 0; i < changes->count; i++)
         put_row(output, changes->rows[i]);
-    for (size_t i = 0; i < carried->count; i++) {
-        struct text row = carried->row(carried->context, i);
+    for (size_t i = 0; i < more->count; i++) {
+        struct text row = more->row(more->context, i);
         put(output, row.bytes, row.len);
     }
     flush(output);
@@ -162,13 +163,13 @@ static int map_file(struct layer *layer, int fd)
 }
 
 static int write_file(struct layer *layer, const char *path, const struct changes *changes,
-                      const struct layer_rows *carried)
+                      const struct layer_rows *more)
 {
     struct output output = {.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE)};
     if (output.fd < 0)
         return errno;
     output.buffer = allocate(BUFFER_BYTES);
-    put_all(&output, layer, changes, carried);
+    put_all(&output, layer, changes, more);
     free(output.buffer);
     if (output.error == 0 && fdatasync(output.fd) != 0)
         output.error = errno;
@@ -200,15 +201,15 @@ static bool write_failed(const struct layer *layer, int error, const char *doing
 }
 
 bool layer_write(const char *dir, const struct layer_span *span, const struct changes *changes,
-                 const struct layer_rows *carried, struct layer **out, struct err *err)
+                 const struct layer_rows *more, struct layer **out, struct err *err)
 {
     char building[PATH_BYTES];
     file_path(building, dir, span->number, BUILDING);
-    struct layer *layer = create(dir, span->number, changes->count + carried->count);
+    struct layer *layer = create(dir, span->number, changes->count + more->count);
     layer->span = *span;
     layer->first_place = changes->first_place;
-    layer->bytes = lay_out(changes, carried, layer->offsets);
-    int error = write_file(layer, building, changes, carried);
+    layer->bytes = lay_out(changes, more, layer->offsets);
+    int error = write_file(layer, building, changes, more);
     if (error == 0 && rename(building, layer->path) != 0)
         error = errno;
     if (error == 0)
@@ -293,6 +294,18 @@ struct text layer_raw(const struct layer *layer, size_t index)
     struct row_head head;
     memcpy(&head, row, sizeof head);
     return (struct text){row, padded(sizeof head + head.key_len + head.value_len)};
+}
+
+struct text layer_make_row(char *out, uint8_t db, struct text key, struct text value)
+{
+    struct row_head head = {.value_len = (uint32_t)value.len, .key_len = (uint16_t)key.len, .db = db};
+    size_t len = sizeof head + key.len + value.len;
+    memcpy(out + sizeof head, key.bytes, key.len);
+    memcpy(out + sizeof head + key.len, value.bytes, value.len);
+    memset(out + len, 0, padded(len) - len);
+    head.crc = row_crc(&head, out + sizeof head);
+    memcpy(out, &head, sizeof head);
+    return (struct text){out, padded(len)};
 }
 
 void layer_prefetch(const struct layer *layer, size_t index, unsigned step)

@@ -50,19 +50,20 @@ struct layer {
     atomic_uint holders; /* the state, and copies that are being made */
 };
 
-/* Rows that are carried over from older layers: row says one, as layer_raw has it. */
+/* Rows that come behind the changes: row says one, as layer_raw and layer_make_row have it, borrowed until the next.
+ * It is asked twice for each, and says the same length. */
 struct layer_rows {
     size_t count;
-    struct text (*row)(const void *context, size_t i);
-    const void *context;
+    struct text (*row)(void *context, size_t i);
+    void *context;
 };
 
-/* layer_write - a file in the folder `dir`, of all changes and of rows to carry over; on disk when it returns.
- * Neither are written meanwhile.
+/* layer_write - a file in the folder `dir`, of all changes and of more rows; on disk when it returns.
+ * The changes aren't written meanwhile.
  * Errors  ERR_FULL: there is no space, or no descriptor or memory for want of something that passes;
  *         ERR_STORE. Then there is no file; after a power cut there may be, and it is a whole one that fits. */
 bool layer_write(const char *dir, const struct layer_span *span, const struct changes *changes,
-                 const struct layer_rows *carried, struct layer **out, struct err *err);
+                 const struct layer_rows *more, struct layer **out, struct err *err);
 
 /* layer_open - one that is there, by its number. Its places are yet to be set.
  * Errors  ERR_DAMAGED, ERR_IO. */
@@ -81,8 +82,11 @@ void layer_release(struct layer *layer);
  * Errors  ERR_DAMAGED: it isn't as it was written. */
 bool layer_row(const struct layer *layer, size_t index, struct layer_row *row, struct err *err);
 
-/* layer_raw - all bytes of a row in the file, as they go into another layer. It was looked at. */
+/* layer_raw - all bytes of a row in the file, as they go into another layer. It was looked at. layer_make_row - such
+ * bytes of a new row, made in `out`, where there is room for key, value, and LAYER_ROW_EXTRA_BYTES. */
+enum { LAYER_ROW_EXTRA_BYTES = 24 };
 struct text layer_raw(const struct layer *layer, size_t index);
+struct text layer_make_row(char *out, uint8_t db, struct text key, struct text value);
 
 /* layer_prefetch - that row will be read soon: 0: where it is, 1: itself. */
 void layer_prefetch(const struct layer *layer, size_t index, unsigned step);

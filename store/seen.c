@@ -9,7 +9,7 @@ void seen_fini(struct seen *seen)
     for (size_t i = 0; i < seen->block_count; i++)
         free(seen->blocks[i]);
     free(seen->blocks);
-    free(seen->dirty);
+    free(seen->changed);
     *seen = (struct seen){0};
 }
 
@@ -18,15 +18,15 @@ static void add_block(struct seen *seen)
     if (seen->block_count == seen->block_capacity) {
         seen->block_capacity = seen->block_capacity == 0 ? 4 : seen->block_capacity * 2;
         seen->blocks = realloc(seen->blocks, seen->block_capacity * sizeof *seen->blocks);
-        seen->dirty = realloc(seen->dirty, seen->block_capacity * sizeof *seen->dirty);
-        if (seen->blocks == NULL || seen->dirty == NULL)
+        seen->changed = realloc(seen->changed, seen->block_capacity * sizeof *seen->changed);
+        if (seen->blocks == NULL || seen->changed == NULL)
             abort();
     }
     struct seen_block *block = calloc(1, sizeof *block);
     if (block == NULL)
         abort();
     block->number = (uint32_t)seen->block_count;
-    seen->dirty[seen->block_count] = false;
+    memset(seen->changed[seen->block_count], 0, sizeof *seen->changed);
     seen->blocks[seen->block_count++] = block;
 }
 
@@ -57,41 +57,95 @@ void seen_set(struct seen *seen, uint32_t id, int64_t ms)
 {
     if (seen_get(seen, id) == ms)
         return;
-    atomic_store_explicit(&block_of(seen, id)->ms[id % SEEN_BLOCK_COUNT], ms, memory_order_relaxed);
-    bool *dirty = &seen->dirty[id / SEEN_BLOCK_COUNT];
-    seen->dirty_count += !*dirty;
-    *dirty = true;
+    uint32_t index = id % SEEN_BLOCK_COUNT;
+    atomic_store_explicit(&block_of(seen, id)->ms[index], ms, memory_order_relaxed);
+    seen->changed[id / SEEN_BLOCK_COUNT][index / 64] |= UINT64_C(1) << index % 64;
 }
 
-struct seen_block **seen_take_dirty(struct seen *seen, size_t *count)
+/* --- taking what changed --- */
+
+size_t seen_take(struct seen *seen, struct seen_times *times)
 {
-    struct seen_block **dirty = NULL;
-    *count = 0;
-    if (seen->dirty_count > 0 && (dirty = malloc(seen->dirty_count * sizeof(struct seen_block *))) == NULL)
-        abort();
-    for (size_t i = 0; *count < seen->dirty_count; i++) {
-        if (!seen->dirty[i])
-            continue;
-        seen->dirty[i] = false;
-        dirty[(*count)++] = seen->blocks[i];
+    size_t count = 0;
+    for (size_t i = 0; i < seen->block_count; i++) {
+        times[i].block = seen->blocks[i];
+        memcpy(times[i].which, seen->changed[i], sizeof times[i].which);
+        count += seen_has_any(&times[i]);
     }
-    seen->dirty_count = 0;
-    return dirty;
+    if (count > 0)
+        memset(seen->changed, 0, seen->block_count * sizeof *seen->changed);
+    return count;
 }
 
-void seen_block_read(const struct seen_block *block, char out[SEEN_BLOCK_BYTES])
+static size_t time_count(const struct seen_times *times)
 {
+    size_t count = 0;
+    for (size_t i = 0; i < SEEN_WORDS; i++)
+        count += (size_t)__builtin_popcountll(times->which[i]);
+    return count;
+}
+
+bool seen_has_any(const struct seen_times *times)
+{
+    uint64_t any = 0;
+    for (size_t i = 0; i < SEEN_WORDS; i++)
+        any |= times->which[i];
+    return any != 0;
+}
+
+bool seen_has_all(const struct seen_times *times)
+{
+    return time_count(times) == SEEN_BLOCK_COUNT;
+}
+
+void seen_want_all(struct seen_times *times)
+{
+    memset(times->which, 0xff, sizeof times->which);
+    times->which[SEEN_WORDS - 1] >>= SEEN_WORDS * 64 - SEEN_BLOCK_COUNT;
+}
+
+/* --- as bytes --- */
+
+static bool has(const struct seen_times *times, size_t index)
+{
+    return (times->which[index / 64] >> index % 64 & 1) != 0;
+}
+
+size_t seen_packed_len(const struct seen_times *times)
+{
+    return sizeof times->which + time_count(times) * sizeof(int64_t);
+}
+
+size_t seen_pack(const struct seen_times *times, char out[SEEN_BYTES_MAX])
+{
+    size_t len = sizeof times->which;
+    memcpy(out, times->which, len);
     for (size_t i = 0; i < SEEN_BLOCK_COUNT; i++) {
-        int64_t ms = atomic_load_explicit(&block->ms[i], memory_order_relaxed);
-        memcpy(out + i * sizeof ms, &ms, sizeof ms);
+        if (!has(times, i))
+            continue;
+        int64_t ms = atomic_load_explicit(&times->block->ms[i], memory_order_relaxed);
+        memcpy(out + len, &ms, sizeof ms);
+        len += sizeof ms;
     }
+    return len;
 }
 
-void seen_block_write(struct seen_block *block, const char in[SEEN_BLOCK_BYTES])
+bool seen_unpack(struct seen_block *block, struct text bytes)
 {
+    struct seen_times times = {.block = block};
+    size_t at = sizeof times.which;
+    if (bytes.len < at)
+        return false;
+    memcpy(times.which, bytes.bytes, at);
+    if (bytes.len != seen_packed_len(&times) || times.which[SEEN_WORDS - 1] >> SEEN_BLOCK_COUNT % 64 != 0)
+        return false;
     for (size_t i = 0; i < SEEN_BLOCK_COUNT; i++) {
         int64_t ms;
-        memcpy(&ms, in + i * sizeof ms, sizeof ms);
+        if (!has(&times, i))
+            continue;
+        memcpy(&ms, bytes.bytes + at, sizeof ms);
+        at += sizeof ms;
         atomic_store_explicit(&block->ms[i], ms, memory_order_relaxed);
     }
+    return true;
 }

@@ -11,7 +11,7 @@ enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192, SLICE_PAGES = 256
 
 static const struct lmdb_env_kind state_kind = {
     .name = "state",
-    .format = 6,
+    .format = 7,
     .advice =
         "move the state folder away and start again: it is rebuilt if the journal goes back to "
         "event 1; else restore a backup",
@@ -32,25 +32,9 @@ static bool load_totals(struct state *state, struct err *err)
         memcpy(&totals, value.bytes, sizeof totals);
     state->totals = state->written = totals;
     state_places_grow(state, totals.device_count);
+    seen_grow(&state->seen, totals.device_count);
     state->checkpoint_seq = totals.applied_seq;
     state->checkpoint_history = totals.history_end;
-    return true;
-}
-
-static bool load_seen(struct state *state, struct err *err)
-{
-    seen_grow(&state->seen, state->totals.device_count);
-    for (uint32_t block = 0; block < state->seen.block_count; block++) {
-        struct text value;
-        bool found;
-        if (!state_db_get(state, DB_SEEN, row_key(&block, sizeof block), &value, &found, err))
-            return false;
-        if (!found)
-            continue; /* none of them was ever seen */
-        if (value.len != SEEN_BLOCK_BYTES)
-            return state_db_damaged(state, DB_SEEN, err);
-        seen_block_write(state->seen.blocks[block], value.bytes);
-    }
     return true;
 }
 
@@ -59,9 +43,9 @@ static bool load(struct state *state, struct err *err)
     int rc = mdb_txn_begin(state->env.env, NULL, MDB_RDONLY, &state->read);
     if (rc != 0)
         return lmdb_env_error(&state->env, rc, "reading", err);
-    return load_totals(state, err) && state_redo(state, err) && load_totals(state, err) &&
-           state_history_open(state, err) && state_words_load(state, err) && state_names_load(state, err) &&
-           load_seen(state, err) && state_counters_load(state, err) && state_timers_load(state, err);
+    return load_totals(state, err) && state_seen_load(state, err) && state_redo(state, err) &&
+           load_totals(state, err) && state_history_open(state, err) && state_words_load(state, err) &&
+           state_names_load(state, err) && state_counters_load(state, err) && state_timers_load(state, err);
 }
 
 /* Goes past all devices once, so that their pages are in memory and mapped when the first events come: these touch

@@ -149,17 +149,11 @@ uint64_t state_carry_oldest(const struct state *state, uint64_t number)
     return drops < count ? state->layers.items[drops]->span.number : number + (drops - count);
 }
 
-static struct text carried_row(const void *context, size_t i)
+struct text state_carry_raw(const struct state *state, size_t i)
 {
-    const struct state *state = context;
     size_t index;
     const struct layer *layer = layers_at(&state->layers, state->checkpoint.carry.rows[i].place, &index);
     return layer_raw(layer, index);
-}
-
-struct layer_rows state_carry_rows(const struct state *state)
-{
-    return (struct layer_rows){state->checkpoint.carry.count, carried_row, state};
 }
 
 /* --- into the database --- */

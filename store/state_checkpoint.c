@@ -48,12 +48,21 @@ static uint64_t pages_to_write(const struct state *state, MDB_txn *txn, enum db 
                : pages_for(state, txn, db, state->frozen->dbs[db].count, state->frozen->dbs[db].bytes);
 }
 
+static uint64_t seen_blocks_to_write(const struct state *state)
+{
+    const struct checkpoint *checkpoint = &state->checkpoint;
+    if (!checkpoint->layered)
+        return checkpoint->seen_changed;
+    return checkpoint->carry.all ? checkpoint->seen_count : 0;
+}
+
 static uint64_t all_pages_to_write(const struct state *state, MDB_txn *txn)
 {
+    enum { PAGES_A_BLOCK = 2 };
     uint64_t pages = 8; /* LMDB's own */
     for (enum db db = 0; db < DB_COUNT; db++)
         pages += pages_to_write(state, txn, db);
-    pages += 2 * state->checkpoint.seen_count;
+    pages += PAGES_A_BLOCK * seen_blocks_to_write(state);
     return pages + pages / 256; /* the list of freed pages */
 }
 
@@ -84,7 +93,8 @@ static uint64_t layer_bytes_to_write(const struct state *state)
     if (!state->checkpoint.layered || state->checkpoint.layer != NULL)
         return 0;
     size_t rows = layers_rows(layers), carried = state->checkpoint.carry.row_max;
-    return changes_bytes(state->frozen) + (rows == 0 ? 0 : layers_bytes(layers) / rows * carried);
+    return changes_bytes(state->frozen) + state->checkpoint.seen_count * sizeof state->checkpoint.seen_row +
+           (rows == 0 ? 0 : layers_bytes(layers) / rows * carried);
 }
 
 static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages, struct err *err)
@@ -125,6 +135,7 @@ static void save_totals(struct state *state)
 static void plan(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
+    checkpoint->layered = false;
     uint64_t pages = all_pages_to_write(state, state->read);
     checkpoint->layered = state->frozen->count > 0 &&
                           (state->layers.count > 0 || pages > SLICES_AT_ONCE * state->slice_pages);
@@ -150,8 +161,7 @@ static void freeze(struct state *state)
 {
     assert(state->frozen->count == 0 && !state->checkpoint.is_frozen);
     state->checkpoint.is_frozen = true;
-    free(state->checkpoint.seen);
-    state->checkpoint.seen = seen_take_dirty(&state->seen, &state->checkpoint.seen_count);
+    state_seen_freeze(state);
     state_words_save(state);
     state_counters_save(state);
     state->totals.history_end = seglog_end(state->history);
@@ -164,29 +174,47 @@ static void freeze(struct state *state)
     state->last = empty;
     plan(state);
     save_layer_number(state);
-    changes_follow(state->now, changes_end_place(state->frozen) + (uint32_t)state->checkpoint.carry.row_max);
+    size_t more = state->checkpoint.seen_count + state->checkpoint.carry.row_max; /* rows of the layer, at most */
+    changes_follow(state->now, changes_end_place(state->frozen) + (uint32_t)more);
 }
 
 /* --- the thread --- */
 
+/* Those that the applier's changes don't have: when devices were seen, then what is carried over. */
+static struct text row_behind(void *context, size_t i)
+{
+    struct state *state = context;
+    size_t seen_rows = state->checkpoint.seen_rows;
+    return i < seen_rows ? state_seen_row(state, i) : state_carry_raw(state, i - seen_rows);
+}
+
+static bool write_layer(struct state *state, struct err *err)
+{
+    struct checkpoint *checkpoint = &state->checkpoint;
+    uint64_t number = state->layer_number + 1;
+    if (!state_carry_gather(state, err))
+        return false;
+    state_seen_gather(state, number);
+    struct layer_span span = {number, state->checkpoint_seq, checkpoint->seq, state_carry_oldest(state, number)};
+    struct layer_rows behind = {checkpoint->seen_rows + checkpoint->carry.count, row_behind, state};
+    if (!layer_write(state->dir, &span, state->frozen, &behind, &checkpoint->layer, err))
+        return false;
+    state_seen_layered(state, number);
+    return true;
+}
+
 /* A layer makes many transactions as good as one. */
 static bool write_frozen(struct state *state, struct err *err)
 {
-    struct checkpoint *checkpoint = &state->checkpoint;
+    const struct checkpoint *checkpoint = &state->checkpoint;
     if (!checkpoint->layered)
-        return state_write_at_once(state, err);
-    if (!state_write_seen(state, state->slice_pages, err))
+        return state_write(state, SIZE_MAX, err);
+    if ((checkpoint->layer == NULL && !write_layer(state, err)) ||
+        !state_write(state, state->slice_pages, err))
         return false;
-    if (checkpoint->layer == NULL) {
-        if (!state_carry_gather(state, err))
-            return false;
-        uint64_t number = state->layer_number + 1;
-        struct layer_span span = {number, state->checkpoint_seq, checkpoint->seq, state_carry_oldest(state, number)};
-        struct layer_rows carried = state_carry_rows(state);
-        if (!layer_write(state->dir, &span, state->frozen, &carried, &checkpoint->layer, err))
-            return false;
-    }
-    return state_write_rows(state, state->slice_pages, err) && state_carry_remove(state, err);
+    if (checkpoint->carry.all)
+        state_seen_saved(state);
+    return state_carry_remove(state, err);
 }
 
 /* The rows on disk name positions in the history, so it comes first. Without one, the state is being opened. */
@@ -203,7 +231,7 @@ static bool remove_trimmed(struct state *state, struct err *err)
 
 static bool write_checkpoint(struct state *state, struct err *err)
 {
-    if (state->frozen->count == 0 && state->checkpoint.seen_count == 0)
+    if (state->frozen->count == 0 && state->checkpoint.seen_changed == 0)
         return true; /* on a full disk, too */
     MDB_txn *txn;
     int rc = mdb_txn_begin(state->env.env, NULL, MDB_RDONLY, &txn);
@@ -307,6 +335,7 @@ void state_rest(struct state *state)
     struct err ignored; /* then the next checkpoint's thread meets it, too */
     remove_trimmed(state, &ignored);
     carry_fini(&state->checkpoint.carry);
+    state_seen_rest(state);
 }
 
 static bool checkpoint_once(struct state *state, struct err *err)

@@ -38,8 +38,11 @@ struct checkpoint {
     atomic_bool is_over; /* the thread has nothing left to do */
     uint64_t seq;        /* of the last event in the frozen changes */
     uint64_t history_end; /* behind its row */
-    struct seen_block **seen; /* times to be written with them */
-    size_t seen_count;
+    struct seen_times *seen; /* of each block what is to be written with them: state_seen.c */
+    size_t seen_count;       /* of blocks, */
+    size_t seen_changed;     /* and of those that changed */
+    size_t seen_rows;        /* the first so many of them go into the layer */
+    char seen_row[LAYER_ROW_EXTRA_BYTES + sizeof(uint32_t) + SEEN_BYTES_MAX]; /* one of these rows */
     bool is_flushed; /* the history was written; else `err` says why not */
     bool layered;    /* the frozen changes become a layer */
     struct layer *layer; /* that they are in; NULL: not yet */
@@ -54,19 +57,37 @@ bool state_redo(struct state *state, struct err *err);
 /* --- how layers come to an end --- */
 
 /* state_carry_plan - for the checkpoint of the changes just frozen: `all` rows into the database, or some of the
- * oldest into the new layer. state_carry_gather - which these are; then state_carry_rows are they. state_carry_row -
+ * oldest into the new layer. state_carry_gather - which these are; state_carry_raw - one of them. state_carry_row -
  * when all go into the database, the newest one of a device, if it isn't there yet. state_carry_oldest - the oldest
  * layer that is needed beside the new one, which has this number (struct layer_span). state_carry_remove - the files
  * of layers that aren't needed any more; on disk when it returns. These are for any thread; state_carry_end is the
  * owner's, when all that is done. */
 void state_carry_plan(struct state *state, bool all);
 bool state_carry_gather(struct state *state, struct err *err);
-struct layer_rows state_carry_rows(const struct state *state);
+struct text state_carry_raw(const struct state *state, size_t i);
 bool state_carry_row(const struct state *state, enum part part, uint32_t id, struct text *record, bool *found,
                      struct err *err);
 uint64_t state_carry_oldest(const struct state *state, uint64_t number);
 bool state_carry_remove(struct state *state, struct err *err);
 void state_carry_end(struct state *state);
 void carry_fini(struct carry *carry);
+
+/* --- last-seen times (state_seen.c) --- */
+
+/* state_seen_load - those in the database; state_seen_note - then those in a row of a layer, oldest layer first.
+ * Errors  ERR_DAMAGED and others of reading. */
+bool state_seen_load(struct state *state, struct err *err);
+bool state_seen_note(struct state *state, const struct layer *layer, const struct layer_row *row, struct err *err);
+/* state_seen_freeze - what changed is the next checkpoint's. state_seen_rest - nothing is: its memory goes. */
+void state_seen_freeze(struct state *state);
+void state_seen_rest(struct state *state);
+/* For the checkpoint's thread. state_seen_gather - which rows go into the new layer, which has this number;
+ * state_seen_row - one of them, borrowed until the next; state_seen_layered - they are there. state_seen_wanted - does
+ * the block go into the database? state_seen_saved - all that had to are there, and layers aren't needed for them. */
+void state_seen_gather(struct state *state, uint64_t number);
+struct text state_seen_row(struct state *state, size_t i);
+void state_seen_layered(struct state *state, uint64_t number);
+bool state_seen_wanted(const struct state *state, const struct seen_times *times);
+void state_seen_saved(struct state *state);
 
 #endif

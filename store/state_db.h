@@ -231,15 +231,11 @@ uint32_t state_db_crc(struct text key, struct text value);
 bool state_db_check_stored(const struct state *state, enum db db, struct text key, struct text stored,
                            struct err *err);
 
-/* state_write_at_once - all that is frozen, in one transaction. Errors as lmdb_env_commit. */
-bool state_write_at_once(struct state *state, struct err *err);
-/* state_write_seen - the last-seen times of the checkpoint, in transactions that change about
- * `slice_pages` pages each. They may be newer than the rest (seen.h), so they may be in without it; they
- * aren't in the layer, so they must be in before it. Errors as lmdb_env_commit. */
-bool state_write_seen(struct state *state, size_t slice_pages, struct err *err);
-/* state_write_rows - the frozen changes, likewise: of devices all that are in layers, or none if these stay; the
- * totals come with the last transaction. Earlier ones may be in when it fails. */
-bool state_write_rows(struct state *state, size_t slice_pages, struct err *err);
+/* state_write - the frozen changes, and when devices were seen, in transactions that change about `slice_pages` pages
+ * each. When there is a layer: of devices all that are in layers, or none if these stay. Last-seen times may be newer
+ * than the rest (seen.h). The totals come with the last transaction; earlier ones may be in when it fails.
+ * Errors as lmdb_env_commit. */
+bool state_write(struct state *state, size_t slice_pages, struct err *err);
 
 /* --- indexes (state_index.c, state_reindex.c) --- */
 

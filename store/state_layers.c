@@ -293,13 +293,15 @@ static void put_row(struct changes *changes, const struct layer_row *row)
         memcpy(changes_put(changes, row->db, row->key, row->value.len), row->value.bytes, row->value.len);
 }
 
-/* The places of the devices' rows. More devices may be in it than the database knows of. */
-static bool note_places(struct state *state, const struct layer *layer, struct err *err)
+/* The places of the devices' rows, and when devices were seen. More of them may be in it than the database knows of. */
+static bool note_rows(struct state *state, const struct layer *layer, struct err *err)
 {
     for (size_t i = 0; i < layer->count; i++) {
         struct layer_row row;
         uint32_t id;
         if (!layer_row(layer, i, &row, err))
+            return false;
+        if (row.db == DB_SEEN && !state_seen_note(state, layer, &row, err))
             return false;
         if (!db_is_of_devices(row.db) || row.key.len != sizeof id)
             continue;
@@ -323,7 +325,7 @@ static bool take_up(struct state *state, struct err *err)
         struct layer_row row;
         if (!layer_row(last, i, &row, err))
             return false;
-        if (!db_is_of_devices(row.db))
+        if (!db_is_of_devices(row.db) && row.db != DB_SEEN)
             put_row(state->frozen, &row);
     }
     return true;
@@ -340,7 +342,7 @@ bool state_layers_load(struct state *state, bool *cut_short, struct err *err)
     bool done = open_layers(state, numbers, count, err);
     free(numbers);
     for (size_t i = 0; done && i < count; i++)
-        done = note_places(state, layers->items[i], err);
+        done = note_rows(state, layers->items[i], err);
     if (!done || count == 0)
         return done;
     struct layer_span last = layers->items[count - 1]->span;

@@ -126,16 +126,18 @@ static bool put_all(struct writer *writer, enum db db, const struct change *cons
     return true;
 }
 
-static int put_block(struct writer *writer, const struct seen_block *block)
+static int put_block(struct writer *writer, struct seen_block *block)
 {
     MDB_cursor *cursor;
-    char times[SEEN_BLOCK_BYTES];
-    seen_block_read(block, times);
+    char bytes[SEEN_BYTES_MAX];
+    struct seen_times times = {.block = block};
+    seen_want_all(&times);
+    size_t len = seen_pack(&times, bytes);
     int rc = mdb_cursor_open(writer->txn, writer->state->dbs[DB_SEEN], &cursor);
     if (rc != 0)
         return rc;
     rc = put_row(writer, cursor, row_key(&block->number, sizeof block->number),
-                 (struct text){times, sizeof times}, 0);
+                 (struct text){bytes, len}, 0);
     mdb_cursor_close(cursor);
     return rc;
 }
@@ -144,9 +146,11 @@ static bool write_seen(struct writer *writer, struct err *err)
 {
     const struct checkpoint *checkpoint = &writer->state->checkpoint;
     for (size_t i = 0; i < checkpoint->seen_count; i++) {
+        if (!state_seen_wanted(writer->state, &checkpoint->seen[i]))
+            continue;
         if (writer->pages >= writer->slice_pages && !next_transaction(writer, err))
             return false;
-        int rc = put_block(writer, checkpoint->seen[i]);
+        int rc = put_block(writer, checkpoint->seen[i].block);
         if (rc != 0)
             return lmdb_env_error(&writer->state->env, rc, "writing a checkpoint", err);
     }
@@ -209,46 +213,30 @@ static bool write_devices(struct writer *writer, enum db db, struct err *err)
     return done;
 }
 
+static bool write_rows_of(struct writer *writer, enum db db, struct err *err)
+{
+    if (db == DB_SEEN)
+        return write_seen(writer, err);
+    bool in_layers = db_is_of_devices(db) && writer->state->checkpoint.layered;
+    return in_layers ? write_devices(writer, db, err) : write_db(writer, db, err);
+}
+
 static bool write_rows(struct writer *writer, struct err *err)
 {
-    for (enum db db = 0; db < DB_COUNT; db++) {
-        if (db_is_of_devices(db) && writer->state->checkpoint.layered
-                ? !write_devices(writer, db, err)
-                : db != DB_META && !write_db(writer, db, err))
+    for (enum db db = 0; db < DB_COUNT; db++)
+        if (db != DB_META && !write_rows_of(writer, db, err))
             return false;
-    }
     return write_db(writer, DB_META, err);
 }
 
-static bool write_and_commit(struct state *state, size_t slice_pages,
-                             bool (*write)(struct writer *writer, struct err *err), struct err *err)
+bool state_write(struct state *state, size_t slice_pages, struct err *err)
 {
     struct writer writer = {.state = state, .slice_pages = slice_pages};
     if (!lmdb_env_begin(&state->env, &writer.txn, err))
         return false;
-    if (write(&writer, err))
+    if (write_rows(&writer, err))
         return lmdb_env_commit(&state->env, writer.txn, err);
     if (writer.txn != NULL)
         mdb_txn_abort(writer.txn);
     return false;
-}
-
-static bool write_seen_and_rows(struct writer *writer, struct err *err)
-{
-    return write_seen(writer, err) && write_rows(writer, err);
-}
-
-bool state_write_at_once(struct state *state, struct err *err)
-{
-    return write_and_commit(state, SIZE_MAX, write_seen_and_rows, err);
-}
-
-bool state_write_seen(struct state *state, size_t slice_pages, struct err *err)
-{
-    return state->checkpoint.seen_count == 0 || write_and_commit(state, slice_pages, write_seen, err);
-}
-
-bool state_write_rows(struct state *state, size_t slice_pages, struct err *err)
-{
-    return write_and_commit(state, slice_pages, write_rows, err);
 }

@@ -17,6 +17,13 @@ static void open_fails(const char *sentence)
     fails(state_open(dir, &options, &state, &err), ERR_DAMAGED, sentence);
 }
 
+static size_t layer_bytes(uint64_t number)
+{
+    struct stat st;
+    assert_int_equal(stat(layer_path(number), &st), 0);
+    return (size_t)st.st_size;
+}
+
 static void test_damaged_layer_is_told(void **unused)
 {
     (void)unused;
@@ -59,7 +66,17 @@ enum { LAYERED_DEVICES = 700 };
 static struct {
     int64_t version;
     int64_t reading; /* 0: none */
+    int64_t seen_ms;
 } given[LAYERED_DEVICES];
+
+static void see(unsigned number, int64_t ms)
+{
+    char name[16];
+    struct device *device;
+    snprintf(name, sizeof name, "d%u", number);
+    done(state_device_open(state, text_of(name), TEXT("default"), 1, ms, &device, &err));
+    given[number].seen_ms = ms;
+}
 
 static void give(unsigned *random, int count, int64_t value)
 {
@@ -70,6 +87,7 @@ static void give(unsigned *random, int count, int64_t value)
         snprintf(name, sizeof name, "d%u", number);
         set(name, SCOPE_CLIENT, "currentFwVer", integer(value));
         given[number].version = value;
+        see(number, 1000 * value + i);
         if (*random >> 30 != 0)
             continue;
         set(name, SCOPE_TELEMETRY, "reading", integer(value));
@@ -94,6 +112,7 @@ static void check_given(void)
         struct device *device = device_find(name);
         assert_int_equal(device == NULL ? 0 : number_of(device, SCOPE_CLIENT, "currentFwVer"), given[i].version);
         assert_int_equal(device == NULL ? 0 : number_of(device, SCOPE_TELEMETRY, "reading"), given[i].reading);
+        assert_int_equal(device == NULL ? 0 : device_seen_ms(device), given[i].seen_ms);
     }
 }
 
@@ -145,6 +164,47 @@ static void test_layers_hide_what_is_older_and_go(void **unused)
     check_given();
 }
 
+/* A device that isn't heard of any more keeps its time, though the layer that had it goes; and a layer has only the
+ * times that changed. */
+static void test_times_outlive_their_layers(void **unused)
+{
+    (void)unused;
+    enum { GONE = 600, ROUNDS = 80 }; /* it is in the second block */
+    unsigned random = 1;
+    memset(given, 0, sizeof given);
+    reopen_with_slices(1);
+    give(&random, 2000, 1);
+    checkpoint();
+    see(GONE, 7777);
+    give(&random, 1, 2);
+    checkpoint();
+    assert_in_range(layer_bytes(2), 100, 2000); /* a block takes 4000 */
+    for (int64_t round = 3; round <= ROUNDS; round++) {
+        for (unsigned i = 0; i < 60; i++) {
+            random = random * 1103515245 + 12345;
+            see((random >> 8) % 500, 1000 * round + i);
+            set("d1", SCOPE_CLIENT, "currentFwVer", integer(given[1].version = round));
+        }
+        state_set_applied_seq(state, (uint64_t)round);
+        checkpoint();
+        if (round % 9 == 0)
+            reopen_with_slices(1);
+        check_given();
+    }
+    assert_int_equal(access(layer_path(2), F_OK), -1);
+    assert_true(layers_on_disk() > 3);
+    set("d1", SCOPE_CLIENT, "currentFwVer", integer(given[1].version = ROUNDS + 1));
+    reopen_with_slices(0); /* without it */
+    given[1].version = ROUNDS;
+    check_given();
+    set("d1", SCOPE_CLIENT, "currentFwVer", integer(given[1].version = ROUNDS + 1));
+    state_set_applied_seq(state, ROUNDS + 1);
+    checkpoint();
+    assert_int_equal(layers_on_disk(), 0); /* the database has them now */
+    reopen();
+    check_given();
+}
+
 /* Much, then little, then much again, without a restart. */
 static void test_layers_begin_anew(void **unused)
 {
@@ -153,7 +213,7 @@ static void test_layers_begin_anew(void **unused)
     unsigned random = 1;
     memset(large, 'x', sizeof large);
     memset(given, 0, sizeof given);
-    reopen_with_slices(40);
+    reopen_with_slices(60);
     for (int i = 0; i < LAYERED_DEVICES; i++) {
         char name[16];
         snprintf(name, sizeof name, "d%d", i);
@@ -319,6 +379,7 @@ int main(void)
         STATE_TEST(test_damaged_layer_is_told),
         STATE_TEST(test_layer_of_another_checkpoint_is_told),
         STATE_TEST(test_layers_hide_what_is_older_and_go),
+        STATE_TEST(test_times_outlive_their_layers),
         STATE_TEST(test_layers_begin_anew),
         STATE_TEST(test_layers_survive_a_full_disk),
         STATE_TEST(test_missing_layer_is_told),
