@@ -77,18 +77,31 @@ static uint32_t row_crc(const struct row_head *head, const char *bytes)
 
 struct output {
     int fd;
-    int error;   /* errno of the first failure */
-    uint64_t at; /* of the file */
-    size_t used; /* of the buffer */
+    int error;       /* errno of the first failure */
+    uint64_t at;     /* of the file */
+    uint64_t synced; /* of it, up to here */
+    size_t used;     /* of the buffer */
     char *buffer;
 };
 
+static void sync_file(struct output *output)
+{
+    if (output->error == 0 && fdatasync(output->fd) != 0)
+        output->error = errno;
+    output->synced = output->at;
+}
+
+/* Synced in small parts: while the disk takes a large one, the committer's next sync waits, and all that asked for
+ * it. */
 static void flush(struct output *output)
 {
+    enum { SYNC_BYTES = 1 << 20 };
     if (output->error == 0)
         output->error = disk_write(output->fd, output->buffer, output->used, output->at);
     output->at += output->used;
     output->used = 0;
+    if (output->at - output->synced >= SYNC_BYTES)
+        sync_file(output);
 }
 
 static void put(struct output *output, const void *bytes, size_t len)
@@ -171,8 +184,7 @@ static int write_file(struct layer *layer, const char *path, const struct change
     output.buffer = allocate(BUFFER_BYTES);
     put_all(&output, layer, changes, more);
     free(output.buffer);
-    if (output.error == 0 && fdatasync(output.fd) != 0)
-        output.error = errno;
+    sync_file(&output);
     if (output.error == 0)
         output.error = map_file(layer, output.fd);
     close(output.fd);
