@@ -61,9 +61,8 @@ LIBRARY_LIBS := $(shell pkg-config --libs $(LIBRARY_PKGS) 2>/dev/null) -lm
 CORE_C    := $(wildcard engine/base/*.c store/*.c rules/*.c rules/nodes/*.c)
 SERVICE_C := $(wildcard engine/service/*.c)
 CLIENT_C  := $(wildcard engine/client/*.c)
-LIBRARY_C := $(addprefix engine/client/,client.c compose.c follower.c fwsync.c heard.c members.c missing.c \
-    numbers.c outbox.c question.c reach.c sender.c standing.c teller.c wakeup.c) \
-    $(filter-out %/crc32c.c %/log.c %/problems.c %/thread.c %/yaml.c,$(wildcard engine/base/*.c))
+TOOL_C    := $(wildcard engine/tool/*.c)
+LIBRARY_C := $(CLIENT_C) $(filter-out %/crc32c.c %/log.c %/problems.c %/thread.c %/yaml.c,$(wildcard engine/base/*.c))
 TEST_C    := $(wildcard tests/unit/*.c tests/prop/*.c)
 LIBTEST_C := $(wildcard tests/lib/*.c)# programs that use the library as others do
 BENCH_C   := $(wildcard tests/bench/*.c)
@@ -73,7 +72,7 @@ FUZZ_C    := $(wildcard tests/fuzz/*.c)
 objects = $(patsubst %.c,$B/obj/%.o,$1)
 CORE    := $B/libfwsync-core.a
 SERVICE := $B/libfwsync-service.a# for tests: the daemon without its main.c
-CLIENT  := $B/libfwsync-client.a#  likewise
+TOOL    := $B/libfwsync-tool.a#    the tool likewise, with the library
 SONAME  := libfwsync.so.0# another number whenever a struct in fwsync.h or a function changes
 
 TEST_PROGRAMS := $(TEST_C:%.c=$B/%)
@@ -172,7 +171,7 @@ $B/obj/rules/shipped.o: $(wildcard rules/chains/*.yaml)
 
 $(CORE): $(call objects,$(CORE_C))
 $(SERVICE): $(call objects,$(filter-out %/main.c,$(SERVICE_C)))
-$(CLIENT): $(call objects,$(filter-out %/main.c,$(CLIENT_C)))
+$(TOOL): $(call objects,$(CLIENT_C) $(filter-out %/main.c,$(TOOL_C)))
 $(BENCH_PARTS): $(call objects,$(filter-out $(BENCH_MAINS),$(BENCH_C)))
 %.a:
 	@rm -f $@
@@ -183,7 +182,7 @@ $B/fwsyncd: $(call objects,$(SERVICE_C)) $(CORE)
 	$(say)$(LINK) -Wl,--export-dynamic-symbol='fwsync_*' -o $@ $(filter %.o,$^) \
 	    -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive $(LDLIBS)
 
-$B/fwsync: $(call objects,$(CLIENT_C)) $(CORE)
+$B/fwsync: $(call objects,$(CLIENT_C) $(TOOL_C)) $(CORE)
 	$(say)$(LINK) -o $@ $^ $(LDLIBS)
 
 # The library: only what fwsync.h declares is seen from outside. For the static one that takes a single object,
@@ -204,7 +203,7 @@ $B/libfwsync.a: $B/libfwsync.o
 # A test that includes a header of the daemon's or the tool's gets that library too.
 including = $(patsubst %.c,$B/%,$(shell grep -ls '"engine/$1/' $(TEST_C) $(BENCH_C) /dev/null))
 $(call including,service): $(SERVICE)
-$(call including,client): $(CLIENT)
+$(call including,client) $(call including,tool): $(TOOL)
 $(BENCH_PROGRAMS): $(BENCH_PARTS)
 $(TEST_PROGRAMS) $(BENCH_PROGRAMS): $B/%: $B/obj/%.o $(CORE)
 	@mkdir -p $(@D)
@@ -224,7 +223,7 @@ $(FUZZ_PROGRAMS): $B/%: $B/obj/%.o $(CORE)
 	@mkdir -p $(@D)
 	$(say)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-libraries: $(CORE) $(SERVICE) $(CLIENT)
+libraries: $(CORE) $(SERVICE) $(TOOL)
 build-tests: all $(TEST_PROGRAMS) $(LIBTEST_PROGRAMS) $(FAULT_LIBRARIES)
 build-bench: all $(BENCH_PROGRAMS)
 build-fuzz: $(FUZZ_PROGRAMS)
@@ -312,5 +311,5 @@ clean:
 	rm -rf build
 
 -include $(patsubst %.c,$B/pic/%.d,$(LIBRARY_C)) $(patsubst %.c,$B/obj/%.d,$(CORE_C) $(SERVICE_C) \
-    $(CLIENT_C) $(TEST_C) $(LIBTEST_C) $(BENCH_C) $(FUZZ_C)) \
+    $(CLIENT_C) $(TOOL_C) $(TEST_C) $(LIBTEST_C) $(BENCH_C) $(FUZZ_C)) \
     $(FAULT_C:%.c=$B/%.d)

@@ -14,7 +14,8 @@ LAYERS = [
     ("docs/", []),  # examples: they include what is installed, as others do
     ("tests/", ["tests/", "engine/", "rules/", "store/", "plugins/"]),
     ("plugins/", ["plugins/"]),
-    ("engine/client/", ["engine/client/", "engine/base/", "rules/"]),
+    ("engine/tool/", ["engine/tool/", "engine/client/", "engine/base/", "rules/"]),
+    ("engine/client/", ["engine/client/", "engine/base/"]),
     ("engine/service/", ["engine/service/", "engine/base/", "rules/", "store/",
                          "plugins/fwsync_plugin.h"]),
     ("rules/nodes/", ["plugins/fwsync_plugin.h"]),

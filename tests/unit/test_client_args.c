@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "engine/client/client.h"
-#include "engine/client/line_reader.h"
-#include "engine/client/options.h"
+#include "engine/tool/line_reader.h"
+#include "engine/tool/options.h"
 
 /* --- key=value -------------------------------------------------------------------------------------- */
 

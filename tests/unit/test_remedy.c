@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "engine/client/verdict.h"
+#include "engine/tool/verdict.h"
 
 static struct buf sentence;
 

@@ -1,5 +1,5 @@
 /* Tables, values and times as `fwsync` prints them: for a person, and for a program. */
-#include "engine/client/table.h"
+#include "engine/tool/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "engine/client/when.h"
+#include "engine/tool/when.h"
 
 static const struct table_column columns[] = {{"NAME", false}, {"COUNT", true}, {"NOTE", false}};
 

@@ -1,0 +1,156 @@
+/* main.c - fwsync, the command line tool: find the command, or help to find it. */
+#include <stdio.h>
+
+#include "engine/tool/command.h"
+#include "engine/tool/interrupt.h"
+
+static const struct command *find_command(const char *name)
+{
+    for (const struct command *const *command = commands; *command != NULL; command++)
+        if (strcmp((*command)->name, name) == 0)
+            return *command;
+    return NULL;
+}
+
+static void print_overview(void)
+{
+    printf("fwsync talks with fwsyncd, which knows of every device whether the firmware that runs\n"
+           "is the firmware that should run.\n\n"
+           "Usage: fwsync COMMAND ...\n\n");
+    for (const struct command *const *command = commands; *command != NULL; command++)
+        printf("  %-13s %s\n", (*command)->name, (*command)->summary);
+    printf("\nMore about one: fwsync help COMMAND. Every command takes, before or after its name:\n");
+    options_print_common(COMMON_ALL);
+    printf("\nIn a pipe: a line for each item, tabs between, '-' for what isn't there; an empty string is \"\".\n");
+    printf("Exit code: 0 done, 1 the answer is an error or there is none, 2 bad usage.\n");
+}
+
+/* The usage may hold several forms, one a line. */
+static void print_usage(const struct command *command)
+{
+    const char *form = command->usage;
+    for (const char *lead = "Usage:"; form != NULL; lead = "      ") {
+        const char *end = strchr(form, '\n');
+        int len = end == NULL ? (int)strlen(form) : (int)(end - form);
+        printf("%s fwsync %s%s%.*s\n", lead, command->name, len > 0 ? " " : "", len, form);
+        form = end == NULL ? NULL : end + 1;
+    }
+}
+
+static void print_help(const struct command *command)
+{
+    printf("fwsync %s: %s\n\n", command->name, command->summary);
+    print_usage(command);
+    printf("\n%s\n", command->details);
+    options_print_specs(command->specs, command->spec_count);
+    options_print_common(command->common);
+}
+
+/* What one may look for, and what there is. */
+static const struct {
+    const char *name;
+    const char *instead;
+} elsewhere[] = {
+    {"restore", "a backup is restored by starting from it: fwsyncd --data DIR"},
+    {"delete", "devices stay; a rule can delete attributes: fwsync-rules(5), delete-attributes"},
+};
+
+static int unknown_command(const struct options *options)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+        if (strcmp(options->value, elsewhere[i].name) == 0)
+            return options_wrong(options, "there is no command '%s': %s", elsewhere[i].name, elsewhere[i].instead);
+    const char *names[COMMAND_COUNT_MAX + 1] = {"help"};
+    size_t count = 1;
+    for (const struct command *const *command = commands; *command != NULL; command++)
+        names[count++] = (*command)->name;
+    options_one_of(options, "command", names, count);
+    return EXIT_USAGE;
+}
+
+static int help_about(struct options *options, const char *name)
+{
+    options->value = name;
+    const struct command *command = name == NULL ? NULL : find_command(name);
+    if (name != NULL && command == NULL && strcmp(name, "help") != 0)
+        return unknown_command(options);
+    if (command != NULL)
+        print_help(command);
+    else
+        print_overview();
+    return EXIT_DONE;
+}
+
+static bool asks_for_help(const struct options *options)
+{
+    for (int i = options->at; i < options->word_count; i++) {
+        if (strcmp(options->words[i], "--") == 0)
+            return false;
+        if (strcmp(options->words[i], "--help") == 0 || strcmp(options->words[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+static int run_command(struct options *options)
+{
+    const struct command *command = find_command(options->value);
+    if (command == NULL)
+        return unknown_command(options);
+    if (asks_for_help(options))
+        return help_about(options, command->name);
+    options->command = command->name;
+    options->specs = command->specs;
+    options->spec_count = command->spec_count;
+    options->common = command->common;
+    return command->run(options->setup, options);
+}
+
+/* The options in front of the command, then the command. */
+static int run(struct options *options)
+{
+    static const struct option_spec specs[] = {
+        {1, "version", NULL, "print the version"},
+        {2, "help", NULL, "print the commands"},
+    };
+    options->specs = specs;
+    options->spec_count = sizeof specs / sizeof specs[0];
+    if (options->word_count > 1 && strcmp(options->words[1], "-h") == 0)
+        return help_about(options, NULL);
+    switch (options_next(options)) {
+    case 1:
+        printf("fwsync %s\n", FWSYNC_VERSION);
+        return EXIT_DONE;
+    case 2:
+        return help_about(options, NULL);
+    case OPTION_WORD:
+        if (strcmp(options->value, "help") != 0)
+            return run_command(options);
+        return help_about(options, options->words[options->at]); /* argv ends with NULL */
+    case OPTION_WRONG:
+        return EXIT_USAGE;
+    default:
+        print_overview();
+        return EXIT_USAGE;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct setup setup;
+    interrupt_install();
+    setup_init(&setup);
+    struct options options = {
+        .words = (const char *const *)argv,
+        .word_count = argc,
+        .at = 1,
+        .command = "",
+        .setup = &setup,
+    };
+    int exit_code = run(&options);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "fwsync: cannot write to standard output\n");
+        return EXIT_ERROR;
+    }
+    return exit_code;
+}
