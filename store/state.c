@@ -118,6 +118,7 @@ void state_close(struct state *state)
     names_fini(&state->names);
     spots_fini(&state->spots);
     state_layers_close(state);
+    carry_fini(&state->checkpoint.carry);
     for (enum part part = 0; part < PART_COUNT; part++)
         free(state->places[part]);
     words_fini(&state->words);

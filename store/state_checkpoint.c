@@ -194,8 +194,8 @@ static bool write_layer(struct state *state, struct err *err)
     uint64_t number = state->layer_number + 1;
     if (!state_carry_gather(state, err))
         return false;
-    state_seen_gather(state, number);
     struct layer_span span = {number, state->checkpoint_seq, checkpoint->seq, state_carry_oldest(state, number)};
+    state_seen_gather(state, &span);
     struct layer_rows behind = {checkpoint->seen_rows + checkpoint->carry.count, row_behind, state};
     if (!layer_write(state->dir, &span, state->frozen, &behind, &checkpoint->layer, err))
         return false;

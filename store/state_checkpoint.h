@@ -81,10 +81,10 @@ bool state_seen_note(struct state *state, const struct layer *layer, const struc
 /* state_seen_freeze - what changed is the next checkpoint's. state_seen_rest - nothing is: its memory goes. */
 void state_seen_freeze(struct state *state);
 void state_seen_rest(struct state *state);
-/* For the checkpoint's thread. state_seen_gather - which rows go into the new layer, which has this number;
+/* For the checkpoint's thread. state_seen_gather - which rows go into the new layer, which has this span;
  * state_seen_row - one of them, borrowed until the next; state_seen_layered - they are there. state_seen_wanted - does
  * the block go into the database? state_seen_saved - all that had to are there, and layers aren't needed for them. */
-void state_seen_gather(struct state *state, uint64_t number);
+void state_seen_gather(struct state *state, const struct layer_span *span);
 struct text state_seen_row(struct state *state, size_t i);
 void state_seen_layered(struct state *state, uint64_t number);
 bool state_seen_wanted(const struct state *state, const struct seen_times *times);

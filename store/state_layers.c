@@ -224,7 +224,6 @@ void state_layers_close(struct state *state)
     layers_release(&state->layers);
     layers_release(&state->dropped);
     layer_release(state->checkpoint.layer);
-    carry_fini(&state->checkpoint.carry);
 }
 
 /* --- from disk --- */

@@ -67,22 +67,22 @@ void state_seen_rest(struct state *state)
 /* --- into a layer --- */
 
 /* Must the block be in the new layer as a whole, or is it its turn? */
-static bool is_due(const struct state *state, const struct seen_block *block, uint64_t number)
+static bool is_due(const struct state *state, const struct seen_block *block, const struct layer_span *span)
 {
     size_t turns = state->layers.count / 2 + 2;
     if (block->layer == 0 || state->checkpoint.carry.all)
         return false;
-    return block->layer < state_carry_oldest(state, number) ||
-           ((block->number + number) % turns == 0 && number - block->layer >= turns);
+    return block->layer < span->oldest ||
+           ((block->number + span->number) % turns == 0 && span->number - block->layer >= turns);
 }
 
-void state_seen_gather(struct state *state, uint64_t number)
+void state_seen_gather(struct state *state, const struct layer_span *span)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
     checkpoint->seen_rows = 0;
     for (size_t i = 0; i < checkpoint->seen_count; i++) {
         struct seen_times times = checkpoint->seen[i];
-        if (is_due(state, times.block, number))
+        if (is_due(state, times.block, span))
             seen_want_all(&times);
         if (!seen_has_any(&times))
             continue;
