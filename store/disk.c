@@ -27,6 +27,15 @@ bool disk_passes(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
+int disk_sync(int fd, uint64_t from, uint64_t until)
+{
+    unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    for (; until - from > SYNC_PART_BYTES; from += SYNC_PART_BYTES) /* each on its way alone */
+        if (sync_file_range(fd, (off_t)from, SYNC_PART_BYTES, flags) != 0 && errno != ENOSYS && errno != EINVAL)
+            return errno; /* the data's: the sync would not tell of it again */
+    return fdatasync(fd) == 0 ? 0 : errno;
+}
+
 int disk_sync_folder(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

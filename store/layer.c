@@ -91,16 +91,13 @@ static void sync_file(struct output *output)
     output->synced = output->at;
 }
 
-/* Synced in small parts: while the disk takes a large one, the committer's next sync waits, and all that asked for
- * it. */
 static void flush(struct output *output)
 {
-    enum { SYNC_BYTES = 1 << 20 };
     if (output->error == 0)
         output->error = disk_write(output->fd, output->buffer, output->used, output->at);
     output->at += output->used;
     output->used = 0;
-    if (output->at - output->synced >= SYNC_BYTES)
+    if (output->at - output->synced >= SYNC_PART_BYTES)
         sync_file(output);
 }
 

@@ -352,11 +352,13 @@ bool seglog_sync(struct seglog *log, struct err *err)
         size_t index = segment_of(log, at);
         int fd = log->segments[index].fd;
         uint64_t first = log->segments[index].first;
+        uint64_t from = at;
         at = index + 1 < log->segment_count ? log->segments[index + 1].first : target;
         pthread_mutex_unlock(&log->mutex);
-        if (fdatasync(fd) != 0)
+        int error = disk_sync(fd, SEGMENT_HEAD_BYTES + from - first, SEGMENT_HEAD_BYTES + at - first);
+        if (error != 0)
             return err_set(err, ERR_STORE, "%s/%016" PRIx64 ".log: %s while syncing: check the disk", log->dir, first,
-                           strerror(errno));
+                           strerror(error));
     }
     pthread_mutex_lock(&log->mutex);
     atomic_store(&log->synced, target);

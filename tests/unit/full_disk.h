@@ -18,7 +18,8 @@
 
 static struct {
     int error;            /* what each write fails with; 0: it works */
-    int sync_error;       /* what each fdatasync fails with */
+    int sync_error;       /* what each fdatasync fails with, */
+    int range_error;      /* and each sync_file_range */
     bool short_writes;    /* writes take half of what they are given, and at least a byte */
     bool only_meta;       /* only writes to LMDB's first two pages fail */
     bool no_bytes_left;   /* statvfs says so */
@@ -31,6 +32,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset);
 ssize_t writev(int fd, const struct iovec *parts, int part_count);
 ssize_t write(int fd, const void *bytes, size_t len);
 int fdatasync(int fd);
+int sync_file_range(int fd, off64_t offset, off64_t count, unsigned flags);
 int fsync(int fd);
 int statvfs(const char *restrict path, struct statvfs *restrict fs);
 struct dirent *readdir(DIR *folder);
@@ -93,6 +95,13 @@ int fdatasync(int fd)
 {
     (void)fd;
     errno = full_disk.sync_error;
+    return errno != 0 ? -1 : 0;
+}
+
+int sync_file_range(int fd, off64_t offset, off64_t count, unsigned flags)
+{
+    (void)fd, (void)offset, (void)count, (void)flags;
+    errno = full_disk.range_error;
     return errno != 0 ? -1 : 0;
 }
 

@@ -458,6 +458,24 @@ static void test_a_broken_disk_stops(void **unused)
     seglog_close(log);
 }
 
+/* What is synced in parts may fail in one of them; then the sync that ends it doesn't know of that any more. */
+static void test_a_failed_part_is_told(void **unused)
+{
+    (void)unused;
+    struct seglog_options options = {4 << 20, false};
+    struct seglog *log;
+    done(seglog_open(dir, &kind, &options, &log, &err));
+    for (unsigned i = 0; i < 20; i++)
+        append_numbered(log, i, 100000);
+    flush(log);
+    full_disk.range_error = EIO;
+    fails(seglog_sync(log, &err), ERR_STORE, "check the disk");
+    full_disk.range_error = ENOSYS; /* there is no such thing here */
+    done(seglog_sync(log, &err));
+    full_disk.range_error = 0;
+    seglog_close(log);
+}
+
 /* Without descriptors nothing new can be opened. What has one goes on, and the rest works again afterwards. */
 static void test_running_out_of_descriptors_passes(void **unused)
 {
@@ -533,6 +551,7 @@ int main(void)
         STORE_TEST(test_short_writes_are_continued),
         STORE_TEST(test_full_disk_at_first_start_can_be_repeated),
         STORE_TEST(test_a_broken_disk_stops),
+        STORE_TEST(test_a_failed_part_is_told),
         STORE_TEST(test_running_out_of_descriptors_passes),
         STORE_TEST(test_files_are_filled_ahead),
     };
