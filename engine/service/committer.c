@@ -12,7 +12,7 @@
 
 enum {
     GROUP_EVENTS_MAX = 20000, /* in one commit: bounds its memory, and how long the first answer waits for the rest */
-    RETRY_MS = 1000,          /* for new rules that found the disk full */
+    RETRY_MS = 1000,          /* for new rules, and for removing files, that found the disk full */
 };
 
 static const char journal_full[] = "the disk is full: the journal cannot grow";
@@ -30,6 +30,7 @@ struct committer {
     bool full;          /* the last commit failed for want of space: logged once */
     pthread_t remover;  /* of old files; it has partition->may_trim */
     bool has_remover;
+    int64_t remove_again_ms; /* monotonic, the remover's: there was no space to remove them; 0: they are removed */
 };
 
 /* --- one group in one transaction ------------------------------------------------------------------- */
@@ -313,12 +314,18 @@ static struct work *group_fill(struct committer *committer, struct work *taken, 
 
 /* --- old events -------------------------------------------------------------------------------------- */
 
+/* Where changed blocks are copied, it takes space to remove a file. */
 static void *remove_files(void *argument)
 {
-    struct partition *partition = argument;
+    struct committer *committer = argument;
+    struct partition *partition = committer->partition;
     struct err err;
-    if (!journal_remove(partition->journal, &err))
+    bool done = journal_remove(partition->journal, &err);
+    if (!done && err.code != ERR_FULL)
         partition_fail(partition, &err);
+    if (!done && err.code == ERR_FULL && committer->remove_again_ms == 0)
+        log_line(LOG_ERROR, "journal-full", "error=%s", log_quote(err.text));
+    committer->remove_again_ms = done ? 0 : clock_monotonic_ms() + RETRY_MS;
     sem_post(&partition->may_trim);
     return NULL;
 }
@@ -328,11 +335,11 @@ static void begin_removing(struct committer *committer)
 {
     if (committer->has_remover)
         pthread_join(committer->remover, NULL); /* it gave may_trim back, so it is at its end */
-    committer->has_remover = pthread_create(&committer->remover, NULL, remove_files, committer->partition) == 0;
+    committer->has_remover = pthread_create(&committer->remover, NULL, remove_files, committer) == 0;
     if (committer->has_remover)
         pthread_setname_np(committer->remover, "remover");
     else
-        remove_files(committer->partition); /* there are too many threads on the machine */
+        remove_files(committer); /* there are too many threads on the machine */
 }
 
 /* After the answers, which needn't wait for it; also after a failure, since it may be what gives space. */
@@ -351,7 +358,7 @@ static bool trim(struct committer *committer, struct err *err)
         all += trimmed;
     } while (done && trimmed > 0);
     stats_add(&partition->stats->trimmed, all);
-    if (all > 0)
+    if (all > 0 || (committer->remove_again_ms != 0 && clock_monotonic_ms() >= committer->remove_again_ms))
         begin_removing(committer);
     else
         sem_post(&partition->may_trim);

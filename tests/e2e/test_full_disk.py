@@ -281,6 +281,24 @@ def test_a_really_full_disk_below_the_journal_makes_producers_wait():
 
 
 @test
+def test_old_files_that_there_is_no_space_to_remove_go_later():
+    with Disk() as disk:
+        disk.options["env"]["FWSYNC_FULL_UNLINKS"] = "1"
+        with Daemon(*SAMPLE_RULES, "--journal-keep-mib", 1, "--checkpoint-ms", 20, **disk.options) as daemon:
+            sender = Sender(daemon)
+            first = os.path.join(daemon.data, "journal", "0000000000000000.log")
+            disk.fill(says_so=False)
+            wait_until(lambda: sender.send(500)["ok"] and daemon.query({"op": "stats"})["journal"]["trimmed"] > 0)
+            wait_until(lambda: "no space while removing it" in daemon.stderr)
+            assert os.path.exists(first)
+            sender.until_taken()
+            disk.free()
+            wait_until(lambda: sender.send()["ok"] and not os.path.exists(first))
+            sender.check()
+            check_restarts(daemon, sender)
+
+
+@test
 def test_rules_that_were_never_journaled_never_become_active():
     """New rules find the disk full and wait; when the daemon is stopped meanwhile, they are given up."""
     with Disk() as disk, tempfile.TemporaryDirectory() as rules:

@@ -4,7 +4,8 @@
  *
  * While the file named by FWSYNC_FULL_FLAG exists, writes to the files of the state and the journal fail
  * with ENOSPC, or the number in FWSYNC_FULL_ERRNO, as does making them longer. When that file is not empty,
- * statvfs says that no bytes are left, so that fwsync's own look at the free space is tested too. */
+ * statvfs says that no bytes are left, so that fwsync's own look at the free space is tested too.
+ * With FWSYNC_FULL_UNLINKS only removing a log's file fails, as on a file system that copies what it changes. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 ssize_t pwritev64(int fd, const struct iovec *parts, int part_count, off_t offset);
 int ftruncate64(int fd, off_t len);
 int fallocate64(int fd, int mode, off_t offset, off_t len);
+int unlink(const char *path);
 
 /* LMDB's two meta pages are written over in place, which takes no space. A write there that fails
  * all the same is a broken disk to LMDB, and it wants to be opened again. */
@@ -43,7 +45,7 @@ static bool is_full_at(int fd, off_t offset)
 {
     char link[64], path[4096];
     struct stat st;
-    if (!flag(&st))
+    if (getenv("FWSYNC_FULL_UNLINKS") != NULL || !flag(&st))
         return false;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path);
@@ -115,6 +117,15 @@ int fallocate(int fd, int mode, off_t offset, off_t len)
 int fallocate64(int fd, int mode, off_t offset, off_t len)
 {
     return fallocate(fd, mode, offset, len);
+}
+
+int unlink(const char *path)
+{
+    struct stat st;
+    if (getenv("FWSYNC_FULL_UNLINKS") == NULL || !flag(&st) || !ends_in(path, strlen(path), ".log"))
+        return (int)syscall(SYS_unlink, path);
+    errno = ENOSPC;
+    return -1;
 }
 
 int statvfs(const char *restrict path, struct statvfs *restrict fs)
