@@ -596,6 +596,20 @@ static bool read_on(struct journal *journal, uint64_t seq, size_t count_max, str
     return true;
 }
 
+/* The last read ended behind an event and before its commit, in the same file: that one may be gone by now. */
+static bool read_some(struct journal *journal, uint64_t seq, size_t count_max, struct arena *arena,
+                      struct journal_record *items, size_t *count, struct err *err)
+{
+    if (seq == journal->next_seq) {
+        if (read_on(journal, seq, count_max, arena, items, count, err))
+            return true;
+        if (err->code != ERR_GONE)
+            return false;
+    }
+    return find_event(journal, seq, &journal->next_position, err) &&
+           read_on(journal, seq, count_max, arena, items, count, err);
+}
+
 bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_count_max, struct arena *arena,
                   struct journal_record **records, size_t *record_count, struct err *err)
 {
@@ -607,10 +621,7 @@ bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_coun
     size_t count_max = kept < record_count_max ? (size_t)kept : record_count_max;
     struct journal_record *items = arena_alloc(arena, count_max * sizeof *items);
     size_t count = 0;
-    if (count_max > 0 && from_seq != journal->next_seq &&
-        !find_event(journal, from_seq, &journal->next_position, err))
-        return false;
-    if (count_max > 0 && !read_on(journal, from_seq, count_max, arena, items, &count, err))
+    if (count_max > 0 && !read_some(journal, from_seq, count_max, arena, items, &count, err))
         return false;
     *records = items;
     *record_count = count;

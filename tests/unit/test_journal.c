@@ -459,6 +459,22 @@ static void test_what_is_trimmed_while_it_is_read_is_gone(void **unused)
     journal_close(journal);
 }
 
+/* The last event of a file was read, and the file goes: the first event of the next one is still there. */
+static void test_reading_goes_on_behind_what_was_trimmed(void **unused)
+{
+    (void)unused;
+    struct journal *journal = open_small();
+    struct journal_record *records;
+    uint64_t trimmed;
+    fill_small(journal, 2 * SMALL_EVENTS);
+    assert_int_equal(read_from(journal, 1, SMALL_EVENTS, &records), SMALL_EVENTS);
+    done(journal_trim(journal, UINT64_MAX, 0, 0, 0, &trimmed, &err));
+    assert_int_equal(trimmed, SMALL_EVENTS);
+    assert_int_equal(read_from(journal, SMALL_EVENTS + 1, 100, &records), SMALL_EVENTS);
+    assert_int_equal(records[0].seq, SMALL_EVENTS + 1);
+    journal_close(journal);
+}
+
 static void test_trimmed_files_are_gone(void **unused)
 {
     (void)unused;
@@ -550,6 +566,7 @@ int main(void)
         STORE_TEST(test_events_are_found_beside_a_damaged_record),
         STORE_TEST(test_trim_by_age_needs_no_full_files),
         STORE_TEST(test_what_is_trimmed_while_it_is_read_is_gone),
+        STORE_TEST(test_reading_goes_on_behind_what_was_trimmed),
         STORE_TEST(test_trimmed_files_are_gone),
         STORE_TEST(test_segment_sizes_fit_what_is_kept),
         STORE_TEST(test_folders_and_file_are_private),
