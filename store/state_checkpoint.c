@@ -97,22 +97,30 @@ static uint64_t layer_bytes_to_write(const struct state *state)
            (rows == 0 ? 0 : layers_bytes(layers) / rows * carried);
 }
 
-static bool check_space(const struct state *state, MDB_txn *txn, uint64_t pages, struct err *err)
+static uint64_t bytes_to_add(const struct state *state, MDB_txn *txn, uint64_t pages)
+{
+    uint64_t reusable = reusable_pages(state, txn);
+    return pages > reusable ? (pages - reusable) * state->env.page_bytes : 0;
+}
+
+static bool check_map(const struct state *state, MDB_txn *txn, uint64_t pages, struct err *err)
 {
     const struct lmdb_env *env = &state->env;
-    uint64_t reusable = reusable_pages(state, txn);
-    uint64_t need = pages > reusable ? (pages - reusable) * env->page_bytes : 0;
     uint64_t file_bytes = lmdb_env_pages(env) * env->page_bytes;
-    if (file_bytes + need + env->map_bytes / MAP_MARGIN_PART > env->map_bytes)
-        return err_set(err, ERR_FULL,
-                       "%s: it has grown to its bound of %" PRIu64
-                       " GiB: raise state-map-gib and start again",
-                       env->path, env->map_bytes >> 30);
+    return file_bytes + bytes_to_add(state, txn, pages) + env->map_bytes / MAP_MARGIN_PART <= env->map_bytes ||
+           err_set(err, ERR_FULL,
+                   "%s: it has grown to its bound of %" PRIu64
+                   " GiB: raise state-map-gib and start again",
+                   env->path, env->map_bytes >> 30);
+}
+
+static bool check_disk(const struct state *state, MDB_txn *txn, uint64_t pages, struct err *err)
+{
+    const struct lmdb_env *env = &state->env;
     uint64_t free_bytes = lmdb_env_free_bytes(env);
-    need += layer_bytes_to_write(state) + FREE_MARGIN_BYTES;
-    if (free_bytes >= need)
-        return true;
-    return err_set(err, ERR_FULL,
+    uint64_t need = bytes_to_add(state, txn, pages) + layer_bytes_to_write(state) + FREE_MARGIN_BYTES;
+    return free_bytes >= need ||
+           err_set(err, ERR_FULL,
                    "%s: a checkpoint may need %" PRIu64 " KiB and the disk has %" PRIu64
                    " KiB left: free some",
                    env->path, need >> 10, free_bytes >> 10);
@@ -131,7 +139,8 @@ static void save_totals(struct state *state)
 }
 
 /* Few changes go into the database in one transaction. More become a layer; then all that follow, so that layers
- * hide nothing newer, until there are so few that they can take all layers with them. */
+ * hide nothing newer, until there are so few that they can take all layers with them, and there is space for that:
+ * one more layer takes little. */
 static void plan(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
@@ -139,8 +148,13 @@ static void plan(struct state *state)
     uint64_t pages = all_pages_to_write(state, state->read);
     checkpoint->layered = state->frozen->count > 0 &&
                           (state->layers.count > 0 || pages > SLICES_AT_ONCE * state->slice_pages);
-    if (checkpoint->layered)
-        state_carry_plan(state, state->layers.count > 0 && pages <= state->slice_pages);
+    if (!checkpoint->layered)
+        return;
+    bool all = state->layers.count > 0 && pages <= state->slice_pages;
+    state_carry_plan(state, all);
+    struct err why;
+    if (all && !check_disk(state, state->read, all_pages_to_write(state, state->read), &why))
+        state_carry_plan(state, false);
 }
 
 /* With the changes that are the layer's, the database learns that it has to be there. */
@@ -238,7 +252,7 @@ static bool write_checkpoint(struct state *state, struct err *err)
     if (rc != 0)
         return lmdb_env_error(&state->env, rc, "reading", err);
     uint64_t pages = all_pages_to_write(state, txn);
-    bool fits = check_space(state, txn, pages, err);
+    bool fits = check_map(state, txn, pages, err) && check_disk(state, txn, pages, err);
     mdb_txn_abort(txn);
     if (!fits || !write_history(state, err))
         return false;

@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@ static struct {
     bool short_writes;    /* writes take half of what they are given, and at least a byte */
     bool only_meta;       /* only writes to LMDB's first two pages fail */
     bool no_bytes_left;   /* statvfs says so */
+    uint64_t bytes_left;  /* it says this; 0: 4 GiB */
     int list_error;       /* what a folder's listing ends with, before its first entry */
     unsigned fails_after; /* so many commits still work, then the disk is full; 0: without end */
     size_t written_bytes; /* by pwrite and writev */
@@ -125,7 +127,8 @@ struct dirent *readdir(DIR *folder)
 int statvfs(const char *restrict path, struct statvfs *restrict fs)
 {
     (void)path;
-    *fs = (struct statvfs){.f_frsize = 4096, .f_bavail = full_disk.no_bytes_left ? 0 : 1 << 20};
+    uint64_t bytes = full_disk.bytes_left > 0 ? full_disk.bytes_left : UINT64_C(4) << 30;
+    *fs = (struct statvfs){.f_frsize = 4096, .f_bavail = full_disk.no_bytes_left ? 0 : bytes / 4096};
     return 0;
 }
 

@@ -164,6 +164,41 @@ static void test_layers_hide_what_is_older_and_go(void **unused)
     check_given();
 }
 
+/* To take all layers may need more space than there is. Until it is there, another small layer is made: a daemon that
+ * is nearly at rest doesn't refuse events for that. */
+static void test_layers_stay_where_there_is_no_space_to_take_them(void **unused)
+{
+    (void)unused;
+    enum { DEVICES = 1000 };
+    static char large[3000];
+    memset(large, 'x', sizeof large);
+    reopen_with_slices(5); /* of one page each they would leave free ones in the file */
+    for (int i = 0; i < DEVICES; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i);
+        set(name, SCOPE_CLIENT, "large", value_string((struct text){large, sizeof large}));
+    }
+    state_set_applied_seq(state, 1);
+    checkpoint();
+    assert_int_equal(layers_on_disk(), 1);
+    full_disk.bytes_left = 2 << 20; /* the devices need more */
+    reopen_with_slices(0);
+    assert_int_equal(layers_on_disk(), 1);
+    for (uint64_t seq = 2; seq <= 3; seq++) {
+        set("d1", SCOPE_CLIENT, "currentFwVer", integer((int64_t)seq));
+        state_set_applied_seq(state, seq);
+        checkpoint();
+        assert_int_equal(layers_on_disk(), seq);
+    }
+    full_disk.bytes_left = 0;
+    set("d1", SCOPE_CLIENT, "currentFwVer", integer(4));
+    state_set_applied_seq(state, 4);
+    checkpoint();
+    assert_int_equal(layers_on_disk(), 0);
+    reopen();
+    assert_int_equal(count_of(VERSION, integer(4)), 1);
+}
+
 /* A device that isn't heard of any more keeps its time, though the layer that had it goes; and a layer has only the
  * times that changed. */
 static void test_times_outlive_their_layers(void **unused)
@@ -382,6 +417,7 @@ int main(void)
         STATE_TEST(test_times_outlive_their_layers),
         STATE_TEST(test_layers_begin_anew),
         STATE_TEST(test_layers_survive_a_full_disk),
+        STATE_TEST(test_layers_stay_where_there_is_no_space_to_take_them),
         STATE_TEST(test_missing_layer_is_told),
         STATE_TEST(test_backup_has_the_layers),
         STATE_TEST(test_full_map_is_told_before_it_is_full),
