@@ -1,7 +1,12 @@
 #include "engine/service/door.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 enum {
     MESSAGE_BYTES_MAX = 8 << 20,   /* libzmq drops the connection above; below, we can say what is wrong */
@@ -28,16 +33,36 @@ static bool port_is_too_high(const char *endpoint)
            strtoull(colon + 1, NULL, 10) > PORT_MAX;
 }
 
+/* Does somebody listen at this ipc endpoint? libzmq would remove the socket's file and bind its own, and nobody would
+ * reach the other one any more. (One of "ipc://@..." has no file, and "ipc://" followed by a star makes a new one.) */
+static bool ipc_is_in_use(const char *endpoint)
+{
+    static const char scheme[] = "ipc://";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = endpoint + sizeof scheme - 1;
+    if (strncmp(endpoint, scheme, sizeof scheme - 1) != 0 || *path == '@' || strlen(path) >= sizeof address.sun_path)
+        return false;
+    memcpy(address.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool in_use = connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address) == 0 ||
+                  errno == EAGAIN; /* more wait to be taken than it lets wait */
+    close(fd);
+    return in_use;
+}
+
 static bool bind_socket(struct door *door, const char *name, const char *endpoint, struct err *err)
 {
     if (port_is_too_high(endpoint))
         return err_set(err, ERR_CONFIG, "%s: %s: a port is at most 65535", name, endpoint);
-    if (zmq_bind(door->socket, endpoint) != 0) {
-        int code = zmq_errno();
+    bool in_use = ipc_is_in_use(endpoint);
+    if (in_use || zmq_bind(door->socket, endpoint) != 0) {
+        int code = in_use ? EADDRINUSE : zmq_errno();
         if (code == EADDRINUSE)
             return err_set(err, ERR_IN_USE,
-                           "%s: %s is in use: is another fwsyncd running? (a port of * takes a free one)",
-                           name, endpoint);
+                           "%s: %s is in use: is another fwsyncd running?%s", name, endpoint,
+                           in_use ? "" : " (a port of * takes a free one)");
         return err_set(err, ERR_CONFIG, "%s: cannot bind %s: %s; an endpoint looks like tcp://127.0.0.1:7601", name,
                        endpoint, zmq_strerror(code));
     }

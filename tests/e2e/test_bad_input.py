@@ -13,7 +13,7 @@ import tempfile
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, SAN, Daemon, main, receive, test, wait_until
+from harness import BUILD, DEADLINE_S, SAN, Daemon, fixed_doors, fwsync, main, receive, test, wait_until
 
 MIB = 1 << 20
 PORTS = ["--events", "tcp://127.0.0.1:*", "--query", "tcp://127.0.0.1:*", "--results", "tcp://127.0.0.1:*"]
@@ -501,6 +501,22 @@ def test_a_port_in_use_is_named():
             code, out, err = ends(f"--{door}", endpoint, data=f"{top}/data")
             assert (code, out) == (1, "") and door in err and endpoint in err and "in use" in err, (code, err)
         assert daemon.query({"op": "ping"})["ok"]
+
+
+@test
+def test_an_ipc_endpoint_in_use_is_named_and_stays_the_other_daemons():
+    with fixed_doors() as daemon, folder() as top:
+        for door, endpoint in (("events", daemon.events), ("query", daemon.query_endpoint),
+                               ("results", daemon.results)):
+            code, out, err = ends(f"--{door}", endpoint, data=f"{top}/data")
+            assert (code, out) == (1, "") and door in err and endpoint in err and "in use" in err, (code, err)
+        one = f"ipc://{top}/door"
+        code, out, err = ends("--events", one, "--query", one, data=f"{top}/data")
+        assert (code, out) == (1, "") and f"query: {one} is in use" in err, (code, err)
+        code, out, err = fwsync("ping", daemon=daemon)  # a new connection
+        assert code == 0, err
+        daemon.kill()
+        daemon.restart()  # whoever was killed holds none
 
 
 @test
