@@ -210,6 +210,22 @@ def history_fits_a_terminal_with_what_matters():
 
 
 @test
+def an_events_number_is_written_as_everywhere():
+    """It is a name, to be looked for in a log or an answer: no thousands."""
+    def answer(number, body):
+        if json.loads(body)["op"] == "history":
+            return {"ok": True, "device": "d", "complete": True, "changes": [
+                {"seq": 1234567, "ts": 1, "type": "T", "scope": "SERVER_SCOPE", "key": "a", "new": 1}]}
+        return {"ok": True, "count": 1, "trimmed": 0, "deadletters": [
+            {"seq": 1234567, "ts": 1, "device": "d", "chain": "c", "node": "n", "error": "e", "event": {}}]}
+
+    with StandIn(answer) as daemon:
+        for args in [["history", "d"], ["deadletters"]]:
+            out = done(fwsync(*args, env={"FWSYNC_QUERY": daemon.endpoint, "FWSYNC_TABLE": "1"}))
+            assert "1234567" in out.split(), out
+
+
+@test
 def history_of_one_attribute_or_since_a_time():
     """The newest two pages are of some attributes, the third is older than what is asked for."""
     def change(ms, key, scope="SERVER_SCOPE"):
