@@ -17,6 +17,18 @@ static bool environment_says(const char *name)
     return value != NULL && *value != '\0';
 }
 
+/* The width that a person asks for; 0: none. */
+static int columns_wanted(void)
+{
+    enum { COLUMNS_MAX = 10000 };
+    const char *word = getenv("COLUMNS");
+    char *end;
+    long columns = word == NULL || *word < '0' || *word > '9' ? 0 : strtol(word, &end, 10);
+    if (columns < 1 || columns > COLUMNS_MAX || *end != '\0')
+        return 0;
+    return columns < COLUMNS_MIN ? COLUMNS_MIN : (int)columns;
+}
+
 static void measure(int fd, struct screen *screen)
 {
     struct winsize size;
@@ -40,6 +52,8 @@ struct screen screen_detect(int fd)
     };
     if (terminal)
         measure(fd, &screen);
+    if (columns_wanted() > 0)
+        screen.columns = columns_wanted();
     return screen;
 }
 

@@ -18,7 +18,7 @@ struct screen {
 
 enum screen_style { STYLE_PLAIN, STYLE_GOOD, STYLE_BAD, STYLE_DIM, STYLE_HEAD };
 
-/* screen_detect - what stands behind the open file descriptor `fd`. */
+/* screen_detect - what stands behind the open file descriptor `fd`; COLUMNS in the environment beats its width. */
 struct screen screen_detect(int fd);
 
 /* screen_style - the escape sequence that turns a style on; "" without colour. screen_plain: off. */

@@ -264,7 +264,7 @@ def fwsync(*args, daemon=None, input=None, env=None, deadline_s=DEADLINE_S):
                     "--results", daemon.results]
     command += [str(arg) for arg in args]
     done = subprocess.run(command, input=input or "", capture_output=True, text=True,
-                          timeout=deadline_s, env=dict(os.environ, **(env or {})))
+                          timeout=deadline_s, env={**os.environ, "COLUMNS": "", **(env or {})})
     return done.returncode, done.stdout, done.stderr
 
 

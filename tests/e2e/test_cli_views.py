@@ -226,6 +226,23 @@ def an_events_number_is_written_as_everywhere():
 
 
 @test
+def columns_in_the_environment_say_how_wide_a_table_may_be():
+    with Fleet() as fleet:
+        fleet.verdict("d", "stuck", "a reason that is much too long for any table of few columns")
+        tables = {"FWSYNC_TABLE": "1"}
+
+        def widest(**env):
+            return max(map(len, done(fwsync("list", daemon=fleet.daemon, env={**tables, **env})).splitlines()))
+
+        whole = widest(COLUMNS="")
+        assert whole > 100 and widest(COLUMNS="80") <= 80 and widest(COLUMNS="40") <= 40
+        assert [widest(COLUMNS=word) for word in ("x", "0", "-40", "40x", "1000")] == [whole] * 5
+        with Terminal("list", daemon=fleet.daemon, columns=200, env={"COLUMNS": "60"}) as terminal:
+            lines = screen_lines(terminal.finish()[1])
+        assert max(map(len, lines)) <= 60, lines
+
+
+@test
 def history_of_one_attribute_or_since_a_time():
     """The newest two pages are of some attributes, the third is older than what is asked for."""
     def change(ms, key, scope="SERVER_SCOPE"):

@@ -109,7 +109,7 @@ class Terminal:
         self.text, self.piped = "", ""
         self.fd, child_fd = pty.openpty()
         self.resize(columns, rows, child_fd)
-        clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
         self.child = subprocess.Popen(
             [os.path.join(BUILD, "fwsync"), *args], stdin=stdin or child_fd, start_new_session=True,
             stdout=child_fd if stdout else subprocess.PIPE, stderr=child_fd,
