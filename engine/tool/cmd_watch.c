@@ -32,6 +32,7 @@ struct watch {
     int64_t end_ms;     /* monotonic */
     int64_t started_ms;
     bool heard; /* a heartbeat has come */
+    bool silent; /* the last that was told of the daemon is that it isn't heard */
     struct fwsync_follower *follower;
 };
 
@@ -141,6 +142,10 @@ static void on_state(void *context, enum fwsync_follower_state state, const char
         watch->heard = true;
     } else if (state == FWSYNC_FOLLOWER_CONNECTING) {
         fprintf(stderr, "fwsync watch: %s\n", why);
+        watch->silent = true;
+    } else if (watch->silent) {
+        fprintf(stderr, "fwsync watch: fwsyncd is heard again\n");
+        watch->silent = false;
     }
 }
 

@@ -11,7 +11,7 @@ import time
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fwsync, main, test
+from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, fwsync, main, test
 from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
 COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters", "rules",
@@ -526,6 +526,19 @@ def watch_that_ends_early_says_so_by_its_exit_code():
         assert fwsync("watch", "--timeout", "2.5", daemon=daemon)[0] == 0
     code, out, err = fwsync("watch", "--timeout", "0.2", env=NOWHERE)
     assert (code, out) == (1, "") and "nothing heard from tcp://127.0.0.1:1 within 0.2 s" in err, err
+
+
+@test
+def watch_tells_that_a_daemon_is_gone_and_back():
+    with fixed_doors() as daemon:
+        with started("watch", "attributes", "--count", "1", env=doors(daemon)) as child:
+            read_line(child.stderr)
+            daemon.kill()
+            assert "nothing heard from" in read_line(child.stderr)
+            daemon.restart()
+            assert read_line(child.stderr) == "fwsync watch: fwsyncd is heard again\n"
+            done(fwsync("send", "d", "a=1", daemon=daemon))
+            assert child.wait(DEADLINE_S) == 0 and "client.a=1" in child.stdout.read()
 
 
 @contextlib.contextmanager
