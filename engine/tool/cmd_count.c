@@ -15,7 +15,7 @@
 enum { OPT_AT = 1 };
 
 static const struct option_spec specs[] = {
-    {OPT_AT, "at", "TIME", "as it was: 1h (ago), 2026-11-21T06:13:00, ..."},
+    {OPT_AT, "at", "TIME", "as it was: 1h (ago), 06:13, 2026-11-21T06:13:00, ..."},
 };
 
 static const struct table_column columns[] = {{NULL, false}, {NULL, true}};

@@ -12,7 +12,7 @@
 enum { OPT_AT = 1 };
 
 static const struct option_spec specs[] = {
-    {OPT_AT, "at", "TIME", "its attributes as they were: 1h (ago), 2026-11-21T06:13:00, ..."},
+    {OPT_AT, "at", "TIME", "its attributes as they were: 1h (ago), 06:13, 2026-11-21T06:13:00, ..."},
 };
 
 struct wish {

@@ -12,7 +12,7 @@
 enum { OPT_SINCE = 1, OPT_ATTRIBUTE, OPT_LIMIT, OPT_ALL };
 
 static const struct option_spec specs[] = {
-    {OPT_SINCE, "since", "TIME", "only what changed since: 30s, 15m, 1h, 2d, a date"},
+    {OPT_SINCE, "since", "TIME", "only what changed since: 30s, 15m, 1h, 2d, 06:13, a date"},
     {OPT_ATTRIBUTE, "attribute", "KEY", "only of this attribute: fwSyncState or server.fwSyncState"},
     {OPT_LIMIT, "limit", "N", "at most N changes (100)"},
     {OPT_ALL, "all", NULL, "no limit"},

@@ -36,7 +36,7 @@ static const struct option_spec specs[] = {
     {OPT_TARGET, "target", "VERSION", "only those that should run it"},
     {OPT_TYPE, "type", "DEVICETYPE", "only of this type"},
     {OPT_WHERE, "where", "KEY=VALUE", "only where an indexed attribute is that; again: and another"},
-    {OPT_SINCE, "since", "TIME", "only where the verdict changed since: 30s, 15m, 1h, 2d, a date"},
+    {OPT_SINCE, "since", "TIME", "only where the verdict changed since: 30s, 15m, 1h, 2d, 06:13, a date"},
     {OPT_PREFIX, "prefix", "TEXT", "only names that begin with it"},
     {OPT_LIMIT, "limit", "N", "at most N devices (100)"},
     {OPT_ALL, "all", NULL, "no limit"},

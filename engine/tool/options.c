@@ -210,7 +210,7 @@ bool options_moment(const struct options *options, int64_t *ms)
     if (when_parse(options->value, clock_wall_ms(), ms))
         return true;
     options_wrong(options,
-                  "'%s' is not a time that was: 30s, 15m, 1h or 2d ago, 2026-11-21, "
+                  "'%s' is not a time that was: 30s, 15m, 1h or 2d ago, 06:13, 2026-11-21, "
                   "2026-11-21T06:13:00, the same with Z for UTC, or milliseconds since 1970",
                   options->value);
     return false;

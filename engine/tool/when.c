@@ -133,16 +133,14 @@ static bool parse_zone(const char *word, bool *local, int64_t *offset_s)
     return true;
 }
 
-/* The time of day behind a date, if there is one; *word is moved behind it. */
+/* "06:13", "06:13:00.5"; *word is moved behind it. */
 static bool parse_clock(const char **word, struct tm *parts, int *milliseconds)
 {
     int used = 0;
-    *milliseconds = 0;
-    if (**word != 'T' && **word != ' ')
-        return true;
-    if (sscanf(*word + 1, "%2d:%2d%n", &parts->tm_hour, &parts->tm_min, &used) != 2)
+    if (**word < '0' || **word > '9' ||
+        sscanf(*word, "%2d:%2d%n", &parts->tm_hour, &parts->tm_min, &used) != 2)
         return false;
-    *word += 1 + used;
+    *word += used;
     if (**word == ':') {
         if (sscanf(*word, ":%2d%n", &parts->tm_sec, &used) != 1)
             return false;
@@ -160,7 +158,7 @@ static bool parse_clock(const char **word, struct tm *parts, int *milliseconds)
 static bool parse_date(const char *word, int64_t *ms)
 {
     struct tm parts = {.tm_isdst = -1};
-    int used = 0, milliseconds;
+    int used = 0, milliseconds = 0;
     int64_t offset_s;
     bool local;
     if (sscanf(word, "%4d-%2d-%2d%n", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &used) != 3 ||
@@ -170,7 +168,9 @@ static bool parse_date(const char *word, int64_t *ms)
     parts.tm_year -= 1900;
     parts.tm_mon -= 1;
     word += used;
-    if (!parse_clock(&word, &parts, &milliseconds) || !parse_zone(word, &local, &offset_s))
+    if ((*word == 'T' || *word == ' ') && (word++, !parse_clock(&word, &parts, &milliseconds)))
+        return false;
+    if (!parse_zone(word, &local, &offset_s))
         return false;
     int month = parts.tm_mon;
     time_t seconds = local ? mktime(&parts) : timegm(&parts);
@@ -178,11 +178,30 @@ static bool parse_date(const char *word, int64_t *ms)
     return parts.tm_mon == month; /* there is no 30 February */
 }
 
+/* When the local clock showed that the last time: today, or yesterday. */
+static bool parse_time_of_day(const char *word, int64_t now_ms, int64_t *ms)
+{
+    time_t now = (time_t)(now_ms / 1000);
+    struct tm today;
+    if (localtime_r(&now, &today) == NULL)
+        return false;
+    struct tm parts = {.tm_year = today.tm_year, .tm_mon = today.tm_mon, .tm_mday = today.tm_mday, .tm_isdst = -1};
+    int milliseconds = 0;
+    if (!parse_clock(&word, &parts, &milliseconds) || *word != '\0')
+        return false;
+    struct tm yesterday = parts;
+    yesterday.tm_mday--;
+    *ms = (int64_t)mktime(&parts) * 1000 + milliseconds;
+    if (*ms > now_ms)
+        *ms = (int64_t)mktime(&yesterday) * 1000 + milliseconds;
+    return true;
+}
+
 bool when_parse(const char *word, int64_t now_ms, int64_t *ms)
 {
     int64_t parsed;
     if ((!parse_ago(word, now_ms, &parsed) && !parse_number(word, &parsed) &&
-         !parse_date(word, &parsed)) ||
+         !parse_time_of_day(word, now_ms, &parsed) && !parse_date(word, &parsed)) ||
         parsed < 0 || parsed > now_ms)
         return false;
     *ms = parsed;
