@@ -1,14 +1,15 @@
 /* compare - are two texts the same, or which of two versions is the older?
  *
  * `as: exact` (the default) is what ThingsBoard's sample does in a script: true only when the left side
- * is not empty and both sides are there and equal byte for byte. `as: version` orders them and leaves by
- * a relation of its own for each order. */
+ * is not empty and both sides are there and equal byte for byte. That goes into the member that `result` names, or,
+ * without one, it leaves by True or False. `as: version` orders them and leaves by a relation of its own for each
+ * order. */
 #include <string.h>
 
 #include "plugins/fwsync_plugin.h"
 
-static const char *const relations[] = {"Success", "Older", "Equal", "Newer", "Incomparable", NULL};
-enum { SUCCESS, OLDER, EQUAL, NEWER, INCOMPARABLE };
+static const char *const relations[] = {"Success", "True", "False", "Older", "Equal", "Newer", "Incomparable", NULL};
+enum { SUCCESS, IS_SAME, IS_ANOTHER, OLDER, EQUAL, NEWER, INCOMPARABLE };
 
 /* In the order of enum fwsync_order. */
 static const struct {
@@ -27,7 +28,7 @@ enum { EXACT, VERSION };
 struct compare {
     const struct fwsync_pattern *left;
     const struct fwsync_pattern *right;
-    struct fwsync_text result; /* in version mode it may be empty: don't say */
+    struct fwsync_text result; /* empty: the relation says it all */
     int mode;
 };
 
@@ -36,11 +37,8 @@ static void *create(struct fwsync_config *config)
     struct compare *self = fwsync_config_alloc(config, sizeof *self);
     fwsync_config_pattern(config, "left", FWSYNC_REQUIRED, &self->left);
     fwsync_config_pattern(config, "right", FWSYNC_REQUIRED, &self->right);
-    bool mode_known = fwsync_config_choice(config, "as", FWSYNC_OPTIONAL, modes, &self->mode) ||
-                      !fwsync_config_has(config, "as");
-    fwsync_config_text(config, "result",
-                       mode_known && self->mode == EXACT ? FWSYNC_REQUIRED : FWSYNC_OPTIONAL,
-                       &self->result);
+    fwsync_config_choice(config, "as", FWSYNC_OPTIONAL, modes, &self->mode);
+    fwsync_config_text(config, "result", FWSYNC_OPTIONAL, &self->result);
     if (self->result.bytes != NULL && (self->result.len == 0 || self->result.len > 255))
         fwsync_config_problem(config, "result", "expected a key of 1 to 255 bytes");
     return self;
@@ -49,7 +47,9 @@ static void *create(struct fwsync_config *config)
 static bool emits(const void *node, int relation)
 {
     const struct compare *self = node;
-    return (relation == SUCCESS) == (self->mode == EXACT);
+    if (self->mode == VERSION)
+        return relation >= OLDER;
+    return self->result.len > 0 ? relation == SUCCESS : relation == IS_SAME || relation == IS_ANOTHER;
 }
 
 static bool put(struct fwsync_message *message, const struct compare *self,
@@ -71,6 +71,8 @@ static int run(const void *node, struct fwsync_message *message)
         bool same = both && left.len > 0 && left.len == right.len &&
                     memcmp(left.bytes, right.bytes, left.len) == 0;
         struct fwsync_value value = {.kind = FWSYNC_BOOLEAN, .boolean = same};
+        if (self->result.len == 0)
+            return same ? IS_SAME : IS_ANOTHER;
         return put(message, self, &value) ? SUCCESS : FWSYNC_FAILURE;
     }
     enum fwsync_order order = both ? fwsync_version_compare(left, right) : FWSYNC_INCOMPARABLE;

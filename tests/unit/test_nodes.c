@@ -204,6 +204,13 @@ static void test_compare_exact(void **state)
         {COMPARE("${x}", "${x}"), NULL, EVENT("{}"), "log root/l: false\n"},
         {COMPARE("a$[x]", "a$[x]"), NULL, EVENT("{}"), "log root/l: false\n"},
         {COMPARE("a", "${x}"), NULL, EVENT("{}"), "log root/l: false\n"},
+#define BRANCH(left, right)                                                                            \
+    "chain: root\nfirst: n\nnodes:\n  n: {type: compare, left: '" left "', right: '" right                \
+    "', to: {True: t, False: f}}\n  t: {type: log, text: 'yes $[*]'}\n  f: {type: log, text: 'no $[*]'}\n"
+        {BRANCH("$[x]", "failed"), NULL, EVENT("{\"x\":\"failed\"}"), "log root/t: yes {\"x\":\"failed\"}\n"},
+        {BRANCH("$[x]", "failed"), NULL, EVENT("{\"x\":\"stuck\"}"), "log root/f: no {\"x\":\"stuck\"}\n"},
+        {BRANCH("$[x]", "failed"), NULL, EVENT("{}"), "log root/f: no {}\n"},
+        {BRANCH("", ""), NULL, EVENT("{}"), "log root/f: no {}\n"},
     };
     EXPECT_ROWS(rows);
 }

@@ -151,6 +151,14 @@ static void test_links(void **state)
          "to: {Success: l}}\n  l: {type: log}\n",
          "root.yaml:4:59: unknown relation of this compare, as it is set, 'Success'; expected one of: "
          "Older, Equal, Newer, Incomparable, Failure\n"},
+        {"chain: root\nfirst: c\nnodes:\n  c: {type: compare, left: a, right: b, to: {Success: l}}\n"
+         "  l: {type: log}\n",
+         "root.yaml:4:46: unknown relation of this compare, as it is set, 'Success'; expected one of: "
+         "True, False, Failure\n"},
+        {"chain: root\nfirst: c\nnodes:\n  c: {type: compare, left: a, right: b, result: r, to: {True: l}}\n"
+         "  l: {type: log}\n",
+         "root.yaml:4:57: unknown relation of this compare, as it is set, 'True'; expected one of: "
+         "Success, Failure\n"},
     };
     EXPECT_ROWS(rows);
 }
@@ -248,8 +256,7 @@ static void test_settings(void **state)
         const char *lines;
     } rows[] = {
         {"{type: compare}", "4:3: node 'n': the setting 'left' is missing\n"
-                            "4:3: node 'n': the setting 'right' is missing\n"
-                            "4:3: node 'n': the setting 'result' is missing\n"},
+                            "4:3: node 'n': the setting 'right' is missing\n"},
         {"{type: compare, left: a, right: b, as: versoin}",
          "4:45: as: there is no 'versoin'; did you mean 'version'? Expected one of: exact, version\n"},
         {"{type: compare, left: '${a', right: '$[]', result: r}",
