@@ -19,9 +19,11 @@ for word; do [ -n "$word" ] || usage; done
 type=$1 version=$2 url=$3 minutes=${4:-60}
 case $minutes in *[!0-9]*) usage ;; esac
 fwsync=${FWSYNC:-fwsync}
+tab=$(printf '\t')
 
 these() { # these FILTER...: puts the campaign's devices that ... into $these, and their number into $count
     these=$("$fwsync" list --all --type "$type" "$@") || exit 1
+    these=$(printf '%s\n' "$these" | sort -u -t "$tab" -k 1,1) # who changes from one --state to another comes twice
     count=$(printf '%s\n' "$these" | grep -c .) || true
 }
 
@@ -41,11 +43,11 @@ printf '%s\n' "$these" | cut -f 1 | json | while read -r name; do # what it asks
     write "$name" SERVER "{\"lastTargetFwVer\":$target,\"lastTargetFwUrl\":$address}"
 done | "$fwsync" send -
 
-# `failed`, `stuck` and `rolled-back` move no more by themselves; these do. (Who goes back to the old version only
+# `failed`, `stuck` and `rolled-back` move no more by themselves; these do, from one to a later one of them. (Who goes back to the old version only
 # later is missed here: `fwsync list --state rolled-back`.)
 end=$(($(date +%s) + minutes * 60)) before=
-while these --target "$version" --state pending --state newer --state different --state updating \
-    --state never-reported && [ "$count" -gt 0 ] && [ "$(date +%s)" -lt "$end" ]; do
+while these --target "$version" --state never-reported --state pending --state newer --state different \
+    --state updating && [ "$count" -gt 0 ] && [ "$(date +%s)" -lt "$end" ]; do
     [ "$count" = "$before" ] || echo "$count on the way"
     before=$count
     sleep 2

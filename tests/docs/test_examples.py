@@ -311,6 +311,24 @@ def a_campaign_waits_for_those_on_the_way_and_says_who_is_behind():
 
 
 @test
+def a_campaign_counts_a_device_once_that_changes_its_state_meanwhile():
+    with Daemon() as daemon, tempfile.TemporaryDirectory() as folder:
+        tool = f"{folder}/fwsync"
+        with open(tool, "w", encoding="utf-8") as file:
+            file.write(f"""#!/bin/sh
+case $* in
+send*) cat >/dev/null ;;
+*--unsynced*) ;;
+*--state*) [ -e {folder}/done ] || printf 'a b\\tT\\tv1\\na b\\tT\\tv2\\na c\\tT\\tv2\\n'; touch {folder}/done ;;
+*) printf 'a b\\tT\\na c\\tT\\n' ;;
+esac
+""")
+        os.chmod(tool, 0o755)
+        code, out, err = run(daemon, "env", f"FWSYNC={tool}", path("campaign.sh"), "T", "v2", "http://host/v2")
+        assert (code, out) == (0, "2 on the way\nall devices of type T run v2\n"), (code, out, err)
+
+
+@test
 def a_campaign_with_wrong_words_sends_nothing():
     command = path("campaign.sh")
     with Daemon() as daemon:
