@@ -278,6 +278,25 @@ static void add_state_cell(struct listing *listing, const struct value *state)
                    verdict_style(state->text));
 }
 
+/* A person sees the two versions beside the reason, which begins with them: what tells it from the others comes
+ * behind, and has to fit. */
+static void add_reason(struct listing *listing, const struct value *reason, const struct value *current,
+                       const struct value *target)
+{
+    struct session *session = &listing->session;
+    if (!session->setup->screen.tables || reason == NULL || reason->kind != VALUE_STRING || current == NULL ||
+        current->kind != VALUE_STRING || target == NULL || target->kind != VALUE_STRING) {
+        add_value(listing, reason);
+        return;
+    }
+    struct text versions = arena_format(&session->arena, "runs " TEXT_FMT ", should run " TEXT_FMT "; ",
+                                        TEXT_ARG(current->text), TEXT_ARG(target->text));
+    struct value rest = *reason;
+    if (text_starts(rest.text, versions))
+        rest.text = (struct text){rest.text.bytes + versions.len, rest.text.len - versions.len};
+    add_value(listing, &rest);
+}
+
 static void add_device(struct listing *listing, const struct value *item)
 {
     struct session *session = &listing->session;
@@ -292,12 +311,14 @@ static void add_device(struct listing *listing, const struct value *item)
     struct fields server = field_object(session, &device, "server");
     table_cell(listing->table, field_text(&device, "device"), STYLE_PLAIN);
     table_cell(listing->table, field_text(&device, "deviceType"), STYLE_PLAIN);
-    add_value(listing, fields_get(&client, TEXT("currentFwVer")));
-    add_value(listing, fields_get(&server, TEXT("lastTargetFwVer")));
+    const struct value *current = fields_get(&client, TEXT("currentFwVer"));
+    const struct value *target = fields_get(&server, TEXT("lastTargetFwVer"));
+    add_value(listing, current);
+    add_value(listing, target);
     add_synced(listing, fields_get(&server, TEXT("fwStateIsSynced")));
     add_state_cell(listing, fields_get(&server, TEXT("fwSyncState")));
     add_time(listing, field_integer(&device, "lastSeen"));
-    add_value(listing, fields_get(&server, TEXT("fwSyncReason")));
+    add_reason(listing, fields_get(&server, TEXT("fwSyncReason")), current, target);
     add_since(listing, &device);
 }
 
@@ -395,8 +416,11 @@ const struct command command_list = {
     .summary = "list devices, with what they run, what they should run, and the verdict",
     .details = "Several conditions all have to hold. SYNCED, STATE and REASON are the rules' verdict (server\n"
                "attributes fwStateIsSynced, fwSyncState, fwSyncReason), SINCE is when it became this one, TARGET is\n"
-               "lastTargetFwVer; '-' means there is none. A narrow terminal gets fewer columns. STATE is one of\n"
+               "lastTargetFwVer; '-' means there is none. A narrow terminal gets fewer columns, and REASON in a table\n"
+               "is without the two versions, which stand beside it. STATE is one of\n"
                VERDICT_STATES ".\n"
+               "The fleet is asked for one state after the other: with several, a device whose state changes\n"
+               "meanwhile may come twice, or not at all.\n"
                "--version 1.1 means the string and the number; '\"1.1\"', with quotes, only the string. KEY is as for\n"
                "`fwsync count`.\n"
                "\n"

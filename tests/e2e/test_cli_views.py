@@ -407,6 +407,20 @@ def tables_fit_the_terminal():
 
 
 @test
+def a_table_shows_of_a_reason_what_tells_it_from_others():
+    with Fleet() as fleet:
+        fleet.verdict("a", "failed", "runs v1, should run v2; the update failed: no space")
+        fleet.verdict("b", "failed", "runs v7, should run v2; of other versions")
+        fleet.verdict("c", "synced", "runs v2, as it should", version="v2")
+        fleet.verdict("d", "failed", "runs 1, should run v2; of a number", version=1)
+        with Terminal("list", daemon=fleet.daemon, columns=80) as terminal:
+            lines = screen_lines(terminal.finish()[1])
+        assert [" ".join(line.split()[6:9]) for line in lines[1:5]] == [
+            "the update failed:", "runs v7, should", "runs v2, as", "runs 1, should"], lines
+        assert "runs v1, should run v2; the update failed: no space" in done(fwsync("list", daemon=fleet.daemon))
+
+
+@test
 def wide_characters_keep_columns_aligned():
     with Fleet() as fleet:
         for name in ["温度計", "plain1", "e\u0301te\u03011"]:
