@@ -49,10 +49,16 @@ static void print_help(void)
     printf("\nexample:\n  fwsyncd --data /var/lib/fwsync --rules /etc/fwsync/rules\n");
 }
 
+static int usage_hint(void)
+{
+    fprintf(stderr, "(fwsyncd --help lists the options)\n");
+    return EXIT_USAGE;
+}
+
 static int usage_error(const char *problem)
 {
-    fprintf(stderr, "fwsyncd: %s\n(fwsyncd --help lists the options)\n", problem);
-    return EXIT_USAGE;
+    fprintf(stderr, "fwsyncd: %s\n", problem);
+    return usage_hint();
 }
 
 static void print_problems(const struct problems *problems)
@@ -100,13 +106,15 @@ static int unknown_option(const char *given, const struct option *options)
     return usage_error(problem);
 }
 
-/* Two passes: the file first, so that an option beats it. Returns an exit status, or -1 to go on. */
+/* Two passes: the file first, so that an option beats it. Returns an exit status, or -1 to go on. Wrong values are all
+ * listed; a word that is no option ends it, since what follows may belong to it. */
 static int read_options(struct command *command, int argc, char **argv, bool file_pass)
 {
     struct option options[OPTIONS_MAX];
     list_options(options);
     opterr = 0;
     optind = 1;
+    bool right = true;
     for (int at = 1, option; (option = getopt_long(argc, argv, "+h", options, NULL)) != -1; at = optind) {
         struct err err;
         switch (option) {
@@ -126,8 +134,10 @@ static int read_options(struct command *command, int argc, char **argv, bool fil
         case '?':
             return unknown_option(argv[at], options);
         default:
-            if (!file_pass && !settings_set(&command->settings, options[option].name, optarg, &err))
-                return usage_error(err.text);
+            if (!file_pass && !settings_set(&command->settings, options[option].name, optarg, &err)) {
+                fprintf(stderr, "fwsyncd: %s\n", err.text);
+                right = false;
+            }
         }
     }
     if (optind < argc) {
@@ -135,7 +145,7 @@ static int read_options(struct command *command, int argc, char **argv, bool fil
         snprintf(problem, sizeof problem, "unexpected argument \"%.80s\"", argv[optind]);
         return usage_error(problem);
     }
-    return -1;
+    return right ? -1 : usage_hint();
 }
 
 static bool read_file(struct command *command)

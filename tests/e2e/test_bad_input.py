@@ -460,6 +460,9 @@ def test_wrong_options_start_nothing():
             assert (code, out) == (2, ""), (args, code, out, err)
             assert word in err and len(err.strip().splitlines()) <= 2, (args, err)
             assert os.listdir(top) == [], (args, "nothing is to be made")
+        code, out, err = ends("--checkpoint-ms", "5", "--log-level", "loud", "--busy-after-ms", "0", data=f"{top}/data")
+        assert (code, out) == (2, "") and "10 to 60000" in err and "loud" in err, (code, err)
+        assert len(err.splitlines()) == 3, err
 
 
 # --- addresses and folders
