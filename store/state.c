@@ -49,19 +49,24 @@ static bool load(struct state *state, struct err *err)
 }
 
 /* Goes past all devices once, so that their pages are in memory and mapped when the first events come: these touch
- * pages at random, and would wait for each. A database that is large beside the memory isn't read for that. */
-static void warm(const struct state *state)
+ * pages at random, and would wait for each. A database that is large beside the memory isn't read for that.
+ * A damaged page that it finds is an error here: LMDB lets nothing be read in that transaction any more, and would say
+ * no better why than that. */
+static bool warm(const struct state *state, struct err *err)
 {
     enum { PART_OF_MEMORY = 4 };
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     MDB_cursor *cursor;
     MDB_val key, value;
-    if (state_file_bytes(state) > memory / PART_OF_MEMORY ||
-        mdb_cursor_open(state->read, state->dbs[DB_DEVICES], &cursor) != 0)
-        return;
-    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
+    if (state_file_bytes(state) > memory / PART_OF_MEMORY)
+        return true;
+    int rc = mdb_cursor_open(state->read, state->dbs[DB_DEVICES], &cursor);
+    if (rc != 0)
+        return lmdb_env_error(&state->env, rc, "reading", err);
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
         continue;
     mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND || lmdb_env_error(&state->env, rc, "reading", err);
 }
 
 /* --- opening --- */
@@ -92,11 +97,10 @@ bool state_open(const char *dir, const struct state_options *options, struct sta
         abort();
     if (!lmdb_env_open(&state->env, &state_kind, dir, options->map_bytes, err) ||
         !state_db_open(state, err) || !load(state, err) ||
-        !state_index_configure(state, options, err)) {
+        !state_index_configure(state, options, err) || !warm(state, err)) {
         state_close(state);
         return false;
     }
-    warm(state);
     *out = state;
     return true;
 }

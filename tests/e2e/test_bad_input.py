@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 
@@ -691,6 +692,42 @@ def test_a_flipped_bit_in_the_state_is_noticed_where_it_is_read():
             assert f"{top}/data/state/data.mdb" in reply["error"], reply
             assert daemon.query({"op": "ping"})["ok"]
             daemon.kill()
+
+
+def branch_pages(content):
+    """Where the last link of each branch page of an LMDB file has the upper bits of its page number."""
+    for start in range(2 * 4096, len(content), 4096):
+        flags, lower = struct.unpack_from("<HH", content, start + 10)
+        if flags == 1 and 18 <= lower < 4096:
+            yield start + struct.unpack_from("<H", content, start + lower - 2)[0] + 4
+
+
+@test
+def test_a_link_to_nowhere_in_the_state_is_called_damage():
+    with folder() as top:
+        with Daemon(data=f"{top}/good") as daemon:
+            daemon.send_events([report(f"d{i}", f"v{i}-" + "x" * 100) for i in range(500)])
+            daemon.stop()
+        path = f"{top}/bad/state/data.mdb"
+        with open(f"{top}/good/state/data.mdb", "rb") as file:
+            content = file.read()
+        refused = 0
+        for at in branch_pages(content):
+            shutil.copytree(f"{top}/good", f"{top}/bad")
+            with open(path, "r+b") as file:
+                file.seek(at)
+                file.write(b"\xff\xff")
+            with contextlib.ExitStack() as stack:
+                try:
+                    daemon = stack.enter_context(Daemon(data=f"{top}/bad"))
+                except AssertionError as error:
+                    assert "code=damaged" in str(error) and "start again" in str(error), error
+                    refused += 1
+                else:  # a page that isn't in use any more
+                    assert daemon.query({"op": "device", "device": "d250"})["ok"]
+                    daemon.stop()
+            shutil.rmtree(f"{top}/bad")
+        assert refused >= 2, refused
 
 
 @test
