@@ -84,6 +84,10 @@ static bool read_words(struct options *options, struct draft *draft, bool compos
             return false;
         if (id == OPTION_END)
             return true;
+        if ((id == OPT_TYPE || id == OPT_SOURCE) && options->value[0] == '\0') { /* "$NAME" that was never set */
+            options_wrong(options, "the name behind %s is empty", id == OPT_TYPE ? "--type" : "--source");
+            return false;
+        }
         if (id == OPT_TYPE) {
             draft->device_type = options->value;
         } else if (id == OPT_SOURCE) {

@@ -127,6 +127,13 @@ def the_wrong_door_is_named():
 # --- one device, and the fleet
 
 @test
+def a_source_or_a_type_without_a_name_is_refused():
+    for args in (["-", "--source", ""], ["-", "--source="], ["d", "--type", "", "a=1"]):
+        code, out, err = fwsync("send", *args, env=NOWHERE)
+        assert (code, out) == (2, "") and f"the name behind {args[1].strip('=')} is empty" in err, (args, code, err)
+
+
+@test
 def what_is_sent_is_there():
     with Daemon() as daemon:
         assert done(fwsync("send", "ESP32", "--type", "ESP32_OTA", "currentFwVer=1.20", "n:=2",
