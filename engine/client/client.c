@@ -114,13 +114,17 @@ static void socket_close(const struct client *client, void **socket)
     *socket = NULL;
 }
 
-static void configure(void *socket)
+/* libzmq's heartbeats abort the process when a connection breaks whose queue is full (libzmq issues 4364, 4767). Of
+ * answers there is never more than one; results have heartbeats of their own, which the follower waits for. */
+static void configure(void *socket, enum client_door door)
 {
     int64_t frame_bytes_max = ANSWER_BYTES_MAX;
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof frame_bytes_max);
     set_option(socket, ZMQ_RCVHWM, RESULTS_QUEUE);
-    set_option(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
-    set_option(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
+    if (door != CLIENT_RESULTS) {
+        set_option(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
+        set_option(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
+    }
     set_option(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set_option(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX);
 }
@@ -147,7 +151,7 @@ static bool open_link(struct client *client, enum client_door door, struct err *
     link->socket = socket_new(client, door == CLIENT_RESULTS ? ZMQ_SUB : ZMQ_DEALER, err);
     if (link->socket == NULL)
         return false;
-    configure(link->socket);
+    configure(link->socket, door);
     if (client->options.wakeup != NULL && !watch_link(client, link, err))
         return false;
     if (zmq_connect(link->socket, client_endpoint(client, door)) != 0)

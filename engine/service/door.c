@@ -10,8 +10,8 @@
 
 enum {
     MESSAGE_BYTES_MAX = 8 << 20,   /* libzmq drops the connection above; below, we can say what is wrong */
-    HEARTBEAT_IVL_MS = 2000,
-    HEARTBEAT_TIMEOUT_MS = 6000,
+    KEEPALIVE_S = 2, /* of silence, and between two tries */
+    GONE_MS = 6000,  /* without a sign of the other machine */
     LINGER_MS = 1000,
     BACKLOG = 1024,
 };
@@ -22,6 +22,16 @@ static void set_int(void *socket, int option, int value)
 {
     int failed = zmq_setsockopt(socket, option, &value, sizeof value);
     assert(failed == 0);
+}
+
+/* A machine that is gone shows by TCP's own means. libzmq's heartbeats would abort us when a connection breaks whose
+ * queue is full, and a client's, when they brought a sign of life behind it (libzmq issues 4364, 4767). */
+static void watch_connections(void *socket)
+{
+    set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S);
+    set_int(socket, ZMQ_TCP_MAXRT, GONE_MS);
 }
 
 /* libzmq takes a port modulo 65536. */
@@ -82,8 +92,7 @@ bool door_open(struct door *door, void *context, int type, const char *name, con
         return err_set(err, ERR_IO, "%s: cannot make a socket: %s", name, zmq_strerror(zmq_errno()));
     set_int(door->socket, ZMQ_LINGER, LINGER_MS);
     set_int(door->socket, ZMQ_BACKLOG, BACKLOG);
-    set_int(door->socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_IVL_MS);
-    set_int(door->socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
+    watch_connections(door->socket);
     set_int(door->socket, ZMQ_SNDHWM, (int)send_queue);
     int64_t bytes_max = MESSAGE_BYTES_MAX;
     zmq_setsockopt(door->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);

@@ -255,6 +255,30 @@ def test_a_flood_of_small_messages_keeps_the_doors_open_for_others():
             assert anonymous(daemon) - before < 96 * MIB, anonymous(daemon)
 
 
+@test
+def test_an_asker_that_goes_with_questions_unread_takes_nobody_along():
+    """The daemon has as many of them as it takes at once, and ZeroMQ as many as it keeps, so that it has stopped to
+    read when the asker goes."""
+    with Daemon() as daemon, Daemon() as clock:
+        for i in range(20):
+            assert daemon.send_events([report(f"d{j}", f"v{i}") for j in range(1000)])["ok"]
+        asker = daemon.context.socket(zmq.DEALER)
+        asker.linger = asker.sndhwm = asker.rcvhwm = 0
+        asker.connect(daemon.query_endpoint)
+        for _ in range(8000):
+            asker.send_multipart([b"", b'{"op":"changes","after":1,"limit":1000}'])
+        for _ in range(40):
+            receive(asker)
+        asker.close()
+        beats = clock.subscribe("heartbeat")
+        for _ in range(5):  # one a second
+            beats.next()
+        assert daemon.child.poll() is None, daemon.stderr
+        sender = daemon.socket(zmq.DEALER, daemon.query_endpoint)
+        sender.send_multipart([b"x"])
+        assert json.loads(receive(sender)[-1])["code"] == "bad-query"
+
+
 # --- rules
 
 GOOD_RULES = """chain: root

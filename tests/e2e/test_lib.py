@@ -188,6 +188,36 @@ def watch_misses_nothing_over_kills():
                 watch.communicate()
 
 
+@test
+def watch_outlives_a_daemon_that_went_while_nobody_read_it():
+    """The pipe it prints into is full, then its queue of results, so ZeroMQ has stopped to read when the daemon goes."""
+    with fixed_doors() as daemon:
+        watch = subprocess.Popen(
+            [os.path.join(BUILD, "fwsync"), "--results", daemon.results, "--query", daemon.query_endpoint,
+             "watch", "attributes", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        try:
+            assert watch.stderr.readline().startswith("watching ")
+            for first in range(0, 1500, 30):  # each a message: a batch has 32 KiB
+                daemon.send_events([{"device": "d", "type": "POST_ATTRIBUTES_REQUEST",
+                                     "data": {"note": f"{number} {'x' * 30000}"}} for number in range(first, first + 30)])
+            daemon.kill()
+            daemon.restart()
+            beats = daemon.subscribe("heartbeat")
+            for _ in range(4):  # one a second
+                beats.next()
+            seen = []
+            while seen[-1:] != [1499]:
+                line = watch.stdout.readline()
+                assert line, (watch.wait(DEADLINE_S), watch.stderr.read())
+                result = json.loads(line)
+                seen += [int(result["value"].split()[0])] if result["key"] == "note" else []
+            assert seen == list(range(1500)), seen
+        finally:
+            watch.kill()
+            watch.communicate()
+
+
 # --- a peer that isn't fwsyncd
 
 LISTS = ["devices", "results", "changes", "deadletters", "values", "errors", "facts", "chains"]
