@@ -43,8 +43,8 @@ printf '%s\n' "$these" | cut -f 1 | json | while read -r name; do # what it asks
     write "$name" SERVER "{\"lastTargetFwVer\":$target,\"lastTargetFwUrl\":$address}"
 done | "$fwsync" send -
 
-# `failed`, `stuck` and `rolled-back` move no more by themselves; these do, from one to a later one of them. (Who goes back to the old version only
-# later is missed here: `fwsync list --state rolled-back`.)
+# `failed`, `stuck` and `rolled-back` move no more by themselves; these do, from one to a later one. (Who goes back to
+# the old version only later is missed here: `fwsync list --state rolled-back`.)
 end=$(($(date +%s) + minutes * 60)) before=
 while these --target "$version" --state never-reported --state pending --state newer --state different \
     --state updating && [ "$count" -gt 0 ] && [ "$(date +%s)" -lt "$end" ]; do

@@ -17,8 +17,9 @@ void when_clock(int64_t ms, char out[WHEN_BYTES]);
 void when_ago(int64_t ms, int64_t now_ms, char out[WHEN_BYTES]);
 
 /* when_parse - a moment that a person typed, not after now_ms: "30s", "15m", "1h", "2d" (ago), a time of day
- * ("06:13", "06:13:00.5": when the local clock showed it the last time), a date or a date and time ("2026-11-21", "2026-11-21T06:13", "2026-11-21 06:13:00.5"), local or with Z or +01:00
- * behind it, or milliseconds since 1970. False when it is none of these. */
+ * ("06:13", "06:13:00.5": when the local clock showed it the last time), a date or a date and time ("2026-11-21",
+ * "2026-11-21T06:13", "2026-11-21 06:13:00.5"), local or with Z or +01:00 behind it, or milliseconds since 1970. False
+ * when it is none of these. */
 bool when_parse(const char *word, int64_t now_ms, int64_t *ms);
 
 /* when_text - when_ago for a person and when_iso for a program; 0 is "never" and "-". when_moment - likewise, with
