@@ -472,7 +472,7 @@ static void serve(struct applier *applier)
         for (; going && work != NULL; work = next) {
             next = work->next;
             going = process(applier, work, &err) &&
-                    (applier->stopped || checkpoint_if_due(applier, &err));
+                    (applier->stopped || (checkpoint_if_due(applier, &err) && heartbeat_if_due(applier, &err)));
         }
         pass_results(applier);
         if (!going || applier->stopped)

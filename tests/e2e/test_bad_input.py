@@ -279,6 +279,27 @@ def test_an_asker_that_goes_with_questions_unread_takes_nobody_along():
         assert json.loads(receive(sender)[-1])["code"] == "bad-query"
 
 
+@test
+def test_heartbeats_come_while_an_asker_asks_much_at_once():
+    with Daemon() as daemon, Daemon() as clock:
+        for i in range(20):
+            assert daemon.send_events([report(f"d{j}", f"v{i}") for j in range(1000)])["ok"]
+        beats, seconds = daemon.subscribe("heartbeat"), clock.subscribe("heartbeat")
+        asker = daemon.socket(zmq.DEALER, daemon.query_endpoint)
+        for _ in range(3000):  # half a minute of work, or so
+            asker.send_multipart([b"", b'{"op":"changes","after":1,"limit":1000}'])
+        receive(asker)
+        while beats.socket.poll(0):  # from before
+            beats.socket.recv_multipart()
+        for _ in range(6):
+            seconds.next()
+        came = 0
+        while beats.socket.poll(0):
+            beats.socket.recv_multipart()
+            came += 1
+        assert came >= 3, f"{came} heartbeats in six seconds"
+
+
 # --- rules
 
 GOOD_RULES = """chain: root
