@@ -69,12 +69,13 @@ static size_t looks_wanted(const struct state *state)
     return looks > oldest ? looks : oldest;
 }
 
-void state_carry_plan(struct state *state, bool all)
+void state_carry_plan(struct state *state, enum carry_what what)
 {
     struct carry *carry = &state->checkpoint.carry;
     assert(state->now->count == 0); /* so every place is of a layer or frozen, or old */
     size_t rows = layers_rows(&state->layers) + state->frozen->count, wanted = rows_wanted(state);
-    bool full = state->layers.count >= LAYERS_MAX, many = rows > wanted || full;
+    bool full = state->layers.count >= LAYERS_MAX, all = what == CARRY_ALL;
+    bool many = what != CARRY_NONE && (rows > wanted || full);
     if (all || many)
         want_room(state);
     if (carry->wants_room && !all)

@@ -139,8 +139,8 @@ static void save_totals(struct state *state)
 }
 
 /* Few changes go into the database in one transaction. More become a layer; then all that follow, so that layers
- * hide nothing newer, until there are so few that they can take all layers with them, and there is space for that:
- * one more layer takes little. */
+ * hide nothing newer, until there are so few that they can take all layers with them. That waits until there is space
+ * for it, and so does carrying over: one more layer takes little. */
 static void plan(struct state *state)
 {
     struct checkpoint *checkpoint = &state->checkpoint;
@@ -150,11 +150,12 @@ static void plan(struct state *state)
                           (state->layers.count > 0 || pages > SLICES_AT_ONCE * state->slice_pages);
     if (!checkpoint->layered)
         return;
-    bool all = state->layers.count > 0 && pages <= state->slice_pages;
-    state_carry_plan(state, all);
     struct err why;
-    if (all && !check_disk(state, state->read, all_pages_to_write(state, state->read), &why))
-        state_carry_plan(state, false);
+    bool few = state->layers.count > 0 && pages <= state->slice_pages;
+    enum carry_what what = few ? CARRY_ALL : CARRY_SOME;
+    state_carry_plan(state, what);
+    while (few && what != CARRY_NONE && !check_disk(state, state->read, all_pages_to_write(state, state->read), &why))
+        state_carry_plan(state, ++what);
 }
 
 /* With the changes that are the layer's, the database learns that it has to be there. */

@@ -56,13 +56,14 @@ bool state_redo(struct state *state, struct err *err);
 
 /* --- how layers come to an end --- */
 
-/* state_carry_plan - for the checkpoint of the changes just frozen: `all` rows into the database, or some of the
- * oldest into the new layer. state_carry_gather - which these are; state_carry_raw - one of them. state_carry_row -
- * when all go into the database, the newest one of a device, if it isn't there yet. state_carry_oldest - the oldest
- * layer that is needed beside the new one, which has this number (struct layer_span). state_carry_remove - the files
- * of layers that aren't needed any more; on disk when it returns. These are for any thread; state_carry_end is the
- * owner's, when all that is done. */
-void state_carry_plan(struct state *state, bool all);
+/* state_carry_plan - for the checkpoint of the changes just frozen: all rows into the database; or some of the oldest
+ * into the new layer, if there are many; or none. It may be called again, for less. state_carry_gather - which these
+ * are; state_carry_raw - one of them. state_carry_row - when all go into the database, the newest one of a device, if
+ * it isn't there yet. state_carry_oldest - the oldest layer that is needed beside the new one, which has this number
+ * (struct layer_span). state_carry_remove - the files of layers that aren't needed any more; on disk when it returns.
+ * These are for any thread; state_carry_end is the owner's, when all that is done. */
+enum carry_what { CARRY_ALL, CARRY_SOME, CARRY_NONE };
+void state_carry_plan(struct state *state, enum carry_what what);
 bool state_carry_gather(struct state *state, struct err *err);
 struct text state_carry_raw(const struct state *state, size_t i);
 bool state_carry_row(const struct state *state, enum part part, uint32_t id, struct text *record, bool *found,

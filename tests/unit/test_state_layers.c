@@ -169,7 +169,7 @@ static void test_layers_hide_what_is_older_and_go(void **unused)
 static void test_layers_stay_where_there_is_no_space_to_take_them(void **unused)
 {
     (void)unused;
-    enum { DEVICES = 1000 };
+    enum { DEVICES = 1000, ROUNDS = 60 }; /* more than there are layers otherwise */
     static char large[3000];
     memset(large, 'x', sizeof large);
     reopen_with_slices(5); /* of one page each they would leave free ones in the file */
@@ -184,19 +184,19 @@ static void test_layers_stay_where_there_is_no_space_to_take_them(void **unused)
     full_disk.bytes_left = 2 << 20; /* the devices need more */
     reopen_with_slices(0);
     assert_int_equal(layers_on_disk(), 1);
-    for (uint64_t seq = 2; seq <= 3; seq++) {
+    for (uint64_t seq = 2; seq <= ROUNDS; seq++) {
         set("d1", SCOPE_CLIENT, "currentFwVer", integer((int64_t)seq));
         state_set_applied_seq(state, seq);
         checkpoint();
         assert_int_equal(layers_on_disk(), seq);
     }
     full_disk.bytes_left = 0;
-    set("d1", SCOPE_CLIENT, "currentFwVer", integer(4));
-    state_set_applied_seq(state, 4);
+    set("d1", SCOPE_CLIENT, "currentFwVer", integer(ROUNDS + 1));
+    state_set_applied_seq(state, ROUNDS + 1);
     checkpoint();
     assert_int_equal(layers_on_disk(), 0);
     reopen();
-    assert_int_equal(count_of(VERSION, integer(4)), 1);
+    assert_int_equal(count_of(VERSION, integer(ROUNDS + 1)), 1);
 }
 
 /* A device that isn't heard of any more keeps its time, though the layer that had it goes; and a layer has only the
