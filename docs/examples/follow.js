@@ -43,7 +43,7 @@ async function fill () {
 }
 
 async function main () {
-  const socket = new zmq.Subscriber({ tcpKeepalive: 1, tcpKeepaliveIdle: 2, tcpKeepaliveInterval: 2, tcpMaxRetransmitTimeout: 6000 })
+  const socket = new zmq.Subscriber({ tcpKeepalive: 1, tcpKeepaliveIdle: 2, tcpKeepaliveInterval: 2 })
   socket.connect(FWSYNC_RESULTS)
   socket.subscribe('sync/', 'heartbeat') // a heartbeat, each second, has the latest n of each class
   for await (const [topic, body] of socket) {

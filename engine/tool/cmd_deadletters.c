@@ -38,7 +38,7 @@ static void add_letter(struct listing *listing, const struct value *item)
     struct text node = field_text(&letter, "node");
     struct text place = arena_format(&session->arena, TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(chain),
                                      node.len > 0 ? "/" : "", TEXT_ARG(node));
-    table_cell(listing->table, arena_format(&session->arena, "%" PRId64, field_integer(&letter, "seq")), STYLE_PLAIN);
+    table_cell_seq(listing->table, field_integer(&letter, "seq"));
     table_cell(listing->table,
                when_text(&session->setup->screen, field_integer(&letter, "ts"), &session->arena),
                STYLE_PLAIN);

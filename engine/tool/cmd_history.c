@@ -83,7 +83,7 @@ static void add_change(struct listing *listing, const struct value *item)
     add_value(listing, fields_get(&change, TEXT("old")));
     add_value(listing, fields_get(&change, TEXT("new")));
     table_cell(listing->table, field_text(&change, "type"), STYLE_PLAIN);
-    table_cell(listing->table, arena_format(&session->arena, "%" PRId64, field_integer(&change, "seq")), STYLE_PLAIN);
+    table_cell_seq(listing->table, field_integer(&change, "seq"));
 }
 
 static bool list_page(struct listing *listing)

@@ -107,6 +107,13 @@ void table_cell_count(struct table *table, int64_t count)
     table_cell(table, (struct text){text, used}, STYLE_PLAIN);
 }
 
+void table_cell_seq(struct table *table, int64_t seq)
+{
+    char digits[32];
+    int len = snprintf(digits, sizeof digits, "%" PRId64, seq);
+    table_cell(table, (struct text){digits, (size_t)len}, STYLE_PLAIN);
+}
+
 static size_t needed(const struct table *table, size_t column)
 {
     return table->widths[column] < table->needs[column] ? table->widths[column] : table->needs[column];

@@ -34,8 +34,10 @@ void table_needs(struct table *table, size_t column, size_t width);
 
 /* table_cell - the next cell, from left to right; the text is copied, and empty text becomes "-". */
 void table_cell(struct table *table, struct text text, enum screen_style style);
-/* table_cell_count - a number with thousands separated for a person. */
+/* table_cell_count - a number with thousands separated for a person. table_cell_seq - an event's number, which is a
+ * name: as it stands in logs and answers. */
 void table_cell_count(struct table *table, int64_t count);
+void table_cell_seq(struct table *table, int64_t seq);
 
 /* table_print - write the complete rows and forget them. */
 void table_print(struct table *table, FILE *out);

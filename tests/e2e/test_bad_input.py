@@ -542,23 +542,23 @@ def test_a_data_folder_that_goes_away_stops_the_daemon():
                 assert f"{path} was {word} under the running fwsyncd" in daemon.stderr, daemon.stderr
 
 
+def refuses_what_another_has(daemon, top):
+    for door, endpoint in (("events", daemon.events), ("query", daemon.query_endpoint), ("results", daemon.results)):
+        code, out, err = ends(f"--{door}", endpoint, data=f"{top}/data")
+        assert (code, out) == (1, "") and door in err and endpoint in err and "in use" in err, (code, err)
+
+
 @test
 def test_a_port_in_use_is_named():
     with Daemon() as daemon, folder() as top:
-        for door, endpoint in (("events", daemon.events), ("query", daemon.query_endpoint),
-                               ("results", daemon.results)):
-            code, out, err = ends(f"--{door}", endpoint, data=f"{top}/data")
-            assert (code, out) == (1, "") and door in err and endpoint in err and "in use" in err, (code, err)
+        refuses_what_another_has(daemon, top)
         assert daemon.query({"op": "ping"})["ok"]
 
 
 @test
 def test_an_ipc_endpoint_in_use_is_named_and_stays_the_other_daemons():
     with fixed_doors() as daemon, folder() as top:
-        for door, endpoint in (("events", daemon.events), ("query", daemon.query_endpoint),
-                               ("results", daemon.results)):
-            code, out, err = ends(f"--{door}", endpoint, data=f"{top}/data")
-            assert (code, out) == (1, "") and door in err and endpoint in err and "in use" in err, (code, err)
+        refuses_what_another_has(daemon, top)
         one = f"ipc://{top}/door"
         code, out, err = ends("--events", one, "--query", one, data=f"{top}/data")
         assert (code, out) == (1, "") and f"query: {one} is in use" in err, (code, err)

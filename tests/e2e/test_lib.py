@@ -190,7 +190,7 @@ def watch_misses_nothing_over_kills():
 
 @test
 def watch_outlives_a_daemon_that_went_while_nobody_read_it():
-    """The pipe it prints into is full, then its queue of results, so ZeroMQ has stopped to read when the daemon goes."""
+    """The pipe it prints into is full, then its queue, so ZeroMQ has stopped to read when the daemon goes."""
     with fixed_doors() as daemon:
         watch = subprocess.Popen(
             [os.path.join(BUILD, "fwsync"), "--results", daemon.results, "--query", daemon.query_endpoint,
@@ -199,8 +199,9 @@ def watch_outlives_a_daemon_that_went_while_nobody_read_it():
         try:
             assert watch.stderr.readline().startswith("watching ")
             for first in range(0, 1500, 30):  # each a message: a batch has 32 KiB
-                daemon.send_events([{"device": "d", "type": "POST_ATTRIBUTES_REQUEST",
-                                     "data": {"note": f"{number} {'x' * 30000}"}} for number in range(first, first + 30)])
+                notes = [f"{number} {'x' * 30000}" for number in range(first, first + 30)]
+                daemon.send_events([{"device": "d", "type": "POST_ATTRIBUTES_REQUEST", "data": {"note": note}}
+                                    for note in notes])
             daemon.kill()
             daemon.restart()
             beats = daemon.subscribe("heartbeat")
