@@ -4,7 +4,6 @@
 #include <endian.h>
 #include <stdlib.h>
 
-#include "engine/base/crc32c.h"
 
 enum { CHUNK_BYTES = 64 * 1024, SLOTS_AT_REST = 4096, ROWS_AT_REST = 2048, ROW_ALIGN = 16 };
 
@@ -98,8 +97,7 @@ size_t changes_bytes(const struct changes *changes)
 
 uint32_t changes_hash(unsigned db, struct text key)
 {
-    uint32_t hash = crc32c(db, key.bytes, key.len) * 0x9E3779B1u;
-    hash ^= hash >> 16; /* the low bits choose the slot */
+    uint32_t hash = (uint32_t)(text_hash(key) >> 32) ^ db; /* the low bits choose the slot */
     return hash != 0 ? hash : 1;
 }
 

@@ -28,7 +28,7 @@ static int entry_compare(const struct entry *entry, enum scope scope, struct tex
 
 static bool is_entry(const struct entry *entry, enum scope scope, struct text key)
 {
-    return entry->key_len == key.len && entry->scope == scope && memcmp(entry->key, key.bytes, key.len) == 0;
+    return entry->key_len == key.len && entry->scope == scope && bytes_equal(entry->key, key.bytes, key.len);
 }
 
 bool entries_find(const struct entries *entries, enum scope scope, struct text key,
@@ -263,10 +263,9 @@ size_t record_bytes(const struct words *words, const struct record_head *head,
     return (bytes + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
 }
 
-void record_write(char *record, const struct words *words, const struct record_head *head,
+void record_write(char *record, size_t len, const struct words *words, const struct record_head *head,
                   const struct entries *entries)
 {
-    size_t len = record_bytes(words, head, entries);
     unsigned char *end = (unsigned char *)record + len;
     unsigned char *out = (unsigned char *)record;
     if (head != NULL) {

@@ -69,10 +69,12 @@ struct value entry_value(const struct entry *entry);
 bool record_read(const struct words *words, struct text record, struct record_head *head,
                  struct entries *entries);
 
-/* record_bytes - the length that record_write will fill. */
+/* record_bytes - the length of the record; at most RECORD_HEAD_BYTES_MAX more than the entries have. */
+enum { RECORD_HEAD_BYTES_MAX = 1024 };
 size_t record_bytes(const struct words *words, const struct record_head *head,
                     const struct entries *entries);
-void record_write(char *out, const struct words *words, const struct record_head *head,
+/* record_write - into as many bytes. */
+void record_write(char *record, size_t len, const struct words *words, const struct record_head *head,
                   const struct entries *entries);
 
 #endif

@@ -20,6 +20,9 @@ static struct counter *find_or_add(struct state *state, struct text name)
     const char *slash = memchr(counter->name.bytes, '/', name.len);
     size_t before = slash == NULL ? 0 : (size_t)(slash + 1 - counter->name.bytes);
     counter->class_name = (struct text){counter->name.bytes + before, name.len - before};
+    uint32_t number; /* each result's row of history has it */
+    if (counter->class_name.len > 0 && words_intern(&state->words, counter->class_name, &number))
+        counter->class_name = state->words.items[number];
     return counter;
 }
 

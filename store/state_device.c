@@ -108,7 +108,7 @@ static void write_part(struct state *state, const struct device *device, enum pa
         words_intern(&state->words, head->type, &number);
     size_t len = record_bytes(words, head, entries);
     char *bytes = state_part_put(state, part, device->id, len);
-    record_write(bytes, words, head, entries);
+    record_write(bytes, len, words, head, entries);
 }
 
 /* The value_key that an index should now hold for the device. */
@@ -409,8 +409,10 @@ static void touch_attribute(struct device *device, enum scope scope, struct text
 static bool fits(const struct device *device, enum part part, size_t removed, size_t added)
 {
     const struct record_head *head = part == PART_ATTRIBUTES ? &device->head : NULL;
-    return record_bytes(&device->state->words, head, &device->parts[part]) - removed + added <=
-           DEVICE_RECORD_BYTES_MAX;
+    const struct entries *entries = &device->parts[part];
+    if (entries->bytes - removed + added <= DEVICE_RECORD_BYTES_MAX - RECORD_HEAD_BYTES_MAX)
+        return true;
+    return record_bytes(&device->state->words, head, entries) - removed + added <= DEVICE_RECORD_BYTES_MAX;
 }
 
 static void note_change(struct device *device, enum scope scope, struct text key, const struct attribute *old,
@@ -481,10 +483,11 @@ bool device_put(struct device *device, enum scope scope, struct text key, const 
         }
         if (equal)
             attribute.seq = old.seq;
+        attribute.key = old.key; /* mostly a word, which is found quicker */
     }
     if (!place_entry(device, scope, position, found ? &old : NULL, &attribute, err))
         return false;
-    note_change(device, scope, key, found ? &old : NULL, &attribute);
+    note_change(device, scope, attribute.key, found ? &old : NULL, &attribute);
     *changed = !equal;
     return true;
 }
@@ -501,7 +504,7 @@ bool device_delete(struct device *device, enum scope scope, struct text key, boo
         return true;
     struct attribute old = entry_decode(&entries->items[position]);
     touch_attribute(device, scope, key, &old.value);
-    note_change(device, scope, key, &old, NULL);
+    note_change(device, scope, old.key, &old, NULL);
     entries_remove(entries, position);
     device->changed[part_of(scope)] = true;
     return true;

@@ -16,12 +16,13 @@ struct words {
     uint32_t count;
     uint32_t saved_count; /* of them on disk */
     uint16_t *slots;      /* open addressing: number plus one, 0: free */
+    uint16_t *by_place;   /* the same, by where in memory a word's text is; the last of those that fall together */
     struct arena bytes;
 };
 
 void words_init(struct words *words);
 void words_fini(struct words *words);
-/* words_find - false when the word has no number. */
+/* words_find - false when the word has no number. Quick for a text of `items`, as records give it. */
 bool words_find(const struct words *words, struct text word, uint32_t *number);
 /* words_intern - the same, but give it a number if there is room. */
 bool words_intern(struct words *words, struct text word, uint32_t *number);

@@ -81,22 +81,14 @@ static char *put_escape(char *at, unsigned char byte)
     return at;
 }
 
-/* The next up to eight bytes, zeros behind them. `left` is at least 1. */
+/* The next up to eight bytes, zeros behind them. */
 static uint64_t next_word(const char *from, size_t left)
 {
     uint64_t word;
-    uint32_t first, last;
-    if (left >= sizeof word) {
-        memcpy(&word, from, sizeof word);
-        return le64toh(word);
-    }
-    if (left >= sizeof first) { /* two halves that overlap */
-        memcpy(&first, from, sizeof first);
-        memcpy(&last, from + left - sizeof last, sizeof last);
-        return le32toh(first) | (uint64_t)le32toh(last) << (left - sizeof last) * 8;
-    }
-    uint64_t middle = (unsigned char)from[left / 2], end = (unsigned char)from[left - 1];
-    return (unsigned char)from[0] | middle << left / 2 * 8 | end << (left - 1) * 8;
+    if (left < sizeof word)
+        return short_word(from, left);
+    memcpy(&word, from, sizeof word);
+    return le64toh(word);
 }
 
 /* A word is copied before it is looked at; what is behind its last good byte is written over. */

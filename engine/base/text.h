@@ -3,6 +3,7 @@
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,20 +25,53 @@ static inline struct text text_of(const char *string)
     return (struct text){string, strlen(string)};
 }
 
-static inline bool text_equal(struct text a, struct text b)
+/* short_word - up to seven bytes as a number, the first in its lowest byte. */
+static inline uint64_t short_word(const char *bytes, size_t len)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.bytes, b.bytes, a.len) == 0);
+    uint32_t first, last;
+    if (len >= sizeof first) { /* two halves that overlap */
+        memcpy(&first, bytes, sizeof first);
+        memcpy(&last, bytes + len - sizeof last, sizeof last);
+        return le32toh(first) | (uint64_t)le32toh(last) << (len - sizeof last) * 8;
+    }
+    if (len == 0)
+        return 0;
+    uint64_t middle = (unsigned char)bytes[len / 2], end = (unsigned char)bytes[len - 1];
+    return (unsigned char)bytes[0] | middle << len / 2 * 8 | end << (len - 1) * 8;
 }
 
+/* Names, words and values are mostly short: quicker than the call of memcmp(). */
+static inline bool bytes_equal(const char *a, const char *b, size_t len)
+{
+    uint64_t word_a, word_b;
+    if (len < sizeof word_a)
+        return short_word(a, len) == short_word(b, len);
+    for (size_t at = 0; len - at > sizeof word_a; at += sizeof word_a) {
+        memcpy(&word_a, a + at, sizeof word_a);
+        memcpy(&word_b, b + at, sizeof word_b);
+        if (word_a != word_b)
+            return false;
+    }
+    memcpy(&word_a, a + len - sizeof word_a, sizeof word_a); /* the last eight, some of them once more */
+    memcpy(&word_b, b + len - sizeof word_b, sizeof word_b);
+    return word_a == word_b;
+}
+
+static inline bool text_equal(struct text a, struct text b)
+{
+    return a.len == b.len && bytes_equal(a.bytes, b.bytes, a.len);
+}
+
+/* A literal's length is known, and memcmp() needs no call then. */
 static inline bool text_is(struct text a, const char *string)
 {
-    return text_equal(a, text_of(string));
+    size_t len = strlen(string);
+    return a.len == len && (len == 0 || memcmp(a.bytes, string, len) == 0);
 }
 
 static inline bool text_starts(struct text whole, struct text prefix)
 {
-    return whole.len >= prefix.len &&
-           (prefix.len == 0 || memcmp(whole.bytes, prefix.bytes, prefix.len) == 0);
+    return whole.len >= prefix.len && bytes_equal(whole.bytes, prefix.bytes, prefix.len);
 }
 
 /* For tables in memory, where it is to be quick: eight bytes at a time. Other machines and versions may differ. Not a
@@ -55,8 +89,7 @@ static inline uint64_t text_hash(struct text text)
     if (text.len >= sizeof word) /* the last eight, some of them once more */
         memcpy(&word, text.bytes + text.len - sizeof word, sizeof word);
     else
-        for (word = 0; at < text.len; at++)
-            word = word << 8 | (unsigned char)text.bytes[at];
+        word = short_word(text.bytes, text.len);
     hash = (hash ^ word) * factor;
     hash = (hash ^ hash >> 32) * factor; /* the last letters are in the high bits only */
     return hash ^ hash >> 32;

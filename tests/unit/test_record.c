@@ -71,7 +71,7 @@ static struct text write_record(const struct record_head *head, const struct ent
 {
     size_t len = record_bytes(&words, head, entries);
     char *bytes = arena_alloc(&arena, len);
-    record_write(bytes, &words, head, entries);
+    record_write(bytes, len, &words, head, entries);
     return (struct text){bytes, len};
 }
 
