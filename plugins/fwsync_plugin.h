@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 /* Compared for equality at load; raised by any change in this file that an old node would not survive. */
-enum { FWSYNC_ABI = 3 };
+enum { FWSYNC_ABI = 4 };
 
 struct fwsync_text {
     const char *bytes;
@@ -149,6 +149,10 @@ bool fwsync_config_scope(struct fwsync_config *config, const char *key, enum fws
                          enum fwsync_scope *scope); /* CLIENT_SCOPE, SHARED_SCOPE, SERVER_SCOPE */
 bool fwsync_config_texts(struct fwsync_config *config, const char *key, enum fwsync_need need,
                          const struct fwsync_text **texts, size_t *count); /* one scalar or a list */
+/* Names of members, one or a list, in a form that is quick to find and to write. *keys lives as long as the rule set. */
+struct fwsync_keys;
+bool fwsync_config_keys(struct fwsync_config *config, const char *key, enum fwsync_need need,
+                        const struct fwsync_keys **keys);
 bool fwsync_config_pattern(struct fwsync_config *config, const char *key, enum fwsync_need need,
                            const struct fwsync_pattern **pattern);
 bool fwsync_config_patterns(struct fwsync_config *config, const char *key, enum fwsync_need need,
@@ -276,10 +280,6 @@ void fwsync_timer_set(struct fwsync_message *message, int64_t due_ms);
 /* fwsync_publish - the message as it is now leaves as a result of that class. Of its data and its metadata go
  * out only the members that `data` and `metadata` name, in that order; one that isn't there is left out. NULL:
  * all of them, as they stand. */
-struct fwsync_keys {
-    const struct fwsync_text *keys;
-    size_t count;
-};
 void fwsync_publish(struct fwsync_message *message, int class_index, const struct fwsync_keys *data,
                     const struct fwsync_keys *metadata);
 /* fwsync_call - hand the message over: when `run` returns, it goes on at the first node of that chain and

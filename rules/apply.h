@@ -24,12 +24,10 @@ struct device_access {
     void (*timer_set)(void *device, int64_t due_ms, int64_t now_ms);
 };
 
-/* One message as it stands when it is published; borrowed during the call. */
+/* What of a message goes out when it is published; borrowed during the call. */
 struct message_view {
     struct text type;
-    int64_t ts_ms;
-    const struct fields *metadata;
-    const struct fields *data;
+    struct text data, metadata; /* JSON objects */
 };
 
 /* Where results go. Calls come in the order in which things happen. */

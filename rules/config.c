@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "engine/base/buf.h"
 #include "engine/base/limits.h"
+#include "rules/message.h"
 #include "rules/pattern.h"
 #include "rules/words.h"
 
@@ -216,6 +218,29 @@ bool fwsync_config_texts(struct fwsync_config *config, const char *key, enum fws
         out[i] = (struct fwsync_text){list[i]->scalar.bytes, list[i]->scalar.len};
     *texts = out;
     *count = length;
+    return true;
+}
+
+static struct text member_name(struct fwsync_config *config, struct text key)
+{
+    struct buf buf = {.arena = &config->ruleset->arena};
+    json_string(&buf, key);
+    buf_byte(&buf, ':');
+    return buf_text(&buf);
+}
+
+bool fwsync_config_keys(struct fwsync_config *config, const char *key, enum fwsync_need need,
+                        const struct fwsync_keys **keys)
+{
+    const struct fwsync_text *texts;
+    size_t count;
+    if (!fwsync_config_texts(config, key, need, &texts, &count))
+        return false;
+    struct fwsync_keys *out = fwsync_config_alloc(config, sizeof *out + count * sizeof out->items[0]);
+    out->count = count;
+    for (size_t i = 0; i < count; i++)
+        out->items[i] = (struct member_key){text_in(texts[i]), member_name(config, text_in(texts[i]))};
+    *keys = out;
     return true;
 }
 

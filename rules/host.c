@@ -178,12 +178,12 @@ struct fwsync_text fwsync_value_text(struct fwsync_message *message, const struc
 
 struct fwsync_text fwsync_data_json(struct fwsync_message *message)
 {
-    return text_out(message_members_json(message, &message->data));
+    return text_out(members_json(&message->data, NULL, message_arena(message)));
 }
 
 struct fwsync_text fwsync_metadata_json(struct fwsync_message *message)
 {
-    return text_out(message_members_json(message, &message->metadata));
+    return text_out(members_json(&message->metadata, NULL, message_arena(message)));
 }
 
 bool fwsync_json_members(struct fwsync_message *message, const struct fwsync_value *object,
@@ -324,22 +324,6 @@ void fwsync_timer_set(struct fwsync_message *message, int64_t due_ms)
 
 /* --- on and out ------------------------------------------------------------------------------------- */
 
-/* Those of the members that are named. */
-static struct fields chosen_fields(const struct members *members, const struct fwsync_keys *keys,
-                                   struct arena *arena)
-{
-    if (keys == NULL)
-        return members->fields;
-    struct field *items = arena_alloc(arena, keys->count * sizeof *items);
-    size_t count = 0;
-    for (size_t i = 0; i < keys->count; i++) {
-        size_t at = members_find(members, text_in(keys->keys[i]));
-        if (at < members->fields.count)
-            items[count++] = members->fields.items[at];
-    }
-    return (struct fields){.items = items, .count = count};
-}
-
 void fwsync_publish(struct fwsync_message *message, int class_index, const struct fwsync_keys *data,
                     const struct fwsync_keys *metadata)
 {
@@ -349,13 +333,10 @@ void fwsync_publish(struct fwsync_message *message, int class_index, const struc
         sink->publish(sink->context, class_name, class_index, NULL);
         return;
     }
-    struct fields data_fields = chosen_fields(&message->data, data, message_arena(message));
-    struct fields metadata_fields = chosen_fields(&message->metadata, metadata, message_arena(message));
     struct message_view view = {
         .type = message->run->input->event->type,
-        .ts_ms = message->run->ts_ms,
-        .metadata = &metadata_fields,
-        .data = &data_fields,
+        .data = members_json(&message->data, data, message_arena(message)),
+        .metadata = members_json(&message->metadata, metadata, message_arena(message)),
     };
     sink->publish(sink->context, class_name, class_index, &view);
 }

@@ -50,15 +50,31 @@ bool members_delete(struct members *members, struct text key, struct arena *aren
     return true;
 }
 
-struct text message_members_json(const struct fwsync_message *message,
-                                 const struct members *members)
+static const struct field *find(const struct members *members, struct text key)
 {
-    struct buf buf = {.arena = message->run->input->arena};
-    buf_byte(&buf, '{');
-    for (size_t i = 0; i < members->fields.count; i++) {
-        json_key_text(&buf, members->fields.items[i].key);
-        json_value(&buf, &members->fields.items[i].value);
+    size_t i = members_find(members, key);
+    return i == members->fields.count ? NULL : &members->fields.items[i];
+}
+
+struct text members_json(const struct members *members, const struct fwsync_keys *keys, struct arena *arena)
+{
+    size_t count = keys == NULL ? members->fields.count : keys->count, room = sizeof "{}";
+    if (count == 0)
+        return TEXT("{}");
+    const struct field **chosen = arena_alloc(arena, count * sizeof(void *));
+    for (size_t i = 0; i < count; i++) {
+        chosen[i] = keys == NULL ? &members->fields.items[i] : find(members, keys->items[i].key);
+        if (chosen[i] != NULL)
+            room += sizeof ",:" + json_string_room(chosen[i]->key) + json_value_room(&chosen[i]->value);
     }
-    buf_byte(&buf, '}');
-    return buf_text(&buf);
+    char *start = arena_alloc(arena, room), *at = start;
+    for (size_t i = 0; i < count; i++) {
+        if (chosen[i] == NULL)
+            continue;
+        at = put_text(at, at == start ? TEXT("{") : TEXT(","));
+        at = keys == NULL ? put_text(put_json_string(at, chosen[i]->key), TEXT(":")) : put_text(at, keys->items[i].name);
+        at = put_json_value(at, &chosen[i]->value);
+    }
+    at = put_text(at, at == start ? TEXT("{}") : TEXT("}"));
+    return (struct text){start, (size_t)(at - start)};
 }

@@ -48,9 +48,18 @@ bool members_delete(struct members *members, struct text key, struct arena *aren
 bool message_save(struct fwsync_message *message, enum scope scope, struct text key,
                   const struct value *value, int64_t ts_ms);
 
-/* message_members_json - one JSON object in the run's arena. */
-struct text message_members_json(const struct fwsync_message *message,
-                                 const struct members *members);
+/* Members that are chosen by name. */
+struct fwsync_keys {
+    size_t count;
+    struct member_key {
+        struct text key;
+        struct text name; /* the same as JSON, with the colon behind it */
+    } items[];
+};
+
+/* members_json - one JSON object in the arena, of those that `keys` names and that are there, in its order; NULL: of all
+ * members. */
+struct text members_json(const struct members *members, const struct fwsync_keys *keys, struct arena *arena);
 
 /* run_message - take the message through the chains from `first` on, until every branch has ended or
  * the store failed. */

@@ -37,34 +37,12 @@ const struct shape change_shape = {"\"scope\",\"key\",\"value\",\"deleted\"", ch
 
 /* --- a message that a rule publishes ------------------------------------------------------------------ */
 
-static size_t fields_room(const struct fields *fields)
-{
-    size_t room = 0;
-    for (size_t i = 0; i < fields->count; i++)
-        room += json_string_room(fields->items[i].key) + json_value_room(&fields->items[i].value) + 2;
-    return room;
-}
-
 static size_t message_room(const void *what)
 {
-    enum { FRAME_ROOM = sizeof ",'deviceType':,'type':,'data':{},'metadata':{}" };
+    enum { FRAME_ROOM = sizeof ",'deviceType':,'type':,'data':,'metadata':" };
     const struct published *published = what;
     return FRAME_ROOM + json_string_room(published->device_type) + json_string_room(published->message->type) +
-           fields_room(published->message->data) + fields_room(published->message->metadata);
-}
-
-static char *put_object(char *at, const struct fields *fields)
-{
-    *at++ = '{';
-    for (size_t i = 0; i < fields->count; i++) {
-        if (i > 0)
-            *at++ = ',';
-        at = put_json_string(at, fields->items[i].key);
-        *at++ = ':';
-        at = put_json_value(at, &fields->items[i].value);
-    }
-    *at++ = '}';
-    return at;
+           published->message->data.len + published->message->metadata.len;
 }
 
 static char *put_message(char *at, enum form form, const void *what)
@@ -72,8 +50,8 @@ static char *put_message(char *at, enum form form, const void *what)
     const struct published *published = what;
     at = put_json_string(put_name(at, form, TEXT("deviceType")), published->device_type);
     at = put_json_string(put_name(at, form, TEXT("type")), published->message->type);
-    at = put_object(put_name(at, form, TEXT("data")), published->message->data);
-    return put_object(put_name(at, form, TEXT("metadata")), published->message->metadata);
+    at = put_text(put_name(at, form, TEXT("data")), published->message->data);
+    return put_text(put_name(at, form, TEXT("metadata")), published->message->metadata);
 }
 
 const struct shape message_shape = {"\"deviceType\",\"type\",\"data\",\"metadata\"", message_room, put_message};

@@ -15,20 +15,13 @@ struct publish {
     const struct fwsync_keys *data, *metadata; /* what goes out of each; NULL: all */
 };
 
-/* An empty list is a choice, too: nothing of it. */
-static const struct fwsync_keys *read_keys(struct fwsync_config *config, const char *setting)
-{
-    struct fwsync_keys *keys = fwsync_config_alloc(config, sizeof *keys);
-    return fwsync_config_texts(config, setting, FWSYNC_OPTIONAL, &keys->keys, &keys->count) ? keys : NULL;
-}
-
 static void *create(struct fwsync_config *config)
 {
     struct publish *self = fwsync_config_alloc(config, sizeof *self);
     fwsync_config_class(config, "class", FWSYNC_REQUIRED, &self->class_index);
     fwsync_config_choice(config, "on", FWSYNC_OPTIONAL, occasions, &self->on);
-    self->data = read_keys(config, "data");
-    self->metadata = read_keys(config, "metadata");
+    fwsync_config_keys(config, "data", FWSYNC_OPTIONAL, &self->data); /* an empty list is a choice, too: nothing of it */
+    fwsync_config_keys(config, "metadata", FWSYNC_OPTIONAL, &self->metadata);
     return self;
 }
 
