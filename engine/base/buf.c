@@ -81,39 +81,44 @@ static char *put_escape(char *at, unsigned char byte)
     return at;
 }
 
-/* The next up to eight bytes, zeros behind them. */
-static uint64_t next_word(const char *from, size_t left)
+/* Mostly nothing is to be escaped. Copies the text with up to eight bytes more behind it; false when something is, and
+ * then what was copied is of no use. */
+static bool put_plain(char *at, struct text text)
 {
-    uint64_t word;
-    if (left < sizeof word)
-        return short_word(from, left);
-    memcpy(&word, from, sizeof word);
-    return le64toh(word);
-}
-
-/* A word is copied before it is looked at; what is behind its last good byte is written over. */
-char *put_json_string(char *at, struct text text)
-{
-    const char *from = text.bytes;
-    *at++ = '"';
-    for (size_t left = text.len; left > 0;) {
-        uint64_t word = next_word(from, left);
-        uint64_t special = bytes_to_escape(word);
-        size_t bare = special == 0 ? sizeof word : (size_t)__builtin_ctzll(special) / 8;
+    uint64_t word, special = 0;
+    if (text.len < sizeof word) {
+        word = short_word(text.bytes, text.len);
+        special = bytes_to_escape(word) & (((uint64_t)1 << text.len * 8) - 1); /* not of what is behind the text */
         word = htole64(word);
         memcpy(at, &word, sizeof word);
-        if (bare >= left) {
-            at += left;
-            break;
-        }
-        at += bare;
-        from += bare;
-        left -= bare;
-        if (special != 0) {
-            at = put_escape(at, (unsigned char)*from++);
-            left--;
-        }
+        return special == 0;
     }
+    for (size_t i = 0; text.len - i > sizeof word; i += sizeof word) {
+        memcpy(&word, text.bytes + i, sizeof word);
+        memcpy(at + i, &word, sizeof word);
+        special |= bytes_to_escape(word);
+    }
+    memcpy(&word, text.bytes + text.len - sizeof word, sizeof word); /* the last eight, some of them once more */
+    memcpy(at + text.len - sizeof word, &word, sizeof word);
+    return (special | bytes_to_escape(word)) == 0;
+}
+
+static char *put_escaped(char *at, struct text text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.bytes[i];
+        if (byte < 0x20 || byte == '"' || byte == '\\')
+            at = put_escape(at, byte);
+        else
+            *at++ = (char)byte;
+    }
+    return at;
+}
+
+char *put_json_string(char *at, struct text text)
+{
+    *at++ = '"';
+    at = put_plain(at, text) ? at + text.len : put_escaped(at, text);
     *at++ = '"';
     return at;
 }

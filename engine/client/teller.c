@@ -60,11 +60,15 @@ bool batch_head_read(struct batch_head *head, struct text json, struct arena *sc
     for (size_t i = 0; i < name_count; i++)
         if (names[i].kind != VALUE_STRING)
             return false;
-    *head = (struct batch_head){field_number(&fields, "n"), field_integer(&fields, "ts"), names, name_count};
+    *head = (struct batch_head){.n = field_number(&fields, "n"), .names = names, .name_count = name_count};
+    head->common.items = arena_alloc(arena, fields.count * sizeof *fields.items);
+    for (size_t i = 0; i < fields.count; i++)
+        if (!text_is(fields.items[i].key, "n") && !text_is(fields.items[i].key, "members"))
+            head->common.items[head->common.count++] = fields.items[i];
     return true;
 }
 
-/* A member that a result doesn't have is null in its row, or behind the row's end. */
+/* A member that a row doesn't have for itself is null there, or behind its end. */
 bool teller_read_row(struct teller *teller, struct text class_name, const struct batch_head *head, uint64_t n,
                      struct text json, struct told_result *result)
 {
@@ -75,13 +79,15 @@ bool teller_read_row(struct teller *teller, struct text class_name, const struct
     if (!json_parse_array(json, &teller->scratch, &teller->arena, &values, &count, NULL) ||
         count > head->name_count)
         return false;
-    struct field *items = arena_alloc(&teller->arena, (count + 2) * sizeof *items);
+    struct field *items = arena_alloc(&teller->arena, (1 + count + head->common.count) * sizeof *items);
     struct fields fields = {items, 0};
     items[fields.count++] = (struct field){TEXT("n"), {.kind = VALUE_INTEGER, .integer = (int64_t)n}};
-    items[fields.count++] = (struct field){TEXT("ts"), {.kind = VALUE_INTEGER, .integer = head->ts_ms}};
     for (size_t i = 0; i < count; i++)
         if (values[i].kind != VALUE_NULL)
             items[fields.count++] = (struct field){head->names[i].text, values[i]};
+    for (size_t i = 0; i < head->common.count; i++)
+        if (fields_get(&fields, head->common.items[i].key) == NULL)
+            items[fields.count++] = head->common.items[i];
     return take_apart(class_name, fields, result);
 }
 
@@ -108,32 +114,38 @@ static void tell_change(struct teller *teller, const struct told_result *result)
     note(teller, teller->follow.on_change(teller->follow.context, &change));
 }
 
-static bool is_common(struct text key)
+/* Members that fwsync has, in the order of a single result. Others come behind them. */
+static const char *const known[] = {"n", "seq", "ts", "device", "deviceType", "type", "data", "metadata"};
+
+static bool is_known(struct text key)
 {
-    static const char *const common[] = {"class", "n", "seq", "ts", "device"};
-    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
-        if (text_is(key, common[i]))
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (text_is(key, known[i]))
             return true;
-    return false;
+    return text_is(key, "class");
+}
+
+static void write_member(struct buf *json, struct text key, const struct value *value)
+{
+    json_key_text(json, key);
+    json_value(json, value);
 }
 
 /* However it came: as `changes` says it. */
 static void write_whole(struct buf *json, const struct told_result *result)
 {
+    const struct fields *fields = &result->fields;
     buf_clear(json);
     buf_byte(json, '{');
     json_member_text(json, "class", result->class_name);
-    json_member_unsigned(json, "n", result->n);
-    json_member_unsigned(json, "seq", result->seq);
-    json_member_integer(json, "ts", field_integer(&result->fields, "ts"));
-    json_member_text(json, "device", field_text(&result->fields, "device"));
-    for (size_t i = 0; i < result->fields.count; i++) {
-        const struct field *field = &result->fields.items[i];
-        if (is_common(field->key))
-            continue;
-        json_key_text(json, field->key);
-        json_value(json, &field->value);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const struct value *value = fields_get(fields, text_of(known[i]));
+        if (value != NULL)
+            write_member(json, text_of(known[i]), value);
     }
+    for (size_t i = 0; i < fields->count; i++)
+        if (!is_known(fields->items[i].key))
+            write_member(json, fields->items[i].key, &fields->items[i].value);
     buf_byte(json, '}');
     buf_byte(json, '\0');
 }

@@ -34,10 +34,10 @@ bool teller_read(struct teller *teller, struct text class_name, struct text json
 
 /* What the head of a batch says: a row's values are the members of these names. */
 struct batch_head {
-    uint64_t n;    /* of the first row */
-    int64_t ts_ms; /* of all */
+    uint64_t n; /* of the first row */
     const struct value *names;
     size_t name_count;
+    struct fields common; /* what each row has that doesn't have its own */
 };
 
 /* batch_head_read - false: it isn't one. What it says lives in `arena`. */

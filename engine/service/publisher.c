@@ -19,6 +19,7 @@ struct class {
     struct results *batch; /* that takes more rows; NULL: none */
     uint64_t batch_next_n; /* of the next row, if it is to go in there */
     int64_t batch_ms;      /* the ts in its head */
+    struct common common;  /* what else is in it */
 };
 
 struct publisher {
@@ -86,16 +87,19 @@ static bool takes_row(const struct class *class, int64_t ts_ms, size_t row_room)
            results_has_room(class->batch, row_room);
 }
 
-static void begin_batch(struct publisher *publisher, struct class *class)
+/* what  the first row */
+static void begin_batch(struct publisher *publisher, struct class *class, const void *what)
 {
     enum { FRAME_ROOM = sizeof "{'n':,'ts':,'members':['seq','device',]}" + 2 * DECIMAL_BYTES };
     class->batch = empty_results(publisher);
     class->batch_next_n = *class->n;
     class->batch_ms = publisher->received_ms;
     struct text names = text_of(class->shape->names);
-    char *at = results_begin_batch(class->batch, class->name, FRAME_ROOM + names.len);
+    char *at = results_begin_batch(class->batch, class->name, FRAME_ROOM + COMMON_ROOM + names.len);
     at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
     at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
+    if (class->shape->put_common != NULL)
+        at = class->shape->put_common(at, &class->common, what);
     at = put_text(put_text(at, TEXT(",\"members\":[\"seq\",\"device\",")), names);
     results_end_head(class->batch, put_text(at, TEXT("]}")));
 }
@@ -104,13 +108,13 @@ static void put_row(struct publisher *publisher, struct class *class, size_t roo
 {
     if (!takes_row(class, publisher->received_ms, room)) {
         make_ready(publisher, &class->batch);
-        begin_batch(publisher, class);
+        begin_batch(publisher, class, what);
     }
     class->batch_next_n++;
     char *at = results_begin_row(class->batch, room);
     at = put_unsigned(put_text(at, TEXT("[")), publisher->seq);
     at = put_json_string(put_text(at, TEXT(",")), publisher->device);
-    at = class->shape->put(at, FORM_ROW, what);
+    at = class->shape->put(at, &class->common, what);
     *at++ = ']';
     results_end_row(class->batch, at);
 }
@@ -123,7 +127,7 @@ static void put_single(struct publisher *publisher, struct class *class, size_t 
     at = put_unsigned(put_text(at, TEXT(",\"seq\":")), publisher->seq);
     at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
     at = put_json_string(put_text(at, TEXT(",\"device\":")), publisher->device);
-    at = class->shape->put(at, FORM_SINGLE, what);
+    at = class->shape->put(at, NULL, what);
     *at++ = '}';
     results_end(single, at);
 }
@@ -137,14 +141,14 @@ static unsigned wanted_of(const struct publisher *publisher, const struct class 
 /* The n is taken whether or not anybody listens. what  NULL: nobody did when that was asked. */
 static void publish(struct publisher *publisher, struct class *class, const void *what)
 {
-    enum { COMMON_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
+    enum { EACH_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
     ++*class->n;
     if (publisher->state != NULL)
         state_note_result(publisher->state, class->n);
     unsigned wanted = what == NULL ? 0 : wanted_of(publisher, class);
     if (wanted == 0)
         return;
-    size_t room = COMMON_ROOM + json_string_room(publisher->device) + class->shape->room(what);
+    size_t room = EACH_ROOM + json_string_room(publisher->device) + class->shape->room(what);
     if ((wanted & WANTED_BATCHED) != 0)
         put_row(publisher, class, room, what);
     if ((wanted & WANTED_SINGLE) != 0)
@@ -190,7 +194,7 @@ static void keep_letter(struct publisher *publisher, const struct letter *letter
     json_member_unsigned(out, "seq", publisher->seq);
     json_member_integer(out, "ts", publisher->received_ms);
     json_member_text(out, "device", publisher->device);
-    char *at = letter_shape.put(buf_room(out, letter_shape.room(letter) + 1), FORM_SINGLE, letter);
+    char *at = letter_shape.put(buf_room(out, letter_shape.room(letter) + 1), NULL, letter);
     *at++ = '}';
     out->len = (size_t)(at - out->bytes);
     state_dead_letter_add(publisher->state, buf_text(out), publisher->dead_letter_keep);

@@ -1,10 +1,12 @@
 #include "engine/service/shape.h"
 
+#include <assert.h>
+
 /* The comma before a member and, where they aren't in a head, its name. */
-static inline char *put_name(char *at, enum form form, struct text name)
+static inline char *put_name(char *at, const struct common *common, struct text name)
 {
     *at++ = ',';
-    if (form == FORM_ROW)
+    if (common != NULL)
         return at;
     *at++ = '"';
     at = put_text(at, name);
@@ -21,40 +23,88 @@ static size_t change_room(const void *what)
            (change->value == NULL ? 0 : json_value_room(change->value));
 }
 
-static char *put_change(char *at, enum form form, const void *what)
+static char *put_change(char *at, const struct common *common, const void *what)
 {
     const struct attribute_change *change = what;
-    at = put_json_string(put_name(at, form, TEXT("scope")), change->scope);
-    at = put_json_string(put_name(at, form, TEXT("key")), change->key);
+    at = put_json_string(put_name(at, common, TEXT("scope")), change->scope);
+    at = put_json_string(put_name(at, common, TEXT("key")), change->key);
     if (change->value != NULL)
-        return put_json_value(put_name(at, form, TEXT("value")), change->value);
-    if (form == FORM_ROW)
+        return put_json_value(put_name(at, common, TEXT("value")), change->value);
+    if (common != NULL)
         at = put_text(at, TEXT(",null")); /* in place of the value */
-    return put_text(put_name(at, form, TEXT("deleted")), TEXT("true"));
+    return put_text(put_name(at, common, TEXT("deleted")), TEXT("true"));
 }
 
-const struct shape change_shape = {"\"scope\",\"key\",\"value\",\"deleted\"", change_room, put_change};
+const struct shape change_shape = {"\"scope\",\"key\",\"value\",\"deleted\"", change_room, put_change, NULL};
 
 /* --- a message that a rule publishes ------------------------------------------------------------------ */
 
 static size_t message_room(const void *what)
 {
-    enum { FRAME_ROOM = sizeof ",'deviceType':,'type':,'data':,'metadata':" };
+    enum { FRAME_ROOM = sizeof ",'deviceType':,'type':,'data':,'metadata':,null,null" };
     const struct published *published = what;
     return FRAME_ROOM + json_string_room(published->device_type) + json_string_room(published->message->type) +
            published->message->data.len + published->message->metadata.len;
 }
 
-static char *put_message(char *at, enum form form, const void *what)
+static bool has_no_metadata(const struct published *published)
 {
-    const struct published *published = what;
-    at = put_json_string(put_name(at, form, TEXT("deviceType")), published->device_type);
-    at = put_json_string(put_name(at, form, TEXT("type")), published->message->type);
-    at = put_text(put_name(at, form, TEXT("data")), published->message->data);
-    return put_text(put_name(at, form, TEXT("metadata")), published->message->metadata);
+    return published->message->metadata.len == sizeof "{}" - 1;
 }
 
-const struct shape message_shape = {"\"deviceType\",\"type\",\"data\",\"metadata\"", message_room, put_message};
+/* In front of a member of its own: those before it that are as the head says. */
+static char *put_skipped(char *at, unsigned *skipped)
+{
+    for (; *skipped > 0; --*skipped)
+        at = put_text(at, TEXT(",null"));
+    return put_text(at, TEXT(","));
+}
+
+static char *put_message_row(char *at, const struct common *common, const struct published *published)
+{
+    unsigned skipped = 0;
+    at = put_text(put_text(at, TEXT(",")), published->message->data);
+    if (common->no_metadata && has_no_metadata(published))
+        skipped++;
+    else
+        at = put_text(put_skipped(at, &skipped), published->message->metadata);
+    if (text_equal(common->device_type, published->device_type))
+        skipped++;
+    else
+        at = put_json_string(put_skipped(at, &skipped), published->device_type);
+    if (text_equal(common->type, published->message->type))
+        return at;
+    return put_json_string(put_skipped(at, &skipped), published->message->type);
+}
+
+static char *put_message(char *at, const struct common *common, const void *what)
+{
+    const struct published *published = what;
+    if (common != NULL)
+        return put_message_row(at, common, published);
+    at = put_json_string(put_name(at, NULL, TEXT("deviceType")), published->device_type);
+    at = put_json_string(put_name(at, NULL, TEXT("type")), published->message->type);
+    at = put_text(put_name(at, NULL, TEXT("data")), published->message->data);
+    return put_text(put_name(at, NULL, TEXT("metadata")), published->message->metadata);
+}
+
+static char *put_message_common(char *at, struct common *common, const void *what)
+{
+    const struct published *published = what;
+    struct text device_type = published->device_type, type = published->message->type;
+    assert(device_type.len <= TYPE_BYTES_MAX && type.len <= TYPE_BYTES_MAX);
+    char *behind = put_text(common->bytes, device_type);
+    put_text(behind, type);
+    common->device_type = (struct text){common->bytes, device_type.len};
+    common->type = (struct text){behind, type.len};
+    common->no_metadata = has_no_metadata(published);
+    at = put_json_string(put_name(at, NULL, TEXT("deviceType")), device_type);
+    at = put_json_string(put_name(at, NULL, TEXT("type")), type);
+    return common->no_metadata ? put_text(put_name(at, NULL, TEXT("metadata")), TEXT("{}")) : at;
+}
+
+const struct shape message_shape = {"\"data\",\"metadata\",\"deviceType\",\"type\"", message_room, put_message,
+                                    put_message_common};
 
 /* --- a dead letter ------------------------------------------------------------------------------------ */
 
@@ -66,13 +116,13 @@ static size_t letter_room(const void *what)
            json_string_room(letter->error) + letter->event.len;
 }
 
-static char *put_letter(char *at, enum form form, const void *what)
+static char *put_letter(char *at, const struct common *common, const void *what)
 {
     const struct letter *letter = what;
-    at = put_json_string(put_name(at, form, TEXT("chain")), letter->chain);
-    at = put_json_string(put_name(at, form, TEXT("node")), letter->node);
-    at = put_json_string(put_name(at, form, TEXT("error")), letter->error);
-    return put_text(put_name(at, form, TEXT("event")), letter->event);
+    at = put_json_string(put_name(at, common, TEXT("chain")), letter->chain);
+    at = put_json_string(put_name(at, common, TEXT("node")), letter->node);
+    at = put_json_string(put_name(at, common, TEXT("error")), letter->error);
+    return put_text(put_name(at, common, TEXT("event")), letter->event);
 }
 
-const struct shape letter_shape = {"\"chain\",\"node\",\"error\",\"event\"", letter_room, put_letter};
+const struct shape letter_shape = {"\"chain\",\"node\",\"error\",\"event\"", letter_room, put_letter, NULL};

@@ -140,7 +140,7 @@ static void read_option(struct options *options, const char *option)
 
 /* What a run came to; and what the daemon took in the run before, where there was no subscriber. */
 struct pair {
-    double alone_cpu_s;
+    struct cpu alone_cpu;
     struct outcome outcome;
 };
 
@@ -149,6 +149,13 @@ struct pair {
 static double per_event_us(const struct demand *demand, double seconds)
 {
     return demand->event_count == 0 ? 0 : seconds * 1e6 / (double)demand->event_count;
+}
+
+static void print_cpu(const struct demand *demand, const char *whose, const struct cpu *cpu)
+{
+    printf("\"%s_cpu_us_per_event\":%.3f,", whose, per_event_us(demand, cpu->all_s));
+    for (size_t thread = 0; thread < THREAD_COUNT; thread++)
+        printf("\"%s_%s_us\":%.3f,", whose, daemon_threads[thread], per_event_us(demand, cpu->by_thread_s[thread]));
 }
 
 static void print_json(const struct options *options, double rest_mib, const struct pair *pair)
@@ -165,11 +172,11 @@ static void print_json(const struct options *options, double rest_mib, const str
            (double)demand->event_count / outcome->applied_s, outcome->p50_ms, outcome->p99_ms,
            outcome->p999_ms, outcome->max_ms);
     printf("\"rest_anon_mib\":%.1f,\"anon_mib\":%.1f,\"file_mib\":%.1f,\"busy\":%" PRIu64
-           ",\"results\":%" PRIu64 ",\"daemon_cpu_us_per_event\":%.3f,"
-           "\"alone_cpu_us_per_event\":%.3f,\"own_cpu_us_per_event\":%.3f,",
+           ",\"results\":%" PRIu64 ",\"own_cpu_us_per_event\":%.3f,",
            rest_mib, outcome->anonymous_mib, outcome->file_mib, outcome->busy, outcome->results,
-           per_event_us(demand, outcome->daemon_cpu_s), per_event_us(demand, pair->alone_cpu_s),
            per_event_us(demand, outcome->own_cpu_s));
+    print_cpu(demand, "daemon", &outcome->daemon_cpu);
+    print_cpu(demand, "alone", &pair->alone_cpu);
     printf("\"asked\":%" PRIu64 ",\"ask_p50_ms\":%.4f,\"ask_p99_ms\":%.4f,\"ask_max_ms\":%.4f}\n",
            outcome->asked, outcome->ask_p50_ms, outcome->ask_p99_ms, outcome->ask_max_ms);
 }
@@ -190,10 +197,10 @@ static void print_row(const struct options *options, double rest_mib, const stru
     printf("  anonymous MiB %.1f, at rest %.1f  file-backed MiB %.1f  us/event %.2f, our own %.2f  "
            "busy %" PRIu64 "  results %" PRIu64 "\n",
            outcome->anonymous_mib, rest_mib, outcome->file_mib,
-           per_event_us(demand, outcome->daemon_cpu_s), per_event_us(demand, outcome->own_cpu_s),
+           per_event_us(demand, outcome->daemon_cpu.all_s), per_event_us(demand, outcome->own_cpu_s),
            outcome->busy, outcome->results);
-    if (pair->alone_cpu_s > 0)
-        printf("  us/event without the subscriber %.2f\n", per_event_us(demand, pair->alone_cpu_s));
+    if (pair->alone_cpu.all_s > 0)
+        printf("  us/event without the subscriber %.2f\n", per_event_us(demand, pair->alone_cpu.all_s));
     if (outcome->asked > 0)
         printf("  questions %" PRIu64 "  p50 %.2f ms  p99 %.2f ms  most %.2f ms\n", outcome->asked,
                outcome->ask_p50_ms, outcome->ask_p99_ms, outcome->ask_max_ms);
@@ -215,7 +222,8 @@ static void prepare(struct load *load, uint64_t device_count)
 static int compare_pairs(const void *left, const void *right)
 {
     const struct pair *a = left, *b = right;
-    double a_times = a->outcome.daemon_cpu_s / a->alone_cpu_s, b_times = b->outcome.daemon_cpu_s / b->alone_cpu_s;
+    double a_times = a->outcome.daemon_cpu.all_s / a->alone_cpu.all_s;
+    double b_times = b->outcome.daemon_cpu.all_s / b->alone_cpu.all_s;
     return (a_times > b_times) - (a_times < b_times);
 }
 
@@ -234,7 +242,7 @@ static struct pair measure_pairs(struct load *load, const struct options *option
         demand.seed++;
         load_run(load, &demand, followed ? &pair->outcome : &alone);
         if (!followed)
-            pair->alone_cpu_s = alone.daemon_cpu_s;
+            pair->alone_cpu = alone.daemon_cpu;
     }
     qsort(pairs, options->pair_count, sizeof *pairs, compare_pairs);
     return pairs[options->pair_count / 2];
@@ -242,7 +250,7 @@ static struct pair measure_pairs(struct load *load, const struct options *option
 
 static struct pair measure_once(struct load *load, const struct options *options)
 {
-    struct pair pair = {.alone_cpu_s = 0};
+    struct pair pair = {.alone_cpu.all_s = 0};
     if (options->subscribe != NULL)
         load_subscribe(load, options->subscribe);
     load_run(load, &options->demand, &pair.outcome);

@@ -1,6 +1,7 @@
 #include "tests/bench/daemon.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,11 +87,51 @@ struct memory daemon_memory(const struct daemon *daemon)
     return (struct memory){anonymous_kib / 1024, file_kib / 1024};
 }
 
-double daemon_cpu_s(const struct daemon *daemon)
+const char *const daemon_threads[THREAD_COUNT] = {"applier", "door", "committer", "zeromq", "rest"};
+
+/* As the kernel calls them; the main thread is the door. */
+static const char *const comms[THREAD_REST] = {"applier", "fwsyncd", "committer", "ZMQbg/IO/0"};
+
+static void add_thread(const struct daemon *daemon, const char *id, struct cpu *cpu)
+{
+    char name[300], comm[32] = "";
+    double ns = 0;
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "task/%s/%s", id, i == 0 ? "comm" : "schedstat");
+        FILE *file = open_proc(daemon, name);
+        if (i == 0 ? fscanf(file, "%31[^\n]", comm) != 1 : fscanf(file, "%lf", &ns) != 1)
+            fail("/proc: nothing in %s", name);
+        fclose(file);
+    }
+    for (size_t thread = 0; thread < THREAD_REST; thread++)
+        if (strcmp(comm, comms[thread]) == 0)
+            cpu->by_thread_s[thread] += ns / 1e9;
+}
+
+struct cpu daemon_cpu(const struct daemon *daemon)
 {
     clockid_t clock;
     struct timespec used;
-    if (clock_getcpuclockid(daemon->pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
-        fail("the daemon has no clock of its own");
-    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)daemon->pid);
+    DIR *folder = opendir(path);
+    if (folder == NULL || clock_getcpuclockid(daemon->pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+        fail("what the daemon takes can't be read");
+    struct cpu cpu = {.all_s = (double)used.tv_sec + (double)used.tv_nsec / 1e9};
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        if (entry->d_name[0] != '.')
+            add_thread(daemon, entry->d_name, &cpu);
+    closedir(folder);
+    cpu.by_thread_s[THREAD_REST] = cpu.all_s;
+    for (size_t thread = 0; thread < THREAD_REST; thread++)
+        cpu.by_thread_s[THREAD_REST] -= cpu.by_thread_s[thread];
+    return cpu;
+}
+
+struct cpu cpu_between(const struct cpu *before, const struct cpu *after)
+{
+    struct cpu cpu = {.all_s = after->all_s - before->all_s};
+    for (size_t thread = 0; thread < THREAD_COUNT; thread++)
+        cpu.by_thread_s[thread] = after->by_thread_s[thread] - before->by_thread_s[thread];
+    return cpu;
 }

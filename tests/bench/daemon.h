@@ -30,7 +30,18 @@ void daemon_start(struct daemon *daemon, const char *program, const char *folder
 bool daemon_stop(const struct daemon *daemon);
 
 struct memory daemon_memory(const struct daemon *daemon);
-/* daemon_cpu_s - seconds of all its threads since it was started, in steps of a hundredth. */
-double daemon_cpu_s(const struct daemon *daemon);
+
+/* Seconds of processor time. `rest` is of threads that don't last: a checkpoint's, mostly. */
+enum daemon_thread { THREAD_APPLIER, THREAD_DOOR, THREAD_COMMITTER, THREAD_ZEROMQ, THREAD_REST, THREAD_COUNT };
+extern const char *const daemon_threads[THREAD_COUNT];
+struct cpu {
+    double all_s;
+    double by_thread_s[THREAD_COUNT];
+};
+
+/* daemon_cpu - since the daemon was started; a thread that is running may lack up to 4 ms. */
+struct cpu daemon_cpu(const struct daemon *daemon);
+/* cpu_between - what was added from one to the other. */
+struct cpu cpu_between(const struct cpu *before, const struct cpu *after);
 
 #endif

@@ -381,7 +381,8 @@ static void report_latencies(struct load *load, struct outcome *outcome)
 void load_run(struct load *load, const struct demand *demand, struct outcome *outcome)
 {
     begin(load, demand);
-    double daemon_before_s = daemon_cpu_s(load->daemon), own_before_s = own_cpu_s();
+    struct cpu daemon_before = daemon_cpu(load->daemon);
+    double own_before_s = own_cpu_s();
     while (may_ask(load) || load->asker.answered < load->asker.sent) {
         send_due(load);
         if (may_ask(load))
@@ -392,7 +393,8 @@ void load_run(struct load *load, const struct demand *demand, struct outcome *ou
     if (ask(load, TEXT("{\"op\":\"stats\"}"), TEXT("events.pending")) != 0)
         fail("events were still pending after a question that includes them");
     outcome->applied_s = seconds_since(load->start_ns);
-    outcome->daemon_cpu_s = daemon_cpu_s(load->daemon) - daemon_before_s;
+    struct cpu daemon_after = daemon_cpu(load->daemon);
+    outcome->daemon_cpu = cpu_between(&daemon_before, &daemon_after);
     outcome->own_cpu_s = own_cpu_s() - own_before_s;
     load->sample_at_ns = 0;
     sample_memory(load, clock_monotonic_ns());

@@ -36,7 +36,7 @@ struct demand {
 struct outcome {
     double acked_s;        /* from the first request to the last answer */
     double applied_s;      /* ... to the answer of a question that includes all events */
-    double daemon_cpu_s;   /* what the daemon took in applied_s */
+    struct cpu daemon_cpu; /* what the daemon took in applied_s */
     double own_cpu_s;      /* what this process took */
     double p50_ms, p99_ms, p999_ms, max_ms; /* from a request to its answer */
     double anonymous_mib;  /* the most that was seen */

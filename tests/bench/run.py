@@ -29,7 +29,7 @@ RULES = os.path.join(ROOT, "tests", "bench", "rules")  # the sample's chain: wha
 
 OFFERED_PER_S = 50_000  # of the latency rows
 ASKED_PER_S = 500  # questions beside them
-FOLLOWING_PAIRS = 3  # of runs with nobody who follows and with somebody, in one daemon
+FOLLOWING_PAIRS = 5  # of runs with nobody who follows and with somebody, in one daemon
 SYNC_COUNT, SYNC_BYTES = 300, 4096
 
 # A fleet goes through these in this order: the first two need devices that still report what they
@@ -58,6 +58,7 @@ RUNS = {
     "telemetry": dict(work="telemetry", events=1_000_000, batch=100, window=64),
     "shipped": dict(work="changing", events=1_000_000, batch=100, window=64, rules=""),
 }
+THREADS = ["applier", "door", "committer", "zeromq", "rest"]  # of the daemon; the rest is mostly checkpoints
 BESIDE_EVENTS = ["asked, 100 clients", "asked, batches"]
 FOLLOWED = ["followed by attributes", "followed by sync", "sync, a message each"]
 
@@ -329,6 +330,20 @@ def print_runs(figures):
               f"  offered: {OFFERED_PER_S:,} events/s by the clock, 1 a request, from 100 clients")
 
 
+def print_threads(figures):
+    runs = [(devices, name) for devices, name in sorted(figures.rows) if name in ("changing", "unchanged", *FOLLOWED)]
+    rows = []
+    for devices, name in runs:
+        us = {whose: [figures.median(devices, name, f"{whose}_{thread}_us") for thread in THREADS]
+              for whose in ("daemon", "alone")}
+        if name in FOLLOWED:
+            rows.append([f"{devices:,}", "nobody follows"] + [f"{value:.2f}" for value in us["alone"]])
+        rows.append([f"{devices:,}", name] + [f"{value:.2f}" for value in us["daemon"]])
+    if rows:
+        print("\nprocessor time of an event, by the daemon's threads, in us")
+        table(["devices", "run"] + THREADS, rows, left=2)
+
+
 def print_questions(figures):
     fleets = sorted({devices for devices, _ in figures.rows})
     rows = [[f"{devices:,}", name, RUNS[name]["ask"]] +
@@ -438,6 +453,7 @@ def main():
         sys.exit("stopped")
     note("")
     print_runs(figures)
+    print_threads(figures)
     print_questions(figures)
     print_targets(targets(wanted, figures, scale))
 

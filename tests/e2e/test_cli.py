@@ -472,6 +472,22 @@ def watch_prints_results_as_they_come():
 
 
 @test
+def watch_says_a_result_of_a_batch_as_changes_does():
+    with Daemon() as daemon, started("watch", "sync", "--json", "--count", "4", env=doors(daemon)) as child:
+        read_line(child.stderr)
+        daemon.send_events("\n".join([report("a", "v1", deviceType="T"), report("b", "v1"),
+                                      json.dumps({"device": "b", "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE",
+                                                  "data": {"lastTargetFwVer": "v1"}}),
+                                      report("c", "v2", deviceType="T")]))
+        lines = [read_line(child.stdout).rstrip("\n") for _ in range(4)]
+        answer = daemon.query({"op": "changes", "after": 0, "class": "sync"})
+        assert lines == [json.dumps(result, separators=(",", ":")) for result in answer["results"]], lines
+        kinds = [(result["deviceType"], result["type"]) for result in answer["results"]]
+        assert kinds == [("T", "POST_ATTRIBUTES_REQUEST"), ("default", "POST_ATTRIBUTES_REQUEST"),
+                         ("default", "ATTRIBUTES_UPDATED"), ("T", "POST_ATTRIBUTES_REQUEST")], kinds
+
+
+@test
 def watch_of_one_device_leaves_out_its_namesakes():
     with Daemon() as daemon, started("watch", "attributes/ESP32", "--json", "--count", "1",
                                      env=doors(daemon)) as child:

@@ -791,7 +791,9 @@ def test_each_class_says_the_same_in_both_forms():
             batched = {name: daemon.subscribe(f"batch/{name}") for name in names}
             single = {name: daemon.subscribe(f"{name}/") for name in names}
             data = {"old": 1.5, "text": "\"\u00fc\n\\", "nothing": None, "deep": {"a": [None, {}]}}
-            daemon.send_events([{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST", "data": {**data, "i": i}}
+            # heads say what the first row has: others have it, too, or something else of their own
+            own = [{}, {"deviceType": "T"}, {"metadata": {"m": "1"}}, {"deviceType": "default", "metadata": {}}]
+            daemon.send_events([{"device": f"d{i}", "type": "POST_ATTRIBUTES_REQUEST", "data": {**data, "i": i}, **own[i]}
                                 for i in range(4)] +
                                [{"device": "\u00e9\"", "type": "POST_TELEMETRY_REQUEST", "data": {}}])
             counts = daemon.query({"op": "stats"})["results"]

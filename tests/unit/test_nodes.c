@@ -459,6 +459,8 @@ static void test_publish_sends_what_is_chosen(void **state)
         {CHOSEN(", data: b, metadata: [ts, m]"), NULL, event,
          "full {\"b\":[2]} {\"ts\":\"1000\",\"m\":\"1\"}\n"},
         {CHOSEN(", metadata: []"), NULL, event, "full " ALL " {}\n"},
+        {CHOSEN(", data: ['q\"\\']"), NULL, EVENT_WITH("{}", "{\"q\\\"\\\\\":\"\\\"\"}"),
+         "full {\"q\\\"\\\\\":\"\\\"\"} {" METADATA "}\n"},
         {CHOSEN(", data: [], metadata: absent"), NULL, event, "full {} {}\n"},
         /* what was chosen is gone from the result alone */
         {"chain: root\nfirst: n\nnodes:\n"

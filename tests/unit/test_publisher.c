@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "engine/service/publisher.h"
+#include "tests/unit/rules_model.h"
 #include "tests/unit/temp_dir.h"
 
 static char *dir;
@@ -161,6 +162,50 @@ static void test_rows_of_a_batch_share_what_its_head_says(void **unused)
     assert_null(publisher_take(publisher));
 }
 
+static void tell(struct text device_type, struct text type, struct text metadata)
+{
+    const struct sink *sink = publisher_sink(publisher);
+    struct message_view message = {type, TEXT("{\"a\":null}"), metadata};
+    publisher_event(publisher, 7, 1732147200000, TEXT("d"), device_type, TEXT("{}"));
+    sink->publish(sink->context, TEXT("told"), 0, &message);
+}
+
+/* The head has what the first row has; a row has its own where that is otherwise. */
+static void test_rows_leave_out_what_the_head_says(void **unused)
+{
+    (void)unused;
+    struct ruleset *ruleset = rules_of("chain: root\nfirst: n\nnodes: {n: {type: publish, class: told}}\n");
+    assert_true(publisher_rules(publisher, ruleset, &err));
+    subscriptions_change(subscriptions, TEXT("batch/told"), true);
+    tell(TEXT("T\n"), TEXT("X"), TEXT("{}"));
+    tell(TEXT("T\n"), TEXT("X"), TEXT("{}"));
+    tell(TEXT("T\n"), TEXT("Y"), TEXT("{}"));
+    tell(TEXT("U"), TEXT("X"), TEXT("{}"));
+    tell(TEXT("T\n"), TEXT("X"), TEXT("{\"m\":\"1\"}"));
+    tell(TEXT(""), TEXT("T\nX"), TEXT("{\"m\":\"1\"}"));
+    struct results *results = publisher_take(publisher);
+    batch_is(results, "batch/told",
+             "{\"n\":1,\"ts\":1732147200000,\"deviceType\":\"T\\n\",\"type\":\"X\",\"metadata\":{},"
+             "\"members\":[\"seq\",\"device\",\"data\",\"metadata\",\"deviceType\",\"type\"]}\n"
+             "[7,\"d\",{\"a\":null}]\n"
+             "[7,\"d\",{\"a\":null}]\n"
+             "[7,\"d\",{\"a\":null},null,null,\"Y\"]\n"
+             "[7,\"d\",{\"a\":null},null,\"U\"]\n"
+             "[7,\"d\",{\"a\":null},{\"m\":\"1\"}]\n"
+             "[7,\"d\",{\"a\":null},{\"m\":\"1\"},\"\",\"T\\nX\"]", 6);
+    results_done(results);
+    tell(TEXT("U"), TEXT("X"), TEXT("{\"m\":\"1\"}")); /* another batch, another head */
+    tell(TEXT("U"), TEXT("X"), TEXT("{}"));
+    results = publisher_take(publisher);
+    batch_is(results, "batch/told",
+             "{\"n\":7,\"ts\":1732147200000,\"deviceType\":\"U\",\"type\":\"X\","
+             "\"members\":[\"seq\",\"device\",\"data\",\"metadata\",\"deviceType\",\"type\"]}\n"
+             "[7,\"d\",{\"a\":null},{\"m\":\"1\"}]\n"
+             "[7,\"d\",{\"a\":null},{}]", 2);
+    results_done(results);
+    ruleset_destroy(ruleset);
+}
+
 static void test_both_forms_are_written_where_both_are_wanted(void **unused)
 {
     (void)unused;
@@ -254,6 +299,7 @@ int main(void)
         TEST(test_dead_letters_and_heartbeats_are_results),
         TEST(test_a_batch_has_a_head_and_a_row_for_each_result),
         TEST(test_rows_of_a_batch_share_what_its_head_says),
+        TEST(test_rows_leave_out_what_the_head_says),
         TEST(test_both_forms_are_written_where_both_are_wanted),
         TEST(test_a_batch_has_a_bound),
         TEST(test_memory_is_used_again),
