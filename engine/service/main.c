@@ -18,6 +18,7 @@
 #include "engine/base/log.h"
 #include "engine/service/applier.h"
 #include "engine/service/backup.h"
+#include "engine/service/crash.h"
 #include "engine/service/doors.h"
 #include "engine/service/lock.h"
 #include "store/state.h"
@@ -302,6 +303,7 @@ static int run(const struct settings *settings, struct ruleset *ruleset)
     struct stats stats = {.started_ms = clock_wall_ms()};
     struct service service = {.signal_fd = -1, .lock_fd = -1};
     struct partition *partition = &service.partition;
+    crash_watch(settings->data);
     if (!open_all(&service, settings, &stats, &err)) {
         ruleset_destroy(ruleset);
         close_all(&service);

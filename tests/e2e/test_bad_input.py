@@ -776,6 +776,25 @@ def test_a_link_to_nowhere_in_the_state_is_called_damage():
 
 
 @test
+def test_a_signal_that_ends_it_leaves_a_line_with_a_hint():
+    with folder() as top:
+        filled(f"{top}/data")
+        with Daemon(data=f"{top}/data") as daemon:
+            os.truncate(f"{top}/data/state/data.mdb", 2 * 4096)  # behind its back: what it maps is gone
+            asker = daemon.socket(zmq.DEALER, daemon.query_endpoint)
+            for number in range(100):
+                asker.send_multipart([b"", json.dumps({"op": "device", "device": f"d{number}"}).encode()])
+            status = daemon.wait()
+            if "address" in SAN or "thread" in SAN:  # these have a report of their own
+                assert status != 0 and "BUS" in daemon.stderr, (status, daemon.stderr)
+                return
+            assert status == -signal.SIGBUS, status
+            line = daemon.stderr.splitlines()[-1]
+            assert line.startswith("error crashed signal=SIGBUS thread=applier hint=\"the disk may fail"), line
+            assert f"{top}/data/state may be damaged" in line and "restore a backup" in line, line
+
+
+@test
 def test_parts_that_do_not_belong_together_are_refused():
     with folder() as top:
         filled(f"{top}/long")
