@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Compared for equality at load; raised by any change in this file that an old node would not survive. */
 enum { FWSYNC_ABI = 4 };
@@ -26,6 +27,14 @@ struct fwsync_text {
     const char *bytes;
     size_t len;
 };
+static inline bool fwsync_text_equal(struct fwsync_text a, struct fwsync_text b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.bytes, b.bytes, a.len) == 0);
+}
+static inline bool fwsync_text_is(struct fwsync_text text, const char *word)
+{
+    return fwsync_text_equal(text, (struct fwsync_text){word, strlen(word)});
+}
 
 enum fwsync_kind {
     FWSYNC_NULL,

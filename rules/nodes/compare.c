@@ -4,8 +4,6 @@
  * is not empty and both sides are there and equal byte for byte. That goes into the member that `result` names, or,
  * without one, it leaves by True or False. `as: version` orders them and leaves by a relation of its own for each
  * order. */
-#include <string.h>
-
 #include "plugins/fwsync_plugin.h"
 
 static const char *const relations[] = {"Success", "True", "False", "Older", "Equal", "Newer", "Incomparable", NULL};
@@ -68,8 +66,7 @@ static int run(const void *node, struct fwsync_message *message)
         return FWSYNC_FAILURE;
     bool both = left_there && right_there;
     if (self->mode == EXACT) {
-        bool same = both && left.len > 0 && left.len == right.len &&
-                    memcmp(left.bytes, right.bytes, left.len) == 0;
+        bool same = both && left.len > 0 && fwsync_text_equal(left, right);
         struct fwsync_value value = {.kind = FWSYNC_BOOLEAN, .boolean = same};
         if (self->result.len == 0)
             return same ? IS_SAME : IS_ANOTHER;

@@ -74,19 +74,9 @@ static void *create(struct fwsync_config *config)
 
 /* --- texts ------------------------------------------------------------------------------------------ */
 
-static bool equal(struct fwsync_text a, struct fwsync_text b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.bytes, b.bytes, a.len) == 0);
-}
-
 static bool starts(struct fwsync_text text, struct fwsync_text with)
 {
     return text.len >= with.len && (with.len == 0 || memcmp(text.bytes, with.bytes, with.len) == 0);
-}
-
-static bool is_word(struct fwsync_text text, const char *word)
-{
-    return text.len == strlen(word) && memcmp(text.bytes, word, text.len) == 0;
 }
 
 static struct fwsync_text word(const char *word)
@@ -223,8 +213,8 @@ static struct fwsync_text data_text(struct fwsync_message *message, struct fwsyn
 static bool is_write(const struct fwsync_message *message)
 {
     struct fwsync_text scope;
-    return is_word(fwsync_message_type(message), "ATTRIBUTES_UPDATED") &&
-           fwsync_metadata_get(message, TEXT("scope"), &scope) && !is_word(scope, "CLIENT_SCOPE");
+    return fwsync_text_is(fwsync_message_type(message), "ATTRIBUTES_UPDATED") &&
+           fwsync_metadata_get(message, TEXT("scope"), &scope) && !fwsync_text_is(scope, "CLIENT_SCOPE");
 }
 
 static bool has(const struct fwsync_message *message, struct fwsync_text key)
@@ -251,7 +241,7 @@ static bool read_facts(struct fwsync_message *message, struct facts *facts)
     bool written = is_write(message);
     facts->copied = written && has(message, TEXT("fwSyncState"));
     facts->told = written && !facts->copied && tells(message);
-    facts->deadline_passed = is_word(fwsync_message_type(message), "DEADLINE_PASSED");
+    facts->deadline_passed = fwsync_text_is(fwsync_message_type(message), "DEADLINE_PASSED");
     facts->fw_state = data_text(message, TEXT("fw_state"));
     facts->fw_error = data_text(message, TEXT("fw_error"));
     return read_attribute(message, FWSYNC_CLIENT, TEXT("currentFwVer"), &facts->current) &&
@@ -312,9 +302,9 @@ static const char more_than[] = " for more than ", update_failed[] = "the update
 
 static bool recall_stage(const struct facts *facts, enum state base, struct verdict *last)
 {
-    bool is_stuck = is_word(facts->old_state, state_words[STUCK]);
-    bool is_updating = is_word(facts->old_state, state_words[UPDATING]);
-    if (!is_stuck && !is_updating && !is_word(facts->old_state, state_words[base]))
+    bool is_stuck = fwsync_text_is(facts->old_state, state_words[STUCK]);
+    bool is_updating = fwsync_text_is(facts->old_state, state_words[UPDATING]);
+    if (!is_stuck && !is_updating && !fwsync_text_is(facts->old_state, state_words[base]))
         return false;
     last->state = is_stuck ? STUCK : is_updating ? UPDATING : base;
     enum stage first = is_updating ? QUEUED : TOLD, end = is_stuck || is_updating ? STAGE_COUNT : QUEUED;
@@ -328,7 +318,7 @@ static bool recall_stage(const struct facts *facts, enum state base, struct verd
         if (is_stuck)
             say(&line, more_than);
         if (is_stuck ? starts(facts->old_reason, line_text(&line))
-                     : equal(facts->old_reason, line_text(&line)))
+                     : fwsync_text_equal(facts->old_reason, line_text(&line)))
             return true;
     }
     return false;
@@ -338,18 +328,18 @@ static bool recall_stage(const struct facts *facts, enum state base, struct verd
 static bool recall(const struct facts *facts, enum state base, struct verdict *last)
 {
     struct line line;
-    if (is_word(facts->old_state, state_words[FAILED])) {
+    if (fwsync_text_is(facts->old_state, state_words[FAILED])) {
         say_versions(&line, facts);
         say(&line, update_failed);
         last->state = FAILED;
         return starts(facts->old_reason, line_text(&line));
     }
-    if (is_word(facts->old_state, state_words[ROLLED_BACK])) {
+    if (fwsync_text_is(facts->old_state, state_words[ROLLED_BACK])) {
         say_ran(&line, facts->target);
         show_version(&line, facts->current);
         say(&line, again);
         last->state = ROLLED_BACK;
-        return base == PENDING && equal(facts->old_reason, line_text(&line));
+        return base == PENDING && fwsync_text_equal(facts->old_reason, line_text(&line));
     }
     return recall_stage(facts, base, last);
 }
@@ -358,12 +348,12 @@ static bool recall(const struct facts *facts, enum state base, struct verdict *l
 static bool was_on_target(const struct facts *facts)
 {
     struct line line = {.len = 0};
-    if (is_word(facts->old_state, state_words[SYNCED])) {
+    if (fwsync_text_is(facts->old_state, state_words[SYNCED])) {
         say_synced(&line, facts->target);
-        return equal(facts->old_reason, line_text(&line));
+        return fwsync_text_equal(facts->old_reason, line_text(&line));
     }
     say_ran(&line, facts->target);
-    return is_word(facts->old_state, state_words[ROLLED_BACK]) &&
+    return fwsync_text_is(facts->old_state, state_words[ROLLED_BACK]) &&
            starts(facts->old_reason, line_text(&line));
 }
 
@@ -476,7 +466,7 @@ static void judge(struct verdict *verdict, const struct facts *facts)
         verdict->state = NEVER_REPORTED;
         say(&verdict->reason, "has never reported a version, should run ");
         show_version(&verdict->reason, facts->target);
-    } else if (equal(facts->current, facts->target)) {
+    } else if (fwsync_text_equal(facts->current, facts->target)) {
         verdict->state = SYNCED;
         say_synced(&verdict->reason, facts->target);
     } else {
@@ -497,7 +487,7 @@ static bool save_text(struct fwsync_message *message, struct fwsync_text key, st
                       struct fwsync_text text)
 {
     struct fwsync_value value = {.kind = FWSYNC_STRING, .text = text};
-    return equal(old, text) ? fwsync_data_put(message, key, &value) : save(message, key, &value);
+    return fwsync_text_equal(old, text) ? fwsync_data_put(message, key, &value) : save(message, key, &value);
 }
 
 static struct fwsync_text keep_line(struct fwsync_message *message, const struct line *line)

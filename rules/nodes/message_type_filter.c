@@ -49,7 +49,7 @@ static int run(const void *node, struct fwsync_message *message)
         return self->listed[index] ? TRUE : FALSE;
     struct fwsync_text type = fwsync_message_type(message);
     for (size_t i = 0; i < self->type_count; i++)
-        if (type.len == self->types[i].len && memcmp(type.bytes, self->types[i].bytes, type.len) == 0)
+        if (fwsync_text_equal(type, self->types[i]))
             return TRUE;
     return FALSE;
 }

@@ -2,8 +2,6 @@
  *
  * The data is either the readings, at the message's time, or ThingsBoard's {"ts": ..., "values": {...}}
  * with a time of its own. A reading that is older than the stored one is not taken. */
-#include <string.h>
-
 #include "plugins/fwsync_plugin.h"
 
 static const char *const relations[] = {"Success", NULL};
@@ -28,7 +26,7 @@ static bool is_wanted(const struct save_telemetry *self, struct fwsync_text key)
     if (self->keys == NULL)
         return true;
     for (size_t i = 0; i < self->key_count; i++)
-        if (key.len == self->keys[i].len && memcmp(key.bytes, self->keys[i].bytes, key.len) == 0)
+        if (fwsync_text_equal(key, self->keys[i]))
             return true;
     return false;
 }

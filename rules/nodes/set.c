@@ -28,11 +28,6 @@ struct set {
 
 /* --- reading the settings --------------------------------------------------------------------------- */
 
-static bool is_word(struct fwsync_text text, const char *word)
-{
-    return text.len == strlen(word) && memcmp(text.bytes, word, text.len) == 0;
-}
-
 static size_t digits(const char *at)
 {
     return strspn(at, "0123456789");
@@ -94,9 +89,9 @@ static bool read_typed(struct fwsync_config *config, const struct fwsync_member 
     bool whole;
     if (member->quoted)
         return false;
-    if (is_word(member->text, "null"))
+    if (fwsync_text_is(member->text, "null"))
         *value = (struct fwsync_value){.kind = FWSYNC_NULL};
-    else if (is_word(member->text, "true") || is_word(member->text, "false"))
+    else if (fwsync_text_is(member->text, "true") || fwsync_text_is(member->text, "false"))
         *value = (struct fwsync_value){.kind = FWSYNC_BOOLEAN, .boolean = member->text.len == 4};
     else if (is_number(member->text.bytes, &whole))
         read_number(config, member->text.bytes, whole, value);
