@@ -257,16 +257,31 @@ static bool write_changes(struct changes_page *changes, uint64_t *position, uint
     return true;
 }
 
-static bool answer_all_changes(struct changes_page *changes, uint64_t after)
+/* Where to begin: *position of the first row, and the event before it. `start` is the event, or a time. */
+static bool find_start(struct changes_page *changes, struct moment start, uint64_t *position, uint64_t *after)
+{
+    struct state *state = changes->ask->context->state;
+    struct err *err = changes->ask->err;
+    *after = start.seq < state_applied_seq(state) ? start.seq : state_applied_seq(state);
+    if (!state_history_seek(state, start, position, err))
+        return false;
+    if (start.ms == INT64_MAX || *position == state_history_end(state))
+        return true;
+    struct history_row row;
+    if (!state_history_read(state, *position, &changes->rerun.arena, &row, err))
+        return false;
+    *after = row.seq - 1;
+    return true;
+}
+
+static bool answer_all_changes(struct changes_page *changes, struct moment start)
 {
     struct ask *ask = changes->ask;
     struct state *state = ask->context->state;
-    uint64_t position;
-    if (after > state_applied_seq(state))
-        return err_set(ask->err, ERR_BAD_QUERY, "after: there is no event %" PRIu64 " yet; the last one is %" PRIu64,
-                       after, state_applied_seq(state));
-    if (!state_history_seek(state, (struct moment){after, INT64_MAX}, &position, ask->err))
+    uint64_t position, after;
+    if (!find_start(changes, start, &position, &after))
         return false;
+    json_member_unsigned(ask->out, "from", after);
     json_open(ask->out, "results", '[');
     if (!write_changes(changes, &position, &after))
         return false;
@@ -284,22 +299,28 @@ static bool answer_changes(struct ask *ask)
         .bytes_max = ask->out->len + PAGE_BYTES_MAX,
         .reads_start = state_history_reads(ask->context->state),
     };
-    uint64_t after = 0;
-    bool given;
-    if (!ask_seq(ask, "after", &after, &given) || !ask_text(ask, "class", &changes.class_name) ||
-        !ask_limit(ask, &changes.limit))
+    uint64_t after, last = state_applied_seq(ask->context->state);
+    int64_t since_ms = 0;
+    bool by_event, by_time;
+    if (!ask_seq(ask, "after", &after, &by_event) || !ask_time(ask, "since", &since_ms, &by_time) ||
+        !ask_text(ask, "class", &changes.class_name) || !ask_limit(ask, &changes.limit))
         return false;
-    if (!given)
-        return err_set(ask->err, ERR_BAD_QUERY, "after: expected the number of the last event that you have seen");
+    if (by_event == by_time)
+        return err_set(ask->err, ERR_BAD_QUERY, "after: expected the number of the last event that you have seen; or "
+                                                "since: a time in its place");
+    if (by_event && after > last)
+        return err_set(ask->err, ERR_BAD_QUERY, "after: there is no event %" PRIu64 " yet; the last one is %" PRIu64,
+                       after, last);
     rerun_init(&changes.rerun, ask->context->partition->journal, ask->context->state, ask->context->ruleset);
     changes.publisher = publisher_create_trial();
-    bool done = answer_all_changes(&changes, after);
+    struct moment start = by_time ? (struct moment){UINT64_MAX, since_ms - 1} : (struct moment){after, INT64_MAX};
+    bool done = answer_all_changes(&changes, start);
     publisher_destroy(changes.publisher);
     rerun_fini(&changes.rerun);
     return done;
 }
 
-const struct op op_changes = {"changes", {"after", "class", "limit"}, answer_changes};
+const struct op op_changes = {"changes", {"after", "since", "class", "limit"}, answer_changes};
 
 /* --- everything, as it was at one event --------------------------------------------------------------------- */
 

@@ -14,9 +14,11 @@
 #include "engine/tool/session.h"
 #include "engine/tool/when.h"
 
-enum { OPT_COUNT = 1, OPT_TIMEOUT };
+enum { OPT_COUNT = 1, OPT_TIMEOUT, OPT_SINCE, OPT_NO_WAIT };
 
 static const struct option_spec specs[] = {
+    {OPT_SINCE, "since", "TIME", "first what came since: 30s, 15m, 1h, 2d, 06:13, a date"},
+    {OPT_NO_WAIT, "no-wait", NULL, "only that: stop when there is no more"},
     {OPT_COUNT, "count", "N", "stop after N results"},
     {OPT_TIMEOUT, "timeout", "SECONDS", "stop after that time (never)"},
 };
@@ -31,7 +33,11 @@ struct watch {
     int64_t timeout_ms; /* 0: no end */
     int64_t end_ms;     /* monotonic */
     int64_t started_ms;
+    bool no_wait;
+    int64_t since_ms; /* 0: from now on */
+    uint64_t after;   /* the last event before that time */
     bool heard; /* a heartbeat has come */
+    bool live;  /* nothing is left of what was before now */
     bool silent; /* the last that was told of the daemon is that it isn't heard */
     struct fwsync_follower *follower;
 };
@@ -136,10 +142,12 @@ static int on_lost(void *context, const char *class_name, uint64_t count, const 
 static void on_state(void *context, enum fwsync_follower_state state, const char *why)
 {
     struct watch *watch = context;
-    if (state == FWSYNC_FOLLOWER_LIVE && !watch->heard) {
-        fprintf(stderr, "watching %s at %s; Ctrl-C ends\n",
-                watch->what[0] == '\0' ? "everything" : watch->what, watch->session.setup->results);
-        watch->heard = true;
+    watch->heard |= state != FWSYNC_FOLLOWER_CONNECTING;
+    if (state == FWSYNC_FOLLOWER_LIVE && !watch->live) {
+        if (!watch->no_wait)
+            fprintf(stderr, "watching %s at %s; Ctrl-C ends\n",
+                    watch->what[0] == '\0' ? "everything" : watch->what, watch->session.setup->results);
+        watch->live = true;
     } else if (state == FWSYNC_FOLLOWER_CONNECTING) {
         fprintf(stderr, "fwsync watch: %s\n", why);
         watch->silent = true;
@@ -270,12 +278,28 @@ static void watch_loop(struct watch *watch)
         }
         if (!watch_step(watch))
             return;
-        if (watch->heard && !warned)
+        if (watch->live && !warned)
             warn_of_words(watch);
-        warned = watch->heard;
+        warned = watch->live;
+        if (watch->live && watch->no_wait)
+            return;
     }
     if (interrupted() && watch->session.setup->screen.tables)
         fprintf(stderr, "\n%" PRId64 " result%s\n", watch->count, watch->count == 1 ? "" : "s");
+}
+
+/* Where to begin, for --since. */
+static bool find_start(struct watch *watch)
+{
+    if (watch->since_ms == 0)
+        return true;
+    struct buf *question = session_question(&watch->session, "changes");
+    json_member_integer(question, "since", watch->since_ms);
+    json_member_integer(question, "limit", 1);
+    if (!session_ask(&watch->session))
+        return false;
+    watch->after = field_number(&watch->session.answer, "from");
+    return true;
 }
 
 static bool watch_open(struct watch *watch)
@@ -286,7 +310,8 @@ static bool watch_open(struct watch *watch)
     const struct fwsync_follow follow = {
         .class_name = watch->class_name,
         .device = watch->device,
-        .start = FWSYNC_START_NOW,
+        .start = watch->since_ms == 0 ? FWSYNC_START_NOW : FWSYNC_START_AFTER,
+        .after = watch->after,
         .on_result = on_result,
         .on_lost = on_lost,
         .on_state = on_state,
@@ -312,6 +337,13 @@ static bool read_words(struct options *options, struct watch *watch)
             if (!options_seconds(options, &watch->timeout_ms))
                 return false;
             watch->end_ms = clock_monotonic_ms() + watch->timeout_ms;
+            break;
+        case OPT_SINCE:
+            if (!options_moment(options, &watch->since_ms))
+                return false;
+            break;
+        case OPT_NO_WAIT:
+            watch->no_wait = true;
             break;
         case OPTION_WORD:
             if (watch->what[0] != '\0') {
@@ -348,8 +380,10 @@ static int run(const struct setup *setup, struct options *options)
         return options_wrong(options, "'%s' is too long", watch.what);
     memcpy(watch.class_name, watch.what, class_len);
     watch.device = slash == NULL ? NULL : slash + 1;
+    if (watch.no_wait && watch.since_ms == 0)
+        return options_wrong(options, "--no-wait goes with --since TIME");
     session_open(&watch.session, setup, "watch");
-    if (watch_open(&watch))
+    if (find_start(&watch) && watch_open(&watch))
         watch_loop(&watch);
     fwsync_follower_close(watch.follower);
     return session_close(&watch.session);
@@ -357,14 +391,16 @@ static int run(const struct setup *setup, struct options *options)
 
 const struct command command_watch = {
     .name = "watch",
-    .usage = "[CLASS[/DEVICE]] [--count N] [--timeout SECONDS]",
+    .usage = "[CLASS[/DEVICE]] [--since TIME [--no-wait]] [--count N] [--timeout SECONDS]",
     .summary = "print what changes, as it changes",
     .details = "CLASS is sync (the rules' verdicts), attributes, deadletter, or one that a rule of yours\n"
                "publishes. Nothing is missed, also when fwsyncd restarts: what was lost on the way is asked\n"
                "for. A class or a device that isn't there is told, and watched for. With --count and\n"
-               "--timeout, exit code 1 means that fewer came.\n"
+               "--timeout, exit code 1 means that fewer came. --since TIME begins with what has come since,\n"
+               "as far back as fwsyncd keeps it.\n"
                "\n"
                "  fwsync watch sync\n"
+               "  fwsync watch sync --since 1h --no-wait\n"
                "  fwsync watch attributes/ESP32 --count 1 --timeout 60\n",
     .specs = specs,
     .spec_count = sizeof specs / sizeof specs[0],

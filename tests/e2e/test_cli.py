@@ -42,7 +42,7 @@ def help_shows_the_options_that_a_command_uses():
         return re.findall(r"^  (--\S+)", done(fwsync("help", command)), re.M)
 
     assert options("rules") == ["--json", "--help"]
-    assert options("watch") == ["--count", "--timeout", "--json", "--query", "--results", "--help"]
+    assert options("watch") == ["--since", "--no-wait", "--count", "--timeout", "--json", "--query", "--results", "--help"]
     assert options("get") == ["--at", "--json", "--timeout", "--query", "--watch", "--help"]
     assert options("send")[-4:] == ["--json", "--timeout", "--events", "--help"]
 
@@ -485,6 +485,32 @@ def watch_says_a_result_of_a_batch_as_changes_does():
         kinds = [(result["deviceType"], result["type"]) for result in answer["results"]]
         assert kinds == [("T", "POST_ATTRIBUTES_REQUEST"), ("default", "POST_ATTRIBUTES_REQUEST"),
                          ("default", "ATTRIBUTES_UPDATED"), ("T", "POST_ATTRIBUTES_REQUEST")], kinds
+
+
+@test
+def watch_begins_with_what_came_since():
+    with Daemon() as daemon:
+        daemon.send_events(report("a", "v1"))
+        daemon.send_events(report("b", "v1"))
+        first, second = daemon.query({"op": "changes", "after": 0, "class": "sync"})["results"]
+        while second["ts"] == first["ts"]:  # a time can tell them apart
+            daemon.send_events(report("b", f"v{second['n']}"))
+            second = daemon.query({"op": "changes", "after": second["seq"], "class": "sync"})["results"][-1]
+        out = done(fwsync("watch", "sync", "--since", str(first["ts"]), "--no-wait", "--json", daemon=daemon))
+        assert numbers(out) == list(range(1, second["n"] + 1)), out
+        out = done(fwsync("watch", "sync", "--since", str(second["ts"]), "--no-wait", "--json", daemon=daemon))
+        assert numbers(out)[0] > 1 and numbers(out)[-1] == second["n"], out
+        out = done(fwsync("watch", "sync/a", "--since", "1h", "--no-wait", daemon=daemon))
+        assert re.fullmatch(r"\S+\tsync\ta\tcurrentFwVer=v1 .*\n", out), out
+        # ... and goes on with what comes
+        with started("watch", "sync", "--since", "1h", "--json", "--count", str(second["n"] + 1),
+                     env=doors(daemon)) as child:
+            assert read_line(child.stderr).startswith("watching sync at ")
+            daemon.send_events(report("c", "v1"))
+            assert child.wait(DEADLINE_S) == 0
+            assert numbers(child.stdout.read()) == list(range(1, second["n"] + 2))
+        status, _, err = fwsync("watch", "sync", "--no-wait", daemon=daemon)
+        assert status == 2 and "--since TIME" in err, err
 
 
 @test

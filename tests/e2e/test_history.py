@@ -255,6 +255,17 @@ def test_changes_are_what_a_subscriber_got():
         assert changes(daemon, after) == ([], after)
         wrong = daemon.query({"op": "changes", "after": after + 1})
         assert wrong["code"] == "bad-query" and str(after) in wrong["error"]
+        # the same by time: of each event that came then or later, none before
+        for time in sorted({result["ts"] for result in everything}):
+            answer = daemon.query({"op": "changes", "since": time, "limit": 1000})
+            expected = [result for result in everything if result["ts"] >= time]
+            assert answer["results"] == expected and not answer["more"], (time, answer)
+            assert answer["from"] < expected[0]["seq"], answer
+            assert changes(daemon, answer["from"]) == (expected, after), time
+        nothing = daemon.query({"op": "changes", "since": everything[-1]["ts"] + 1})
+        assert (nothing["from"], nothing["results"], nothing["after"]) == (after, [], after), nothing
+        for wrong in ({}, {"since": 1, "after": 1}, {"since": "1h"}, {"since": -1}):
+            assert daemon.query({"op": "changes", **wrong})["code"] == "bad-query", wrong
 
 
 @test
@@ -395,7 +406,8 @@ def test_what_is_no_longer_kept_is_gone():
                 break
         assert answer["code"] == "gone" and "event" in answer["error"], answer
         assert re.search(r" at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", answer["error"]), answer
-        for query in ({"op": "device", "device": "a", "at": time}, {"op": "count", "index": "type", "at": time}):
+        for query in ({"op": "device", "device": "a", "at": time}, {"op": "count", "index": "type", "at": time},
+                      {"op": "changes", "since": time}):
             assert daemon.query(query)["code"] == "gone", query
         assert daemon.query({"op": "snapshot", "limit": 1})["ok"]
         assert daemon.query({"op": "snapshot", "cursor": first["cursor"]})["code"] == "gone"
