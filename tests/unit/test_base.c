@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "engine/base/arena.h"
 #include "engine/base/crc32c.h"
@@ -167,6 +168,29 @@ static void test_decimal_is_what_printf_gives(void **state)
 }
 
 /* A table that is half full finds a free slot after half a look more, if the hashes are like random ones. */
+/* Of every length, and with one byte that differs, wherever it is. In memory of just that size: nothing else is read. */
+static void test_texts_are_equal_when_each_byte_is(void **state)
+{
+    enum { LEN_MAX = 40 };
+    (void)state;
+    for (size_t len = 0; len <= LEN_MAX; len++) {
+        char *ours = malloc(len + 1), *others = malloc(len + 1);
+        assert_true(ours != NULL && others != NULL);
+        struct text a = {ours + 1, len}, b = {others + 1, len}; /* up to the end */
+        for (size_t i = 1; i <= len; i++)
+            ours[i] = others[i] = (char)('a' + i % 3);
+        assert_true(text_equal(a, b) && text_starts(a, b) && text_hash(a) == text_hash(b));
+        assert_true(len == 0 || !text_equal(a, (struct text){b.bytes, len - 1}));
+        for (size_t i = 1; i <= len; i++) {
+            others[i] = (char)~others[i];
+            assert_false(text_equal(a, b) || text_starts(a, b) || text_hash(a) == text_hash(b));
+            others[i] = (char)~others[i];
+        }
+        free(ours);
+        free(others);
+    }
+}
+
 static void test_hashes_of_numbered_names_spread(void **state)
 {
     (void)state;
@@ -290,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_scopes_read_back),
         cmocka_unit_test(test_plain_length_stops_at_the_first_special_byte),
         cmocka_unit_test(test_decimal_is_what_printf_gives),
+        cmocka_unit_test(test_texts_are_equal_when_each_byte_is),
         cmocka_unit_test(test_hashes_of_numbered_names_spread),
         cmocka_unit_test(test_arena_aligns),
         cmocka_unit_test(test_arena_keeps_its_largest_chunk_within_bounds),
