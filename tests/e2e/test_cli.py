@@ -11,7 +11,7 @@ import time
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, fwsync, main, test
+from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, fwsync, main, test, wait_until
 from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
 COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters", "rules",
@@ -41,8 +41,9 @@ def help_shows_the_options_that_a_command_uses():
     def options(command):
         return re.findall(r"^  (--\S+)", done(fwsync("help", command)), re.M)
 
-    assert options("rules") == ["--json", "--help"]
-    assert options("watch") == ["--since", "--no-wait", "--count", "--timeout", "--json", "--query", "--results", "--help"]
+    assert options("rules") == ["--json", "--timeout", "--query", "--help"]
+    assert options("watch") == ["--since", "--no-wait", "--count", "--timeout", "--json", "--query", "--results",
+                                "--help"]
     assert options("get") == ["--at", "--json", "--timeout", "--query", "--watch", "--help"]
     assert options("send")[-4:] == ["--json", "--timeout", "--events", "--help"]
 
@@ -92,6 +93,8 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
             (["watch", "heartbeat"], "heartbeats are no results"),
             (["rules"], "what to do"),
             (["rules", "chek", "x"], "did you mean 'check'?"),
+            (["rules", "what"], "there are: check DIR, list, show [VERSION]"),
+            (["rules", "list", "x"], "too much: 'x'"),
             (["rules", "check"], "DIR is missing")]:
         code, out, err = fwsync(*args, env=NOWHERE)
         assert code == 2 and out == "" and said in err, (args, code, out, err)
@@ -681,6 +684,36 @@ def rules_check_needs_no_daemon_and_tells_everything():
         assert code == 1 and len(json.loads(out)["problems"]) >= 2, out
     code, out, err = fwsync("rules", "check", rules)
     assert code == 1 and rules in out, (out, err)
+
+
+@test
+def rules_that_ran_are_listed_and_shown():
+    text = 'chain: root\nfirst: a\nnodes:\n  a: {type: log, text: "%s"}\n'
+    one, other = text % "one", text % "two ü"
+    with tempfile.TemporaryDirectory() as rules:
+        path = os.path.join(rules, "root.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(one)
+        with Daemon("--rules", rules) as daemon:
+            first = daemon.query({"op": "rules"})["version"]
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(other)
+            daemon.signal(signal.SIGHUP)
+            now = wait_until(lambda: (lambda rules: rules["version"] != first and rules)(daemon.query({"op": "rules"})))
+            assert [row["version"] for row in now["activations"]] == [now["version"], first], now
+            rows = [row.split("\t") for row in done(fwsync("rules", "list", daemon=daemon)).splitlines()]
+            assert [row[:2] for row in rows] == [[now["version"], "active"], [first, "was"]], rows
+            assert [int(row[3]) for row in rows] == [now["activated"], 1], rows
+            lines = done(fwsync("rules", "list", "--json", daemon=daemon)).splitlines()
+            assert [json.loads(line) for line in lines] == now["activations"], lines
+            assert done(fwsync("rules", "show", daemon=daemon)) == "# root.yaml\n" + other
+            assert done(fwsync("rules", "show", first, daemon=daemon)) == "# root.yaml\n" + one
+            shown = json.loads(done(fwsync("rules", "show", first, "--json", daemon=daemon)))
+            assert (shown["version"], shown["files"]) == (first, {"root.yaml": one}), shown
+            code, _, err = fwsync("rules", "show", first[:-1], daemon=daemon)
+            assert code == 1 and f"no rules of version '{first[:-1]}' were ever active here" in err, err
+            assert daemon.query({"op": "rules", "version": ""})["code"] == "not-found"
+            assert len(daemon.query({"op": "rules", "limit": 1})["activations"]) == 1
 
 
 # --- the demonstration behind `make run`

@@ -513,7 +513,7 @@ def test_dead_letters_are_kept_with_their_reason_newest_first():
 def test_rules_tells_what_is_active():
     with Daemon() as daemon:
         rules = wait_until(lambda: (lambda rules: rules["ok"] and rules)(daemon.query({"op": "rules"})))
-        assert set(rules) == {"ok", "seq", "version", "since", "activated", "chains", "classes"}
+        assert set(rules) == {"ok", "seq", "version", "since", "activated", "chains", "classes", "activations"}
         assert rules["activated"] == 1 and rules["classes"] == ["sync"] and rules["version"]
         assert {chain["chain"] for chain in rules["chains"]} == {"root", "firmware-synced"}
         assert all(chain["nodes"] > 0 for chain in rules["chains"])
