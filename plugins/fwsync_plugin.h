@@ -33,7 +33,8 @@ static inline bool fwsync_text_equal(struct fwsync_text a, struct fwsync_text b)
 }
 static inline bool fwsync_text_is(struct fwsync_text text, const char *word)
 {
-    return fwsync_text_equal(text, (struct fwsync_text){word, strlen(word)});
+    struct fwsync_text other = {word, strlen(word)};
+    return fwsync_text_equal(text, other);
 }
 
 enum fwsync_kind {

@@ -271,7 +271,9 @@ def devices(daemon, faults):
             words = ["--fault", fault] if fault else []
             child = stack.enter_context(started(daemon, sys.executable, path("esp32.py"), fault or "good", "v1",
                                                 "--pace", "0", *words))
-            lines_until(child, "currentFwVer=v1")
+            lines_until(child, "currentFwVer=v1")  # which it is about to send
+        for fault in faults:
+            wait_until(lambda: daemon.query({"op": "device", "device": fault or "good"})["ok"], what="they are there")
         yield
 
 
