@@ -271,17 +271,16 @@ class Recording:
         return bisect.bisect_right(self.ends, log_bytes)
 
     def choose_cut(self, rng, wanted):
-        """(how many notes are done, a word for where that is): anywhere, at one of the wanted ones, or where something seldom is done."""
-        sort = rng.choice(["anywhere", "wanted", "wanted"] + ["seldom"] * 5)
+        """(how many notes are done, words for where that is): anywhere, at one of the `wanted` (words: some),
+        or, mostly, where something was done of a sort that is chosen first, so that what is seldom done gets its share."""
+        sort = rng.choice(["anywhere", *wanted] + ["seldom"] * 4)
         if sort == "seldom":
             places = sorted(self.places)
             place = rng.choices(places, [min(len(self.places[place]), 5) for place in places])[0]
-            chosen = rng.choice(self.places[place]) + rng.choice([0, 1])
-        elif sort == "wanted" and wanted:
-            place, chosen = "an answer", rng.choice(wanted)
-        else:
-            place, chosen = "anywhere", rng.randint(0, len(self.ends))
-        return chosen, place
+            return rng.choice(self.places[place]) + rng.choice([0, 1]), place
+        if sort == "anywhere":
+            return rng.randint(0, len(self.ends)), sort
+        return rng.choice(wanted[sort]), sort
 
     def survivors(self, cut, rng):
         """(which changes of folders that may be there are, as a function for Folder.entries; how)"""

@@ -11,8 +11,9 @@ acknowledged is sent again with other content, which must change nothing.
 The last folder is what the next daemon works on, so the power goes while one recovers from a power cut, too. And each
 is killed once at its work and started again, so some of what the second one finds isn't on disk.
 
-POWER_CUTS=N makes so many cuts in the second test; POWER_SEED=N repeats its choices, though the threads' timing stays
-its own. What fails leaves its folder behind, and says where: `fwsyncd --data` on a copy of it is the failure."""
+POWER_CUTS=N makes so many cuts in the second test, three or four a second; for more than some hundred the runner needs
+FWSYNC_TIMEOUT=seconds, too. POWER_SEED=N repeats its choices, though the threads' timing stays its own. What fails
+leaves its folder behind, and says where: `fwsyncd --data` on a copy of it is the failure."""
 import json
 import os
 import random
@@ -22,7 +23,7 @@ import tempfile
 
 import zmq
 
-from harness import BUILD, SAN, Daemon, Skip, main, receive, test, wait_until
+from harness import BUILD, DEADLINE_S, SAN, Daemon, Skip, main, receive, test, wait_until
 from lost_disk import Recording
 
 LIBRARY = os.path.abspath(os.path.join(BUILD, "tests", "fault", "lostpower.so"))
@@ -32,7 +33,7 @@ CUTS_AT_ONCE = 24
 ROUNDS = 3
 RESULTS_OF = 20  # so many events are looked at now and then
 PRODUCERS, DEVICES_EACH = 3, 60
-LARGE_BYTES, LARGE_AT_ONCE, SMALL_AT_ONCE = 30_000, 8, 12
+LARGE_BYTES, LARGE_AT_ONCE, SMALL_AT_ONCE = 50_000, 8, 12
 # A round of each producer: requests of large and small events. Between two phases there is mostly a checkpoint.
 FEW, ALL, MANY = [(2, False)], [(8, True)], [(6, False), (1, True), (6, False)]
 PHASES = [FEW, MANY, ALL, MANY, MANY, MANY, FEW, MANY]  # ALL makes a layer, and then each MANY does, until a FEW
@@ -42,12 +43,14 @@ INDEXES = ("server.fwStateIsSynced", "server.fwSyncState", "client.currentFwVer"
 # --- what is sent
 
 def make_event(rng, source, n, large):
-    event = {"device": f"{source}/{n % DEVICES_EACH if large else rng.randrange(DEVICES_EACH)}", "source": source, "n": n}
+    device = n % DEVICES_EACH if large else rng.randrange(DEVICES_EACH)
+    event = {"device": f"{source}/{device}", "source": source, "n": n}
     choice = 0.9 if large else rng.random()
     if choice < 0.45:
         event.update(type="POST_ATTRIBUTES_REQUEST", data={"currentFwVer": rng.choice(["v1", "v2", "v3"])})
     elif choice < 0.8:
-        event.update(type="ATTRIBUTES_UPDATED", scope="SERVER_SCOPE", data={"lastTargetFwVer": rng.choice(["v1", "v2"])})
+        target = rng.choice(["v1", "v2"])
+        event.update(type="ATTRIBUTES_UPDATED", scope="SERVER_SCOPE", data={"lastTargetFwVer": target})
     elif choice < 0.95:
         note = str(n) + "x" * (LARGE_BYTES if large else 10)
         event.update(type="ATTRIBUTES_UPDATED", scope="SHARED_SCOPE", data={"note": note})
@@ -98,23 +101,23 @@ def lines(events):
     return "\n".join(json.dumps(event) for event in events).encode()
 
 
-def send_all(producers, upto, daemon, log, look):
-    """Each producer's requests up to `upto(producer)`, one at a time; `look` is called now and then."""
+def send_all(producers, phase, log, look):
+    """Each producer's requests up to the end of the phase, one at a time; `look` is called now and then."""
     poller = zmq.Poller()
     by_socket = {}
     for producer in producers:
         by_socket[producer.socket] = producer
-        if len(producer.answers) < upto(producer):
+        if len(producer.answers) < producer.until[phase]:
             producer.send_next()
             poller.register(producer.socket, zmq.POLLIN)
     answers = 0
     while poller.sockets:
-        ready = poller.poll(20_000)
-        assert ready, "no answer within 20 s"
+        ready = poller.poll(DEADLINE_S * 1000)
+        assert ready, f"no answer within {DEADLINE_S} s"
         for socket, _ in ready:
             producer = by_socket[socket]
             producer.take_answer(log)
-            if len(producer.answers) < upto(producer):
+            if len(producer.answers) < producer.until[phase]:
                 producer.send_next()
             else:
                 poller.unregister(socket)
@@ -189,7 +192,7 @@ def assert_alike(found, expected):
             raise AssertionError(f"{what}: {short}")
 
 
-# --- one cut
+# --- the test
 
 class Trial:
     """Rounds of work, cuts in each, and a daemon that is never disturbed beside them."""
@@ -203,13 +206,14 @@ class Trial:
         self.calm = None
         self.seen = []  # (notes that were done, the last event, counts of results, the last results)
         self.results = 0  # that were compared
+        self.killed_at = 0  # how long the notes of this round were then
 
     def path(self, name):
         return os.path.join(self.folder, name)
 
     def settings(self):
         rng = self.rng
-        return ["--checkpoint-ms", rng.choice([40, 80, 120]), "--checkpoint-mib", 64, "--journal-keep-mib", 1]
+        return ["--checkpoint-ms", rng.choice([100, 150, 200]), "--checkpoint-mib", 64, "--journal-keep-mib", 1]
 
     def run(self):
         os.mkdir(self.path("start"))
@@ -220,39 +224,32 @@ class Trial:
 
     def round(self, number):
         recording = self.record(number)
-        count = self.cuts_left // (ROUNDS - number)
+        count = max(self.cuts_left // (ROUNDS - number), 1)
         self.cuts_left -= count
-        wanted = [notes for producer in self.producers for notes in producer.answers if notes > 0]
+        answers = sorted(notes for producer in self.producers for notes in producer.answers if notes > 0)
+        killed_at = recording.notes_at(self.killed_at)
+        wanted = {"an answer": answers, "after a kill": [notes for notes in answers if notes >= killed_at][:PRODUCERS]}
         cuts = sorted(recording.choose_cut(self.rng, wanted) for _ in range(count))
         for cut, place in cuts:
-            last = (cut, place) == cuts[-1]
-            self.cut(recording, cut, f"round {number}, cut {cut} of {len(recording.ends)}, {place}", last)
-        for producer in self.producers:  # the power went at the last one
-            producer.answers = [0] * producer.answered_by(cuts[-1][0])
-        self.seen = [(0, *numbers) for notes, *numbers in self.seen if notes <= cuts[-1][0]][-1:]
+            shutil.rmtree(self.path("image"), ignore_errors=True)
+            self.cut(recording, cut, f"round {number}, {place}, {cut} of {len(recording.ends)} notes done")
+        last = cuts[-1][0]  # the one that it was, for those who go on
+        shutil.rmtree(self.path("start"))
+        os.rename(self.path("image"), self.path("start"))
+        for producer in self.producers:
+            producer.answers = [0] * producer.answered_by(last)
+        self.seen = [(0, *numbers) for notes, *numbers in self.seen if notes <= last][-1:]
+
+    # --- the work
 
     def record(self, number):
-        """A daemon at work, from what the last cut left, until it is killed; in the last round, until it has stopped."""
+        """A daemon at work on what the last cut left, until it is killed; in the last round, until it has stopped."""
         data, log = self.path("data"), self.path(f"log-{number}")
         shutil.copytree(self.path("start"), data)
-        old_answers = [len(producer.answers) for producer in self.producers]
-        old_seen = len(self.seen)
+        old_answers, old_seen = [len(producer.answers) for producer in self.producers], len(self.seen)
         with Daemon(*self.settings(), data=data, preload=LIBRARY,
                     env={"FWSYNC_POWER_DATA": data, "FWSYNC_POWER_LOG": log}) as daemon:
-            def look():
-                at, counts = results_so_far(daemon)
-                results = results_after(daemon, max(at - RESULTS_OF, 0), at)
-                self.seen.append((os.stat(log).st_size, at, counts, results))
-
-            self.connect(daemon)
-            phases = range(number * len(PHASES), (number + 1) * len(PHASES))
-            killed = self.rng.choice(phases)
-            for phase in phases:
-                if phase == killed:
-                    self.kill_at_work(daemon)
-                send_all(self.producers, lambda producer: producer.until[phase], daemon, log, look)
-                if self.rng.random() < 0.8:
-                    wait_until(lambda: is_saved(daemon), what="a checkpoint")
+            self.work(daemon, range(number * len(PHASES), (number + 1) * len(PHASES)), log)
             if number == ROUNDS - 1:
                 daemon.stop()
             else:
@@ -267,20 +264,44 @@ class Trial:
         shutil.rmtree(data)
         return recording
 
+    def work(self, daemon, phases, log):
+        def look():
+            at, counts = results_so_far(daemon)
+            results = results_after(daemon, max(at - RESULTS_OF, 0), at)
+            self.seen.append((os.stat(log).st_size, at, counts, results))
+
+        self.connect(daemon)
+        killed = self.rng.choice(phases)
+        for phase in phases:
+            if phase == killed:
+                self.kill_at_work(daemon, log)
+            send_all(self.producers, phase, log, look)
+            if self.rng.random() < 0.8:
+                wait_until(lambda: is_saved(daemon), what="a checkpoint")
+
     def connect(self, daemon):
         for producer in self.producers:
             producer.socket = daemon.socket(zmq.DEALER, daemon.events)
 
-    def kill_at_work(self, daemon):
-        """So the next daemon finds what is in no file for certain, and builds on it."""
+    def kill_at_work(self, daemon, log):
+        """So the next daemon finds what isn't on disk for certain, and builds on it."""
+        at_sync = self.rng.random() < 0.5
+        if at_sync:
+            daemon.signal(signal.SIGUSR2)
         for producer in self.producers:
             producer.send_next()
-        self.producers[0].socket.poll(self.rng.choice([0, 1, 2, 1000]))
-        kill(daemon)
+        if at_sync:
+            daemon.wait()
+        else:
+            self.producers[0].socket.poll(self.rng.choice([0, 1, 2, 1000]))
+            kill(daemon)
+        self.killed_at = os.stat(log).st_size
         daemon.restart()
         self.connect(daemon)
 
-    def cut(self, recording, cut, where, last):
+    # --- a cut
+
+    def cut(self, recording, cut, where):
         image, work = self.path("image"), self.path("work")
         how = recording.image(cut, image, self.rng)
         shutil.copytree(image, work)
@@ -290,11 +311,6 @@ class Trial:
             print(f"# {where}: {how}\n# its folder: {image}", flush=True)
             raise
         shutil.rmtree(work)
-        if last:
-            shutil.rmtree(self.path("start"))
-            os.rename(image, self.path("start"))
-        else:
-            shutil.rmtree(image)
 
     def check(self, cut, folder):
         answered = [producer.answered_by(cut) for producer in self.producers]

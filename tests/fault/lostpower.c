@@ -8,7 +8,7 @@
  * are in the log before the caller goes on, so before anybody is told of anything.
  *
  * SIGUSR1 kills the daemon as SIGKILL does, but at a moment when all that was done is noted: what another daemon finds
- * then, whose notes go on in the same log, is what they say.
+ * then, whose notes go on in the same log, is what they say. SIGUSR2 does that when the next sync begins.
  *
  * Here is what fwsyncd and LMDB call. What is missing would not be in the folders that tests/crash/test_power.py
  * makes, and it compares one of these with the real one. sync_file_range promises nothing, so it isn't noted. */
@@ -64,7 +64,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static const char *data; /* NULL: nothing is noted */
 static int log_fd;
 static uint64_t log_end;
-static atomic_bool must_die;
+static atomic_bool must_die, must_die_at_sync;
 
 /* What is known of a descriptor; whoever owns it reads and writes it. */
 static struct {
@@ -78,6 +78,11 @@ static void die(int number)
     if (pthread_mutex_trylock(&mutex) == 0)
         kill(getpid(), SIGKILL);
     atomic_store(&must_die, number != 0);
+}
+
+static void die_at_sync(int number)
+{
+    atomic_store(&must_die_at_sync, number != 0);
 }
 
 static void begin(void)
@@ -104,6 +109,7 @@ __attribute__((constructor)) static void start(void)
     log_end = (uint64_t)len;
     data = getenv("FWSYNC_POWER_DATA");
     signal(SIGUSR1, die);
+    signal(SIGUSR2, die_at_sync);
 }
 
 static bool is_ours(const char *path)
@@ -295,6 +301,10 @@ static int sync_noted(long number, int fd)
     if (!is_noted(fd))
         return (int)syscall(number, fd);
     uint64_t place = note_alone(NOTE_SYNC_BEGIN, fd, 0);
+    if (atomic_load(&must_die_at_sync)) {
+        begin();
+        kill(getpid(), SIGKILL);
+    }
     int failed = (int)syscall(number, fd);
     if (failed == 0)
         note_alone(NOTE_SYNC_END, fd, place);
