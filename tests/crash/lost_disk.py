@@ -275,8 +275,8 @@ class Recording:
         or, mostly, where something was done of a sort that is chosen first, so that what is seldom done gets its share."""
         sort = rng.choice(["anywhere", *wanted] + ["seldom"] * 4)
         if sort == "seldom":
-            places = sorted(self.places)
-            place = rng.choices(places, [min(len(self.places[place]), 5) for place in places])[0]
+            kind = rng.choice(sorted({place.split(" ")[0] for place in self.places}))
+            place = rng.choice(sorted(place for place in self.places if place.startswith(kind + " ")))
             return rng.choice(self.places[place]) + rng.choice([0, 1]), place
         if sort == "anywhere":
             return rng.randint(0, len(self.ends)), sort
