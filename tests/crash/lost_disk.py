@@ -184,16 +184,14 @@ class Recording:
         self.places = collections.defaultdict(list)  # "rename journal" -> the notes of that sort
         self.folders = folders_below(self.root)
         self.open_files = {}
-        self.begun = {}  # a beginning's place in the log -> whose it is
+        self.begun = {}  # a beginning's place in the log -> its node, and the sync's index or the change
         with open(log, "rb") as file:
             self.read(memoryview(file.read()))
 
     def read(self, notes):
         at = 0
-        while len(notes) - at >= NOTE.size:
+        while at < len(notes):
             kind, fd, where, size = NOTE.unpack_from(notes, at)
-            if len(notes) - at - NOTE.size < size:
-                break  # it was killed while it wrote this
             self.take(len(self.ends), at, kind, fd, where, notes[at + NOTE.size:at + NOTE.size + size])
             at += NOTE.size + size
             self.ends.append(at)
@@ -271,8 +269,8 @@ class Recording:
         return bisect.bisect_right(self.ends, log_bytes)
 
     def choose_cut(self, rng, wanted):
-        """(how many notes are done, words for where that is): anywhere, at one of the `wanted` (words: some),
-        or, mostly, where something was done of a sort that is chosen first, so that what is seldom done gets its share."""
+        """(how many notes are done, words for where that is): anywhere, at one of the `wanted` (words: some), or,
+        mostly, where something was done of a sort that is chosen first: what is seldom done gets its share."""
         sort = rng.choice(["anywhere", *wanted] + ["seldom"] * 4)
         if sort == "seldom":
             kind = rng.choice(sorted({place.split(" ")[0] for place in self.places}))

@@ -33,10 +33,11 @@ CUTS_AT_ONCE = 24
 ROUNDS = 3
 RESULTS_OF = 20  # so many events are looked at now and then
 PRODUCERS, DEVICES_EACH = 3, 60
-LARGE_BYTES, LARGE_AT_ONCE, SMALL_AT_ONCE = 50_000, 8, 12
-# A round of each producer: requests of large and small events. Between two phases there is mostly a checkpoint.
-FEW, ALL, MANY = [(2, False)], [(8, True)], [(6, False), (1, True), (6, False)]
-PHASES = [FEW, MANY, ALL, MANY, MANY, MANY, FEW, MANY]  # ALL makes a layer, and then each MANY does, until a FEW
+LARGE_BYTES = 50_000
+# A phase of each producer: so many requests, of so many events at most, large or small ones. Between two phases there
+# is mostly a checkpoint. ALL makes a layer, and so does each MANY then, until a FEW takes all into the database.
+FEW, ALL, MANY = [(1, 2, False)], [(8, 8, True)], [(6, 12, False), (1, 8, True), (6, 12, False)]
+PHASES = [MANY, ALL, MANY, MANY, MANY, FEW, ALL, MANY, FEW]
 INDEXES = ("server.fwStateIsSynced", "server.fwSyncState", "client.currentFwVer", "server.lastTargetFwVer", "type")
 
 
@@ -68,15 +69,15 @@ class Producer:
         self.source, self.requests, self.until = f"producer-{number}", [], []
         self.n = 0
         for phase in PHASES * ROUNDS:
-            for count, is_large in phase:
-                self.add(rng, count, is_large)
+            for count, events_max, is_large in phase:
+                self.add(rng, count, events_max, is_large)
             self.until.append(len(self.requests))
         self.answers = []  # of each request that was answered: the notes that were done then
         self.socket = None
 
-    def add(self, rng, request_count, is_large):
+    def add(self, rng, request_count, events_max, is_large):
         for _ in range(request_count):
-            count = LARGE_AT_ONCE if is_large else rng.randint(1, SMALL_AT_ONCE)
+            count = events_max if is_large else rng.randint(1, events_max)
             self.requests.append([make_event(rng, self.source, self.n + i, is_large) for i in range(1, count + 1)])
             self.n += count
 
@@ -201,7 +202,8 @@ class Trial:
         self.rng = random.Random(seed)
         self.producers = [Producer(i, random.Random(self.rng.random())) for i in range(PRODUCERS)]
         self.given = [0] * PRODUCERS  # requests that the undisturbed one has
-        self.cuts_left, self.layers, self.trimmed, self.acknowledged = cuts, 0, 0, 0
+        self.cuts_left, self.acknowledged = cuts, 0
+        self.layers = self.layers_gone = self.trimmed = 0
         self.folder = tempfile.mkdtemp(prefix="fwsync-power-")
         self.calm = None
         self.seen = []  # (notes that were done, the last event, counts of results, the last results)
@@ -260,6 +262,7 @@ class Trial:
             producer.answers[old:] = map(recording.notes_at, producer.answers[old:])
         self.seen[old_seen:] = [(recording.notes_at(size), *numbers) for size, *numbers in self.seen[old_seen:]]
         self.layers += recording.count("rename state/.layer")
+        self.layers_gone += recording.count("unlink state/.layer")
         self.trimmed += recording.count("unlink journal/.log")
         shutil.rmtree(data)
         return recording
@@ -276,7 +279,7 @@ class Trial:
             if phase == killed:
                 self.kill_at_work(daemon, log)
             send_all(self.producers, phase, log, look)
-            if self.rng.random() < 0.8:
+            if self.rng.random() < 0.9:
                 wait_until(lambda: is_saved(daemon), what="a checkpoint")
 
     def connect(self, daemon):
@@ -368,8 +371,9 @@ def try_cuts(seed, cuts):
     trial = Trial(seed, cuts)
     trial.run()
     print(f"# {cuts} cuts, {trial.acknowledged / cuts:.0f} events acknowledged before one, {trial.layers} layers, "
-          f"{trial.trimmed} files of the journal trimmed, {trial.results} results compared", flush=True)
-    assert trial.layers > 0 and trial.trimmed > 0 and trial.results > 0, "there was too little work to prove anything"
+          f"{trial.layers_gone} gone, {trial.trimmed} files of the journal gone, {trial.results} results compared",
+          flush=True)
+    assert trial.layers and trial.layers_gone and trial.trimmed and trial.results, "there was too little work"
 
 
 @test

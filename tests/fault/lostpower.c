@@ -10,8 +10,8 @@
  * SIGUSR1 kills the daemon as SIGKILL does, but at a moment when all that was done is noted: what another daemon finds
  * then, whose notes go on in the same log, is what they say. SIGUSR2 does that when the next sync begins.
  *
- * Here is what fwsyncd and LMDB call. What is missing would not be in the folders that tests/crash/test_power.py
- * makes, and it compares one of these with the real one. sync_file_range promises nothing, so it isn't noted. */
+ * Here is what fwsyncd and LMDB call. tests/crash/test_power.py compares what the notes say with the folder that is
+ * there, so what is missing here is found. sync_file_range promises nothing, so it isn't noted. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
