@@ -78,8 +78,8 @@ class File(Node):
         super().__init__()
         self.start = start
 
-    def content(self, cut, rng):
-        """(its bytes, how they were chosen)"""
+    def content(self, cut, how, rng):
+        """Its bytes, and how they were chosen, None when nothing was to be chosen."""
         done = self.synced(cut)
         content = bytearray(self.start)
         rest = []
@@ -92,7 +92,7 @@ class File(Node):
                 rest.append(change)
         if not rest:
             return content, None
-        how = rng.choice(["all", "none", "newest", "in-order", "blocks", "blocks", "blocks"])
+        how = how or rng.choice(["all", "none", "newest", "in-order", "blocks", "blocks", "blocks"])
         Rest(rest, cut, how, rng).apply(content)
         return content, f"{how} of {len(rest)}"
 
@@ -293,6 +293,7 @@ class Recording:
 
     def image(self, cut, target, rng):
         lasts, how = self.survivors(cut, rng)
+        how_files = rng.choice(["none", "all"] + [None] * 4)  # None: each in its own way
         lines = [how]
 
         def make(node, path):
@@ -301,7 +302,7 @@ class Recording:
                 for name, below in sorted(node.entries(cut, lasts).items()):
                     make(below, os.path.join(path, name))
                 return
-            content, chosen = node.content(cut, rng)
+            content, chosen = node.content(cut, how_files, rng)
             with open(path, "wb") as file:
                 file.write(content)
             if chosen:
