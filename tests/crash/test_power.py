@@ -11,9 +11,9 @@ acknowledged is sent again with other content, which must change nothing.
 The last folder is what the next daemon works on, so the power goes while one recovers from a power cut, too. And each
 is killed once at its work and started again, so some of what the second one finds isn't on disk.
 
-POWER_CUTS=N makes so many cuts in the second test, three or four a second; for more than some hundred the runner needs
-FWSYNC_TIMEOUT=seconds, too. POWER_SEED=N repeats its choices, though the threads' timing stays its own. What fails
-leaves its folder behind, and says where: `fwsyncd --data` on a copy of it is the failure."""
+POWER_CUTS=N makes so many cuts in the second test, two or three a second; for more than some hundred the runner needs
+FWSYNC_TIMEOUT=seconds, too. POWER_SEED=N repeats its choices, though the threads' timing stays its own. What fails says
+which seed it was, and leaves the folder behind: `fwsyncd --data` on a copy of that is the failure."""
 import json
 import os
 import random
@@ -199,7 +199,7 @@ class Trial:
     """Rounds of work, cuts in each, and a daemon that is never disturbed beside them."""
 
     def __init__(self, seed, cuts):
-        self.rng = random.Random(seed)
+        self.seed, self.rng = seed, random.Random(seed)
         self.producers = [Producer(i, random.Random(self.rng.random())) for i in range(PRODUCERS)]
         self.given = [0] * PRODUCERS  # requests that the undisturbed one has
         self.cuts_left, self.acknowledged = cuts, 0
@@ -311,7 +311,7 @@ class Trial:
         try:
             self.check(cut, work)
         except BaseException:
-            print(f"# {where}: {how}\n# its folder: {image}", flush=True)
+            print(f"# POWER_SEED={self.seed}, {where}: {how}\n# its folder: {image}", flush=True)
             raise
         shutil.rmtree(work)
 
@@ -366,7 +366,7 @@ class Trial:
 
 def try_cuts(seed, cuts):
     if "thread" in SAN:
-        raise Skip("ThreadSanitizer has to be there first, and LD_PRELOAD is")
+        raise Skip("LD_PRELOAD and ThreadSanitizer don't go together")
     assert os.path.exists(LIBRARY), f"{LIBRARY} isn't built: make build-tests"
     trial = Trial(seed, cuts)
     trial.run()
