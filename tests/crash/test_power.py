@@ -156,6 +156,12 @@ def results_after(daemon, after, until):
     return [result for result in answer["results"] if result["seq"] <= until] if answer["ok"] else None
 
 
+def times(daemon):
+    """Of some devices: when each was made and last heard of, and since when its verdict is what it is."""
+    return {device["device"]: (device["created"], device["lastSeen"], device.get("since", 0))
+            for device in pages(daemon, "devices", {"op": "devices", "prefix": "producer-1/1", "limit": 100})}
+
+
 def pages(daemon, member, query):
     cursor = {}
     while cursor is not None:
@@ -206,7 +212,7 @@ class Trial:
         self.layers = self.layers_gone = self.trimmed = 0
         self.folder = tempfile.mkdtemp(prefix="fwsync-power-")
         self.calm = None
-        self.seen = []  # (notes that were done, the last event, counts of results, the last results)
+        self.seen = []  # (notes that were done, the last event, counts of results, the last results, times)
         self.results = 0  # that were compared
         self.killed_at = 0  # how long the notes of this round were then
 
@@ -271,7 +277,8 @@ class Trial:
         def look():
             at, counts = results_so_far(daemon)
             results = results_after(daemon, max(at - RESULTS_OF, 0), at)
-            self.seen.append((os.stat(log).st_size, at, counts, results))
+            found = times(daemon)
+            self.seen.append((os.stat(log).st_size, at, counts, results, found))
 
         self.connect(daemon)
         killed = self.rng.choice(phases)
@@ -323,7 +330,7 @@ class Trial:
         with Daemon(*self.settings(), data=folder) as daemon:
             at = results_so_far(daemon)[0]
             assert acknowledged == 0 or at >= 1 + acknowledged, f"{acknowledged} events acknowledged, {at} there"
-            self.check_results(cut, daemon)
+            self.check_seen(cut, daemon)
             for producer, count in zip(self.producers, answered):
                 self.send_again(daemon, producer, count)
             self.give_calm(answered)
@@ -335,15 +342,19 @@ class Trial:
                 daemon.restart()
                 assert_alike(all_it_knows(daemon, random.Random(seed)), expected)
 
-    def check_results(self, cut, daemon):
-        """What was heard of before the cut has happened, and so again."""
+    def check_seen(self, cut, daemon):
+        """What was seen before the cut has happened, and so again."""
         at, counts = results_so_far(daemon)
-        for _, at_then, counts_then, results_then in [seen for seen in self.seen if seen[0] <= cut][-1:]:
+        for _, at_then, counts_then, results_then, times_then in [seen for seen in self.seen if seen[0] <= cut][-1:]:
             assert at >= at_then, (at, at_then)
             assert all(counts.get(name, 0) >= n for name, n in counts_then.items()), (counts, counts_then)
             results = results_after(daemon, max(at_then - RESULTS_OF, 0), at_then)
             assert results is None or results_then is None or results == results_then, "results came out otherwise"
             self.results += len(results or [])
+            now = times(daemon)
+            for name, (created, last_seen, since) in times_then.items():
+                assert now[name][0] == created and now[name][1] >= last_seen and now[name][2] >= since, (
+                    name, now[name], times_then[name])
 
     def send_again(self, daemon, producer, answered):
         """What was acknowledged, with other content, then the request that was under way."""
