@@ -50,31 +50,38 @@ bool members_delete(struct members *members, struct text key, struct arena *aren
     return true;
 }
 
-static const struct field *find(const struct members *members, struct text key)
+/* The members come mostly in the order in which they are chosen, so the one behind the last is looked at first. */
+static const struct field *choose(const struct fields *fields, struct text key, size_t *next)
 {
-    size_t i = members_find(members, key);
-    return i == members->fields.count ? NULL : &members->fields.items[i];
+    size_t i = *next;
+    if (i >= fields->count || !text_equal(fields->items[i].key, key))
+        for (i = 0; i < fields->count && !text_equal(fields->items[i].key, key);)
+            i++;
+    if (i == fields->count)
+        return NULL;
+    *next = i + 1;
+    return &fields->items[i];
 }
 
 struct text members_json(const struct members *members, const struct fwsync_keys *keys, struct arena *arena)
 {
-    size_t count = keys == NULL ? members->fields.count : keys->count, room = sizeof "{}";
-    if (count == 0)
-        return TEXT("{}");
-    const struct field **chosen = arena_alloc(arena, count * sizeof(void *));
+    enum { USUAL_BYTES = 512 };
+    const struct fields *fields = &members->fields;
+    size_t count = keys == NULL ? fields->count : keys->count, next = 0;
+    struct buf json = {.arena = arena};
+    if (count > 0)
+        buf_room(&json, USUAL_BYTES);
     for (size_t i = 0; i < count; i++) {
-        chosen[i] = keys == NULL ? &members->fields.items[i] : find(members, keys->items[i].key);
-        if (chosen[i] != NULL)
-            room += sizeof ",:" + json_string_room(chosen[i]->key) + json_value_room(&chosen[i]->value);
-    }
-    char *start = arena_alloc(arena, room), *at = start;
-    for (size_t i = 0; i < count; i++) {
-        if (chosen[i] == NULL)
+        const struct field *field = keys == NULL ? &fields->items[i] : choose(fields, keys->items[i].key, &next);
+        if (field == NULL)
             continue;
-        at = put_text(at, at == start ? TEXT("{") : TEXT(","));
-        at = keys == NULL ? put_text(put_json_string(at, chosen[i]->key), TEXT(":")) : put_text(at, keys->items[i].name);
-        at = put_json_value(at, &chosen[i]->value);
+        char *at = buf_room(&json, sizeof ",:" + json_string_room(field->key) + json_value_room(&field->value));
+        *at++ = json.len == 0 ? '{' : ',';
+        at = keys == NULL ? put_text(put_json_string(at, field->key), TEXT(":")) : put_text(at, keys->items[i].name);
+        json.len = (size_t)(put_json_value(at, &field->value) - json.bytes);
     }
-    at = put_text(at, at == start ? TEXT("{}") : TEXT("}"));
-    return (struct text){start, (size_t)(at - start)};
+    if (json.len == 0)
+        return TEXT("{}");
+    buf_byte(&json, '}');
+    return buf_text(&json);
 }

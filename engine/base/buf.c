@@ -130,22 +130,6 @@ static char *put_integer(char *at, int64_t number)
     return put_unsigned(at, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
-size_t json_value_room(const struct value *value)
-{
-    switch (value->kind) {
-    case VALUE_STRING:
-        return json_string_room(value->text);
-    case VALUE_JSON:
-        return value->text.len;
-    case VALUE_NULL:
-    case VALUE_BOOLEAN:
-    case VALUE_INTEGER:
-    case VALUE_DOUBLE:
-        return DOUBLE_TEXT_BYTES;
-    }
-    abort();
-}
-
 char *put_json_value(char *at, const struct value *value)
 {
     switch (value->kind) {

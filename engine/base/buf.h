@@ -69,7 +69,12 @@ static inline size_t json_string_room(struct text text)
     enum { ESCAPE_BYTES_MAX = 6, AROUND = 9 }; /* \u001f; the quotes, and the rest of a word */
     return text.len * ESCAPE_BYTES_MAX + AROUND;
 }
-size_t json_value_room(const struct value *value);
+static inline size_t json_value_room(const struct value *value)
+{
+    return value->kind == VALUE_STRING ? json_string_room(value->text)
+           : value->kind == VALUE_JSON ? value->text.len
+                                       : DOUBLE_TEXT_BYTES;
+}
 
 /* JSON: json_string quotes and escapes; json_value writes any value; json_key writes `"key":` with a
  * comma before it unless the buffer ends in '{' ; json_comma writes a comma unless it ends in '['/'{'.
