@@ -50,31 +50,19 @@ bool members_delete(struct members *members, struct text key, struct arena *aren
     return true;
 }
 
-/* The members come mostly in the order in which they are chosen, so the one behind the last is looked at first. */
-static const struct field *choose(const struct fields *fields, struct text key, size_t *next)
-{
-    size_t i = *next;
-    if (i >= fields->count || !text_equal(fields->items[i].key, key))
-        for (i = 0; i < fields->count && !text_equal(fields->items[i].key, key);)
-            i++;
-    if (i == fields->count)
-        return NULL;
-    *next = i + 1;
-    return &fields->items[i];
-}
-
 struct text members_json(const struct members *members, const struct fwsync_keys *keys, struct arena *arena)
 {
     enum { USUAL_BYTES = 512 };
     const struct fields *fields = &members->fields;
-    size_t count = keys == NULL ? fields->count : keys->count, next = 0;
+    size_t count = keys == NULL ? fields->count : keys->count;
     struct buf json = {.arena = arena};
     if (count > 0)
         buf_room(&json, USUAL_BYTES);
     for (size_t i = 0; i < count; i++) {
-        const struct field *field = keys == NULL ? &fields->items[i] : choose(fields, keys->items[i].key, &next);
-        if (field == NULL)
+        size_t place = keys == NULL ? i : members_find(members, keys->items[i].key);
+        if (place == fields->count)
             continue;
+        const struct field *field = &fields->items[place];
         char *at = buf_room(&json, sizeof ",:" + json_string_room(field->key) + json_value_room(&field->value));
         *at++ = json.len == 0 ? '{' : ',';
         at = keys == NULL ? put_text(put_json_string(at, field->key), TEXT(":")) : put_text(at, keys->items[i].name);

@@ -74,7 +74,7 @@ struct counter {
     uint64_t written; /* as in the changes or on disk */
     bool is_stored;   /* if only as 0: a name that was given out stays so in a replay */
     struct text name;       /* in state->lasting */
-    struct text class_name; /* the name without its "n/"; in it */
+    struct text class_name; /* the name without its "n/"; in it, or the word */
 };
 
 static inline enum db part_db(enum part part)

@@ -12,7 +12,7 @@ enum { LINE_BYTES = 1024, COMM_BYTES = 16, DATA_BYTES_MAX = 200 };
 /* What is behind the signal's and the thread's name. Nothing may be formatted any more once it has happened. */
 static char advice[LINE_BYTES / 2];
 
-/* Those of errors have their time in front; this one can't be sure to get that. */
+/* Without the time that other lines have in front: nothing that formats it may be called in a signal's handler. */
 static void say(int number)
 {
     char line[LINE_BYTES], thread[COMM_BYTES] = "";
