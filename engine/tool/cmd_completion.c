@@ -51,12 +51,16 @@ static const char head[] =
     "        valued=''\n"
     "        case $command/${COMP_WORDS[i]} in\n";
 
-/* In a case on "$command/$option": the options that take a value, of one command and of all. */
-static void print_valued(const char *command, const struct option_spec *spec, const char *indent,
+/* In a case on "$command/$option": an option that takes a value, of one command or, NULL, of all. */
+static void print_valued(const struct command *command, const struct option_spec *spec, const char *indent,
                          const char *then)
 {
-    if (spec->value != NULL)
-        printf("%s%s/--%s) %s ;;\n", indent, command, spec->name, then);
+    if (spec->value == NULL)
+        return;
+    if (command == NULL)
+        printf("%s*/--%s) %s ;;\n", indent, spec->name, then);
+    else
+        printf("%s\"%s\"/--%s) %s ;;\n", indent, command->name, spec->name, then);
 }
 
 static void print_kind(const char *what)
@@ -80,12 +84,14 @@ static void print_walk(void)
 {
     for (const struct command *const *command = commands; *command != NULL; command++)
         for (size_t i = 0; i < (*command)->spec_count; i++)
-            print_valued((*command)->name, &(*command)->specs[i], "        ", "valued=1");
+            print_valued(*command, &(*command)->specs[i], "        ", "valued=1");
     for (size_t i = 0; options_common(i) != NULL; i++)
-        print_valued("*", options_common(i), "        ", "valued=1");
+        print_valued(NULL, options_common(i), "        ", "valued=1");
     puts("        */-?*) ;;\n"
-         "        /*) command=${COMP_WORDS[i]} ;;\n"
-         "        *) [[ $((at++)) != 0 ]] || first=${COMP_WORDS[i]} ;;\n"
+         "        /*) command=${COMP_WORDS[i]} ;;");
+    for (const char *const *group = command_groups; *group != NULL; group++)
+        printf("        %s/*) command+=\" ${COMP_WORDS[i]}\" ;;\n", *group);
+    puts(         "        *) [[ $((at++)) != 0 ]] || first=${COMP_WORDS[i]} ;;\n"
          "        esac\n"
          "        [[ -n $valued ]] || continue\n"
          "        valued=${COMP_WORDS[i++]}\n"
@@ -105,23 +111,32 @@ static void print_values(void)
     for (const struct command *const *command = commands; *command != NULL; command++)
         for (size_t i = 0; i < (*command)->spec_count; i++)
             if ((*command)->specs[i].value != NULL) {
-                printf("    %s/--%s) ", (*command)->name, (*command)->specs[i].name);
+                printf("    \"%s\"/--%s) ", (*command)->name, (*command)->specs[i].name);
                 print_kind((*command)->specs[i].value);
             }
     for (size_t i = 0; options_common(i) != NULL; i++)
-        print_valued("*", options_common(i), "    ", ":");
+        print_valued(NULL, options_common(i), "    ", ":");
     puts("    *)");
 }
 
 static void print_options(const struct command *command)
 {
-    printf("        %s/-*) choices='", command->name);
+    printf("        \"%s\"/-*) choices='", command->name);
     for (size_t i = 0; i < command->spec_count; i++)
         printf("--%s ", command->specs[i].name);
     for (size_t i = 0; options_common(i) != NULL; i++)
         if ((unsigned)options_common(i)->id & command->common)
             printf("--%s ", options_common(i)->name);
     puts("--help' ;;");
+}
+
+/* The end of a list of words: a group's commands, or "" those of one word. */
+static void print_choices(const char *group)
+{
+    for (const struct command *const *command = commands; *command != NULL; command++)
+        if (strcmp(command_group(*command), group) == 0)
+            printf(" %s", command_word(*command));
+    puts("' ;;");
 }
 
 /* A word that is no option's value: an option, or what the command takes in this place. */
@@ -138,12 +153,18 @@ static void print_words(void)
          "        *)\n"
          "            case $command/$at in");
     fputs("            /0 | help/0) choices='help", stdout);
-    for (const struct command *const *command = commands; *command != NULL; command++)
-        printf(" %s", (*command)->name);
-    puts("' ;;");
+    for (const char *const *group = command_groups; *group != NULL; group++)
+        printf(" %s", *group);
+    print_choices("");
+    for (const char *const *group = command_groups; *group != NULL; group++) {
+        printf("            %s/0) choices='", *group);
+        print_choices(*group);
+        printf("            help/1) [[ $first != %s ]] || choices='", *group);
+        print_choices(*group);
+    }
     for (const struct command *const *command = commands; *command != NULL; command++)
         for (size_t i = 0; i < COMMAND_WORDS_MAX && (*command)->words[i] != NULL; i++) {
-            printf("            %s/%zu) ", (*command)->name, i);
+            printf("            \"%s\"/%zu) ", (*command)->name, i);
             print_kind((*command)->words[i]);
         }
     puts("            esac ;;\n"

@@ -1,4 +1,5 @@
-/* command.h - a command of `fwsync`. Adding one: its file, its line below, its line in commands.c. */
+/* command.h - a command of `fwsync`. Adding one: its file, its line below, its line in commands.c. A name of two words
+ * makes it one of a group: "rules check". */
 #ifndef TOOL_COMMAND_H
 #define TOOL_COMMAND_H
 
@@ -29,7 +30,9 @@ extern const struct command command_watch;
 extern const struct command command_stats;
 extern const struct command command_ping;
 extern const struct command command_deadletters;
-extern const struct command command_rules;
+extern const struct command command_rules_check;
+extern const struct command command_rules_list;
+extern const struct command command_rules_show;
 extern const struct command command_explain;
 extern const struct command command_history;
 extern const struct command command_metrics;
@@ -40,5 +43,14 @@ extern const struct command command_completion;
 
 /* All of them, as they are listed; NULL behind the last. */
 extern const struct command *const commands[];
+
+/* The first words of those that have two; NULL behind the last. */
+extern const char *const command_groups[];
+
+/* command_group - "" for a command of one word. command_word - its last word. */
+const char *command_group(const struct command *command);
+const char *command_word(const struct command *command);
+/* command_find - the command of that group and word; NULL: there is none. */
+const struct command *command_find(const char *group, const char *word);
 
 #endif

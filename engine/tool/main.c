@@ -4,12 +4,22 @@
 #include "engine/tool/command.h"
 #include "engine/tool/interrupt.h"
 
-static const struct command *find_command(const char *name)
+enum { WORD_COUNT_MAX = COMMAND_COUNT_MAX + 8 }; /* commands, groups of them, and help */
+
+static bool is_group(const char *word)
+{
+    for (const char *const *group = command_groups; *group != NULL; group++)
+        if (strcmp(*group, word) == 0)
+            return true;
+    return false;
+}
+
+/* Of one group, or all: NULL. */
+static void print_commands(const char *group)
 {
     for (const struct command *const *command = commands; *command != NULL; command++)
-        if (strcmp((*command)->name, name) == 0)
-            return *command;
-    return NULL;
+        if (group == NULL || strcmp(command_group(*command), group) == 0)
+            printf("  %-15s %s\n", (*command)->name, (*command)->summary);
 }
 
 static void print_overview(void)
@@ -17,12 +27,18 @@ static void print_overview(void)
     printf("fwsync talks with fwsyncd, which knows of every device whether the firmware that runs\n"
            "is the firmware that should run.\n\n"
            "Usage: fwsync COMMAND ...\n\n");
-    for (const struct command *const *command = commands; *command != NULL; command++)
-        printf("  %-13s %s\n", (*command)->name, (*command)->summary);
+    print_commands(NULL);
     printf("\nMore about one: fwsync help COMMAND. Every command takes, before or after its name:\n");
     options_print_common(COMMON_ALL);
     printf("\nIn a pipe: a line for each item, tabs between, '-' for what isn't there; an empty string is \"\".\n");
     printf("Exit code: 0 done, 1 the answer is an error or there is none, 2 bad usage.\n");
+}
+
+static void print_group(const char *group)
+{
+    printf("Usage: fwsync %s COMMAND ...\n\n", group);
+    print_commands(group);
+    printf("\nMore about one: fwsync help %s COMMAND.\n", group);
 }
 
 /* The usage may hold several forms, one a line. */
@@ -55,29 +71,49 @@ static const struct {
     {"delete", "devices stay; a rule can delete attributes: fwsync-rules(5), delete-attributes"},
 };
 
-static int unknown_command(const struct options *options)
+/* The words that can stand behind a group's name, or behind "fwsync": "". */
+static size_t list_words(const char *group, const char *words[WORD_COUNT_MAX])
+{
+    size_t count = 0;
+    if (group[0] == '\0') {
+        words[count++] = "help";
+        for (const char *const *other = command_groups; *other != NULL; other++)
+            words[count++] = *other;
+    }
+    for (const struct command *const *command = commands; *command != NULL; command++)
+        if (strcmp(command_group(*command), group) == 0)
+            words[count++] = command_word(*command);
+    return count;
+}
+
+static int unknown_command(const struct options *options, const char *group)
 {
     for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
-        if (strcmp(options->value, elsewhere[i].name) == 0)
+        if (group[0] == '\0' && strcmp(options->value, elsewhere[i].name) == 0)
             return options_wrong(options, "there is no command '%s': %s", elsewhere[i].name, elsewhere[i].instead);
-    const char *names[COMMAND_COUNT_MAX + 1] = {"help"};
-    size_t count = 1;
-    for (const struct command *const *command = commands; *command != NULL; command++)
-        names[count++] = (*command)->name;
-    options_one_of(options, "command", names, count);
+    const char *words[WORD_COUNT_MAX];
+    options_one_of(options, "command", words, list_words(group, words));
     return EXIT_USAGE;
 }
 
-static int help_about(struct options *options, const char *name)
+/* `words` up to a NULL: a command, a group and its command, a group, or nothing. */
+static int help_about(struct options *options, const char *const *words)
 {
-    options->value = name;
-    const struct command *command = name == NULL ? NULL : find_command(name);
-    if (name != NULL && command == NULL && strcmp(name, "help") != 0)
-        return unknown_command(options);
-    if (command != NULL)
-        print_help(command);
-    else
+    bool grouped = words[0] != NULL && is_group(words[0]);
+    const char *group = grouped ? words[0] : "", *word = words[grouped];
+    if (word == NULL && grouped) {
+        print_group(group);
+        return EXIT_DONE;
+    }
+    if (word == NULL || (!grouped && strcmp(word, "help") == 0)) {
         print_overview();
+        return EXIT_DONE;
+    }
+    const struct command *command = command_find(group, word);
+    options->value = word;
+    if (command == NULL)
+        return unknown_command(options, group);
+    print_help(command);
     return EXIT_DONE;
 }
 
@@ -92,18 +128,41 @@ static bool asks_for_help(const struct options *options)
     return false;
 }
 
-static int run_command(struct options *options)
+static int run_command(struct options *options, const char *group)
 {
-    const struct command *command = find_command(options->value);
+    const struct command *command = command_find(group, options->value);
     if (command == NULL)
-        return unknown_command(options);
-    if (asks_for_help(options))
-        return help_about(options, command->name);
+        return unknown_command(options, group);
+    if (asks_for_help(options)) {
+        print_help(command);
+        return EXIT_DONE;
+    }
     options->command = command->name;
     options->specs = command->specs;
     options->spec_count = command->spec_count;
     options->common = command->common;
     return command->run(options->setup, options);
+}
+
+/* The group's name was read; the word behind it is the command. */
+static int run_group(struct options *options, const char *group)
+{
+    static const struct option_spec help = {1, "help", NULL, "print the commands"};
+    options->command = group;
+    options->specs = &help;
+    options->spec_count = 1;
+    switch (options_next(options)) {
+    case 1:
+        print_group(group);
+        return EXIT_DONE;
+    case OPTION_WORD:
+        return run_command(options, group);
+    case OPTION_WRONG:
+        return EXIT_USAGE;
+    default:
+        print_group(group);
+        return EXIT_USAGE;
+    }
 }
 
 /* The options in front of the command, then the command. */
@@ -115,18 +174,21 @@ static int run(struct options *options)
     };
     options->specs = specs;
     options->spec_count = sizeof specs / sizeof specs[0];
-    if (options->word_count > 1 && strcmp(options->words[1], "-h") == 0)
-        return help_about(options, NULL);
+    if (options->word_count > 1 && strcmp(options->words[1], "-h") == 0) {
+        print_overview();
+        return EXIT_DONE;
+    }
     switch (options_next(options)) {
     case 1:
         printf("fwsync %s\n", FWSYNC_VERSION);
         return EXIT_DONE;
     case 2:
-        return help_about(options, NULL);
+        print_overview();
+        return EXIT_DONE;
     case OPTION_WORD:
-        if (strcmp(options->value, "help") != 0)
-            return run_command(options);
-        return help_about(options, options->words[options->at]); /* argv ends with NULL */
+        if (strcmp(options->value, "help") == 0)
+            return help_about(options, options->words + options->at); /* argv ends with NULL */
+        return is_group(options->value) ? run_group(options, options->value) : run_command(options, "");
     case OPTION_WRONG:
         return EXIT_USAGE;
     default:

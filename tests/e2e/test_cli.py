@@ -14,8 +14,8 @@ import zmq
 from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, fwsync, main, test, wait_until
 from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
-COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters", "rules",
-            "ping", "export", "import", "backup", "completion"]
+COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters",
+            "ping", "export", "import", "backup", "completion", "rules check", "rules list", "rules show"]
 
 
 def report(device, version, **more):
@@ -25,27 +25,37 @@ def report(device, version, **more):
 
 # --- help and bad usage
 
+
 @test
 def every_command_has_help_with_an_example():
     overview = done(fwsync("--help"))
     assert done(fwsync("help")) == overview
     for command in COMMANDS:
         assert f"\n  {command} " in overview, command
-        text = done(fwsync("help", command))
-        assert done(fwsync(command, "--help")) == text
+        text = done(fwsync("help", *command.split()))
+        assert done(fwsync(*command.split(), "--help")) == text
         assert re.search(rf"^  fwsync {command}", text, re.M), text
 
 
 @test
 def help_shows_the_options_that_a_command_uses():
     def options(command):
-        return re.findall(r"^  (--\S+)", done(fwsync("help", command)), re.M)
+        return re.findall(r"^  (--\S+)", done(fwsync("help", *command.split())), re.M)
 
-    assert options("rules") == ["--json", "--timeout", "--query", "--help"]
+    assert options("rules list") == ["--json", "--timeout", "--query", "--help"]
     assert options("watch") == ["--since", "--no-wait", "--count", "--timeout", "--json", "--query", "--results",
                                 "--help"]
     assert options("get") == ["--at", "--json", "--timeout", "--query", "--watch", "--help"]
     assert options("send")[-4:] == ["--json", "--timeout", "--events", "--help"]
+
+
+@test
+def a_group_of_commands_lists_them():
+    listed = done(fwsync("help", "rules"))
+    assert sorted(re.findall(r"^  (\S+ \S+)  ", listed, re.M)) == [name for name in COMMANDS if " " in name]
+    assert done(fwsync("rules", "--help")) == listed
+    code, out, _ = fwsync("rules")
+    assert (code, out) == (2, listed)
 
 
 @test
@@ -58,7 +68,7 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
     for args, said in [
             (["lst"], "did you mean 'list'?"),
             (["help", "wach"], "did you mean 'watch'?"),
-            (["nonsense-altogether"], "no command 'nonsense-altogether'; there are: help, send, get, list"),
+            (["nonsense-altogether"], "no command 'nonsense-altogether'; there are: help, rules, send, get, list"),
             (["list", "--unsync"], "did you mean --unsynced?"),
             (["list", "--limit", "0"], "'0' is not a whole number from 1 to 1000000000"),
             (["list", "--limit"], "--limit needs a value"),
@@ -91,9 +101,10 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
             (["watch", "a_b/ESP32"], "'a_b' can't be a class"),
             (["watch", "/ESP32"], "'' can't be a class"),
             (["watch", "heartbeat"], "heartbeats are no results"),
-            (["rules"], "what to do"),
             (["rules", "chek", "x"], "did you mean 'check'?"),
-            (["rules", "what"], "there are: check DIR, list, show [VERSION]"),
+            (["rules", "what"], "no command 'what'; there are: check, list, show"),
+            (["help", "rules", "shw"], "did you mean 'show'?"),
+            (["rule"], "did you mean 'rules'?"),
             (["rules", "list", "x"], "too much: 'x'"),
             (["rules", "check"], "DIR is missing")]:
         code, out, err = fwsync(*args, env=NOWHERE)

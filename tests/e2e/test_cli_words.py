@@ -13,12 +13,12 @@ FWSYNC = os.path.join(BUILD, "fwsync")
 
 @functools.cache
 def commands():
-    return re.findall(r"^  (\w+) ", done(fwsync("help")).split("More about one")[0], re.M)
+    return re.findall(r"^  (\S+(?: \S+)?)  ", done(fwsync("help")).split("More about one")[0], re.M)
 
 
 @functools.cache
 def options(command):
-    return re.findall(r"^  --([\w-]+)", done(fwsync("help", command)), re.M)
+    return re.findall(r"^  --([\w-]+)", done(fwsync("help", *command.split())), re.M)
 
 
 def complete(*lines, env=None, script=None):
@@ -42,7 +42,7 @@ def complete(*lines, env=None, script=None):
 def completion_knows_every_command_and_option():
     names = commands()
     first, common, *of_each = complete("", "--", *(f"{name} --" for name in names))
-    assert len(names) > 12 and first == sorted(["help", *names])
+    assert len(names) > 12 and first == sorted({"help", *(name.split()[0] for name in names)})
     for name, offered in zip(names, of_each, strict=True):
         assert offered == sorted("--" + option for option in options(name)), name
     assert common == sorted(["--help", "--version", "--json", "--timeout", "--events", "--query", "--results"])
@@ -52,12 +52,12 @@ def completion_knows_every_command_and_option():
 def completion_knows_what_stands_where():
     wanted = {
         "li": ["list"], "--timeout 3 --json li": ["list"], "--timeout=3 li": ["list"],
-        "help exp": ["explain", "export"],
+        "help exp": ["explain", "export"], "help rules sh": ["show"], "help list sh": [],
         "list --un": ["--unsynced"], "list --state s": ["stuck", "synced"], "list --state=f": ["failed"],
         "list --state stuck --state=s": ["stuck", "synced"], "list --limit ": [], "list ": [],
         "list --since ": ["15m", "1d", "1h", "30s"], "watch a": ["attributes"],
         "count --at 1h fw": ["fwStateIsSynced", "fwSyncState"], "count --at=1h type ": [],
-        "rules ": ["check", "list", "show"], f"rules check {ROOT}/rules/chai": [ROOT + "/rules/chains"],
+        "rules ": ["check", "list", "show"], "rules --timeout 3 sh": ["show"], f"rules check {ROOT}/rules/chai": [ROOT + "/rules/chains"],
         "--query tcp://127.0.0.1:7602 li": ["list"], "list --since 2026-11-21T06:13:00 --un": ["--unsynced"],
         "--query=ipc:///a:b list --un": ["--unsynced"], "compl": ["completion"],
         "nonsense ": [], "completion ": ["bash"], "ping ": []}
