@@ -18,7 +18,12 @@
 #include "engine/base/err.h"
 #include "store/disk.h"
 
-enum journal_kind { JOURNAL_EVENT = 1, JOURNAL_TICK = 2, JOURNAL_RULES = 3 };
+enum journal_kind {
+    JOURNAL_EVENT = 1,
+    JOURNAL_TICK = 2,
+    JOURNAL_RULES = 3, /* of the settings */
+    JOURNAL_OPERATOR_RULES = 4,
+};
 
 struct journal_record {
     uint64_t seq;

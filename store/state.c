@@ -11,7 +11,7 @@ enum { DEVICE_CHUNK_BYTES = 16384, LASTING_CHUNK_BYTES = 8192, SLICE_PAGES = 256
 
 static const struct lmdb_env_kind state_kind = {
     .name = "state",
-    .format = 7,
+    .format = 8,
     .advice =
         "move the state folder away and start again: it is rebuilt if the journal goes back to "
         "event 1; else restore a backup",

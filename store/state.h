@@ -352,21 +352,25 @@ bool state_dead_letters(struct state *state, uint64_t before, size_t limit, size
 
 enum { VERSION_BYTES_MAX = 128 }; /* a rule set's version */
 
-/* state_ruleset_activate - keep the bundle under its version (1..VERSION_BYTES_MAX bytes) and make it the
- * active one. `seq` is the event's that says so; each has one activation at most. */
-void state_ruleset_activate(struct state *state, struct text version, struct text bundle,
-                            uint64_t seq, int64_t now_ms);
-/* state_ruleset_active - version and bundle in `arena`; version.len 0 when none ever was. */
-bool state_ruleset_active(struct state *state, struct arena *arena, struct text *version,
-                          struct text *bundle, uint64_t *seq, int64_t *since_ms, struct err *err);
+/* Who made a rule set active. */
+enum ruleset_by { RULESET_BY_SETTINGS, RULESET_BY_OPERATOR };
 
 /* One activation of a rule set. */
 struct ruleset_activation {
     struct text version; /* in the caller's arena */
-    uint64_t seq;        /* of the event that activated it */
+    uint64_t seq;        /* of the event that activated it; each has one activation at most */
     int64_t since_ms;
+    enum ruleset_by by;
 };
-/* state_rulesets - the activations, newest first: [0] is the active one, [1] what a rollback goes to. */
+/* state_ruleset_activate - keep the bundle under its version (1..VERSION_BYTES_MAX bytes) and make it the active one. */
+void state_ruleset_activate(struct state *state, const struct ruleset_activation *activation, struct text bundle);
+/* state_ruleset_active - the newest activation and its bundle, in `arena`; version.len 0 when none ever was. */
+bool state_ruleset_active(struct state *state, struct arena *arena, struct ruleset_activation *active,
+                          struct text *bundle, struct err *err);
+/* state_ruleset_newest - the newest activation that was of `by`; version.len 0: there is none. */
+bool state_ruleset_newest(struct state *state, enum ruleset_by by, struct arena *arena,
+                          struct ruleset_activation *newest, struct err *err);
+/* state_rulesets - up to `limit` activations, newest first: [0] is the active one. */
 bool state_rulesets(struct state *state, size_t limit, struct arena *arena,
                     struct ruleset_activation **activations, size_t *activation_count, struct err *err);
 /* state_ruleset_bundle - the bundle kept under a version, in `arena`. */

@@ -2,10 +2,11 @@
 
 #include "store/state_db.h"
 
-/* Two kinds of rows: "v" version -> bundle; and "a" seq big-endian -> since_ms, version. The last
+/* Two kinds of rows: "v" version -> bundle; and "a" seq big-endian -> since_ms, who did it, version. The last
  * activation is the active one; the ones before it are what can be gone back to. */
 
 enum { ACTIVATION_KEY_BYTES = 9, VERSION_KEY_BYTES_MAX = 1 + VERSION_BYTES_MAX };
+enum { SINCE_BYTES = sizeof(int64_t), ACTIVATION_HEAD_BYTES = SINCE_BYTES + 1 };
 
 static void activation_key(uint64_t seq, unsigned char key[ACTIVATION_KEY_BYTES])
 {
@@ -32,39 +33,47 @@ static size_t version_key(struct text version, char key[VERSION_KEY_BYTES_MAX])
 
 /* --- writing --- */
 
-void state_ruleset_activate(struct state *state, struct text version, struct text bundle,
-                            uint64_t seq, int64_t now_ms)
+void state_ruleset_activate(struct state *state, const struct ruleset_activation *activation, struct text bundle)
 {
     unsigned char key[ACTIVATION_KEY_BYTES];
     char version_row[VERSION_KEY_BYTES_MAX];
+    struct text version = activation->version;
     size_t len = version_key(version, version_row);
     char *bytes = state_db_put(state, DB_RULESETS, row_key(version_row, len), bundle.len);
     if (bundle.len > 0)
         memcpy(bytes, bundle.bytes, bundle.len);
-    activation_key(seq, key);
-    bytes = state_db_put(state, DB_RULESETS, row_key(key, sizeof key), sizeof now_ms + version.len);
-    memcpy(bytes, &now_ms, sizeof now_ms);
-    memcpy(bytes + sizeof now_ms, version.bytes, version.len);
+    activation_key(activation->seq, key);
+    bytes = state_db_put(state, DB_RULESETS, row_key(key, sizeof key), ACTIVATION_HEAD_BYTES + version.len);
+    memcpy(bytes, &activation->since_ms, SINCE_BYTES);
+    bytes[SINCE_BYTES] = (char)activation->by;
+    memcpy(bytes + ACTIVATION_HEAD_BYTES, version.bytes, version.len);
 }
 
 /* --- reading --- */
 
 static bool read_activation(const struct state *state, struct text key, struct text value,
-                            struct arena *arena, struct ruleset_activation *ruleset, struct err *err)
+                            struct arena *arena, struct ruleset_activation *activation, struct err *err)
 {
-    int64_t since_ms;
-    if (key.len != ACTIVATION_KEY_BYTES || value.len <= sizeof since_ms)
+    if (key.len != ACTIVATION_KEY_BYTES || value.len <= ACTIVATION_HEAD_BYTES ||
+        value.bytes[SINCE_BYTES] > RULESET_BY_OPERATOR)
         return state_db_damaged(state, DB_RULESETS, err);
-    memcpy(&since_ms, value.bytes, sizeof since_ms);
-    struct text version = {value.bytes + sizeof since_ms, value.len - sizeof since_ms};
-    *ruleset = (struct ruleset_activation){arena_copy(arena, version), activation_seq(key.bytes), since_ms};
+    struct text version = {value.bytes + ACTIVATION_HEAD_BYTES, value.len - ACTIVATION_HEAD_BYTES};
+    *activation = (struct ruleset_activation){
+        .version = arena_copy(arena, version),
+        .seq = activation_seq(key.bytes),
+        .by = (enum ruleset_by)value.bytes[SINCE_BYTES],
+    };
+    memcpy(&activation->since_ms, value.bytes, SINCE_BYTES);
     return true;
 }
 
+/* Whose activations; a set of bits. */
+enum { BY_ANYBODY = 1 << RULESET_BY_SETTINGS | 1 << RULESET_BY_OPERATOR };
+
 /* All activations pass by, oldest first; the last `limit` of them stay, newest first. There is one for
  * each change of rules in the folder's life. */
-static bool walk(struct scan *scan, size_t limit, struct arena *arena, struct ruleset_activation *rulesets,
-                 size_t *count, struct err *err)
+static bool walk(struct scan *scan, unsigned by, size_t limit, struct arena *arena,
+                 struct ruleset_activation *rulesets, size_t *count, struct err *err)
 {
     struct text key, value;
     bool found = true;
@@ -75,6 +84,8 @@ static bool walk(struct scan *scan, size_t limit, struct arena *arena, struct ru
             return true;
         if (!read_activation(scan->state, key, value, arena, &ruleset, err))
             return false;
+        if ((by & 1U << ruleset.by) == 0)
+            continue;
         *count += *count < limit;
         memmove(rulesets + 1, rulesets, (*count - 1) * sizeof *rulesets);
         rulesets[0] = ruleset;
@@ -82,21 +93,36 @@ static bool walk(struct scan *scan, size_t limit, struct arena *arena, struct ru
     return false;
 }
 
+static bool list_activations(struct state *state, unsigned by, size_t limit, struct arena *arena,
+                             struct ruleset_activation *activations, size_t *count, struct err *err)
+{
+    struct scan scan;
+    bool done = state_scan_open(state, DB_RULESETS, TEXT("a"), TEXT(""), &scan, err) &&
+                walk(&scan, by, limit, arena, activations, count, err);
+    state_scan_close(&scan);
+    return done;
+}
+
 bool state_rulesets(struct state *state, size_t limit, struct arena *arena,
-                    struct ruleset_activation **rulesets, size_t *ruleset_count, struct err *err)
+                    struct ruleset_activation **activations, size_t *activation_count, struct err *err)
 {
     assert(limit >= 1 && limit <= LIST_COUNT_MAX);
-    struct scan scan;
+    *activations = arena_alloc(arena, limit * sizeof **activations);
+    return list_activations(state, BY_ANYBODY, limit, arena, *activations, activation_count, err);
+}
+
+static bool newest(struct state *state, unsigned by, struct arena *arena, struct ruleset_activation *activation,
+                   struct err *err)
+{
     size_t count;
-    struct ruleset_activation *items = arena_alloc(arena, limit * sizeof *items);
-    bool done = state_scan_open(state, DB_RULESETS, TEXT("a"), TEXT(""), &scan, err) &&
-                walk(&scan, limit, arena, items, &count, err);
-    state_scan_close(&scan);
-    if (!done)
-        return false;
-    *rulesets = items;
-    *ruleset_count = count;
-    return true;
+    *activation = (struct ruleset_activation){.version = {"", 0}};
+    return list_activations(state, by, 1, arena, activation, &count, err);
+}
+
+bool state_ruleset_newest(struct state *state, enum ruleset_by by, struct arena *arena,
+                          struct ruleset_activation *activation, struct err *err)
+{
+    return newest(state, 1U << by, arena, activation, err);
 }
 
 bool state_ruleset_bundle(struct state *state, struct text version, struct arena *arena,
@@ -115,24 +141,16 @@ bool state_ruleset_bundle(struct state *state, struct text version, struct arena
     return true;
 }
 
-bool state_ruleset_active(struct state *state, struct arena *arena, struct text *version,
-                          struct text *bundle, uint64_t *seq, int64_t *since_ms, struct err *err)
+bool state_ruleset_active(struct state *state, struct arena *arena, struct ruleset_activation *active,
+                          struct text *bundle, struct err *err)
 {
-    struct ruleset_activation *active;
-    struct text bytes = {"", 0};
-    size_t count;
-    bool found = false;
-    if (!state_rulesets(state, 1, arena, &active, &count, err))
+    bool found;
+    *bundle = TEXT("");
+    if (!newest(state, BY_ANYBODY, arena, active, err))
         return false;
-    if (count == 0)
-        active[0] = (struct ruleset_activation){{"", 0}, 0, 0};
-    else if (!state_ruleset_bundle(state, active[0].version, arena, &bytes, &found, err))
+    if (active->version.len == 0)
+        return true;
+    if (!state_ruleset_bundle(state, active->version, arena, bundle, &found, err))
         return false;
-    else if (!found)
-        return lmdb_env_damaged(&state->env, err, "the active rule set is missing");
-    *version = active[0].version;
-    *bundle = bytes;
-    *seq = active[0].seq;
-    *since_ms = active[0].since_ms;
-    return true;
+    return found || lmdb_env_damaged(&state->env, err, "the active rule set is missing");
 }

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "engine/base/buf.h"
+
 void problems_init(struct problems *problems)
 {
     enum { CHUNK_BYTES = 4096 };
@@ -75,4 +77,14 @@ void problem_add(struct problems *problems, struct place place, const char *form
     va_end(args);
     problem->place.file = arena_copy(&problems->arena, text_of(place.file)).bytes;
     insert(problems, problem);
+}
+
+void problems_json(struct buf *out, const struct problems *problems)
+{
+    buf_byte(out, '[');
+    for (const struct problem *problem = problems->first; problem != NULL; problem = problem->next) {
+        json_comma(out);
+        json_string(out, text_of(problem->line));
+    }
+    buf_byte(out, ']');
 }

@@ -7,6 +7,8 @@
 
 #include "engine/base/arena.h"
 
+struct buf;
+
 /* A place in a file; line and column count from 1, 0 means "the file as a whole". */
 struct place {
     const char *file; /* borrowed: lives as long as the parsed file's arena */
@@ -32,5 +34,8 @@ void problems_init(struct problems *problems);
 void problems_fini(struct problems *problems);
 void problem_add(struct problems *problems, struct place place, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* problems_json - the kept lines as a JSON array. */
+void problems_json(struct buf *out, const struct problems *problems);
 
 #endif

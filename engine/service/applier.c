@@ -8,6 +8,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/thread.h"
+#include "engine/service/activation.h"
 #include "engine/service/backup.h"
 #include "engine/service/batch.h"
 #include "engine/service/lock.h"
@@ -17,7 +18,6 @@
 #include "engine/service/step.h"
 
 enum {
-    RULES_ARENA_BYTES = 256 * 1024,
     HEARTBEAT_MS = 1000,
     TICK_RETRY_MS = 1000,    /* for one that found the disk full */
     CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
@@ -34,6 +34,7 @@ struct applier {
     struct err open_err;   /* when it isn't */
     const char *state_dir; /* borrowed until ready */
     struct step step; /* the state, the active rules, the publisher: all owned here */
+    struct activation *activation;
     struct backup *backup;
     uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
     int64_t checkpoint_at_ms;    /* monotonic; when the next is due */
@@ -65,48 +66,6 @@ static bool apply_one(struct applier *applier, const struct event *event, struct
     if (!step_event(&applier->step, event, line, seq, received_ms, &dead_letters, err))
         return false;
     count_event(applier, seq, dead_letters);
-    return true;
-}
-
-/* --- rules ---------------------------------------------------------------------------------------------- */
-
-/* Takes over `ruleset`. Too many classes leave the old rules active: that is the same at every replay. */
-static void activate(struct applier *applier, struct ruleset *ruleset, uint64_t seq, int64_t since_ms)
-{
-    state_set_applied_seq(applier->step.state, seq);
-    struct err refused;
-    if (!publisher_rules(applier->step.publisher, ruleset, &refused)) {
-        log_line(LOG_ERROR, "rules-refused", "error=%s", log_quote(refused.text));
-        ruleset_destroy(ruleset);
-        return;
-    }
-    ruleset_destroy(applier->step.ruleset);
-    applier->step.ruleset = ruleset; /* from here on, since the publisher holds its class names */
-    state_ruleset_activate(applier->step.state, ruleset_version(ruleset), ruleset_bundle(ruleset), seq,
-                           since_ms);
-    log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu seq=%" PRIu64,
-             TEXT_ARG(ruleset_version(ruleset)), ruleset_chain_count(ruleset), seq);
-}
-
-/* The rule set that was active at the last checkpoint. */
-static bool load_active_rules(struct applier *applier, struct err *err)
-{
-    struct arena arena;
-    arena_init(&arena, RULES_ARENA_BYTES);
-    struct text version, bundle;
-    uint64_t seq;
-    int64_t since_ms;
-    bool done = state_ruleset_active(applier->step.state, &arena, &version, &bundle, &seq, &since_ms, err);
-    struct ruleset *ruleset = NULL;
-    if (done && version.len > 0)
-        done = (ruleset = ruleset_load_kept(bundle, err)) != NULL &&
-               publisher_rules(applier->step.publisher, ruleset, err);
-    arena_fini(&arena);
-    if (!done) {
-        ruleset_destroy(ruleset);
-        return false;
-    }
-    applier->step.ruleset = ruleset;
     return true;
 }
 
@@ -207,13 +166,9 @@ static bool replay_record(struct applier *applier, const struct journal_record *
     switch (record->kind) {
     case JOURNAL_EVENT:
         return apply_one(applier, event, record->body, record->seq, record->received_ms, err);
-    case JOURNAL_RULES: {
-        struct ruleset *ruleset = ruleset_load_kept(record->body, err);
-        if (ruleset == NULL)
-            return false;
-        activate(applier, ruleset, record->seq, record->received_ms);
-        return true;
-    }
+    case JOURNAL_RULES:
+    case JOURNAL_OPERATOR_RULES:
+        return activation_replay(applier->activation, record, err);
     case JOURNAL_TICK:
         return step_tick(&applier->step, record->seq, record->received_ms, err);
     }
@@ -283,7 +238,7 @@ static bool recover(struct applier *applier, struct err *err)
     int64_t start_ms = clock_monotonic_ms();
     applier->checkpoint_at_ms = start_ms + applier->partition->settings->checkpoint_ms;
     atomic_store(&applier->partition->stats->unsaved_since_ms, start_ms);
-    if (!load_active_rules(applier, err))
+    if (!activation_load(applier->activation, err))
         return false;
     if (last == from)
         return true;
@@ -316,16 +271,6 @@ static bool apply_batch(struct applier *applier, struct batch *batch, struct err
     histogram_add(&stats->apply, end_ns - start_ns, 1);
     atomic_store(&stats->apply_lag_ms, (uint64_t)(end_ns - batch->read_ns) / 1000000);
     return true;
-}
-
-static void change_rules(struct applier *applier, struct rules_change *change)
-{
-    if (change->seq > state_applied_seq(applier->step.state))
-        activate(applier, change->ruleset, change->seq, change->received_ms);
-    else
-        ruleset_destroy(change->ruleset); /* it never got into the journal */
-    change->ruleset = NULL;
-    queue_push(applier->partition->door_queue, &change->work);
 }
 
 /* When to ask for a tick, on the monotonic clock; INT64_MAX: not as things are. */
@@ -375,6 +320,7 @@ static bool answer(struct applier *applier, struct query *query, struct err *err
         .state = applier->step.state,
         .publisher = applier->step.publisher,
         .ruleset = applier->step.ruleset,
+        .activation = applier->activation,
         .backup = applier->backup,
     };
     return query_answer(&context, query, err);
@@ -412,7 +358,7 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
         return done;
     }
     case WORK_RULES:
-        change_rules(applier, (struct rules_change *)work);
+        activation_take(applier->activation, (struct rules_change *)work);
         return true;
     case WORK_TICK:
         return take_tick(applier, (const struct tick *)work, err);
@@ -421,6 +367,7 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
         pass_results(applier); /* the door takes nothing after this */
         bool done = last_checkpoint(applier, err);
         backup_stop(applier->backup);
+        activation_stop(applier->activation);
         if (done)
             queue_push(door, work);
         else
@@ -497,14 +444,20 @@ static bool open_all(struct applier *applier, struct err *err)
     applier->step.publisher = publisher_create(applier->step.state, applier->partition->subscriptions,
                                           (uint64_t)settings->dead_letters);
     publisher_home(applier->step.publisher, applier->partition->results_home);
-    return recover(applier, err);
+    if (!recover(applier, err))
+        return false;
+    for (struct work *work = queue_take(applier->partition->apply_queue, 0), *next; work != NULL; work = next) {
+        next = work->next;
+        activation_take(applier->activation, (struct rules_change *)work); /* what the settings want */
+    }
+    return true;
 }
 
 static void close_all(struct applier *applier)
 {
     backup_destroy(applier->backup);
     publisher_destroy(applier->step.publisher);
-    ruleset_destroy(applier->step.ruleset);
+    activation_destroy(applier->activation);
     state_close(applier->step.state);
 }
 
@@ -529,6 +482,7 @@ bool applier_start(struct partition *partition, const char *state_dir, struct ap
     applier->state_dir = state_dir;
     applier->backup = backup_create(partition);
     step_init(&applier->step);
+    applier->activation = activation_create(partition, &applier->step);
     sem_init(&applier->ready, 0, 0);
     thread_start(&applier->thread, "applier", run, applier);
     while (sem_wait(&applier->ready) != 0)
@@ -550,9 +504,4 @@ void applier_finish(struct applier *applier)
     sem_destroy(&applier->ready);
     step_fini(&applier->step);
     free(applier);
-}
-
-struct text applier_rules(const struct applier *applier)
-{
-    return applier->step.ruleset == NULL ? TEXT("") : ruleset_version(applier->step.ruleset);
 }

@@ -21,8 +21,4 @@ bool applier_start(struct partition *partition, const char *state_dir, struct ap
 /* applier_finish - wait until the thread has ended by a WORK_STOP, and free. */
 void applier_finish(struct applier *applier);
 
-/* applier_rules - the version of the active rule set, "" when there is none yet. Before any change of rules
- * is sent. */
-struct text applier_rules(const struct applier *applier);
-
 #endif

@@ -15,6 +15,7 @@ struct ask {
     struct fields fields; /* the question's members */
     struct buf *out;      /* the reply's object is open, with "ok" and "seq" in it */
     struct err *err;
+    struct buf details; /* in the query's arena: members for an answer that is an error */
 };
 
 struct op {
@@ -30,7 +31,8 @@ extern const struct op op_metrics, op_stats;             /* query_stats.c */
 extern const struct op op_device, op_devices, op_count;  /* query_devices.c */
 extern const struct op op_changes, op_history, op_snapshot; /* query_history.c */
 extern const struct op op_explain;                        /* query_explain.c */
-extern const struct op op_deadletters, op_rules;         /* query_rules.c */
+extern const struct op op_deadletters;                   /* query_deadletters.c */
+extern const struct op op_rules, op_rules_check, op_rules_apply, op_rules_rollback; /* query_rules.c */
 
 /* Each fills its output, or says in ask->err which member is wrong, and how. */
 

@@ -7,6 +7,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/service/activation.h"
 #include "engine/service/batch.h"
 #include "engine/service/refusals.h"
 
@@ -140,8 +141,9 @@ static bool append_batch(struct committer *committer, struct batch *batch, struc
 static void append_rules(struct committer *committer, struct rules_change *change)
 {
     change->received_ms = journal_time(committer, clock_wall_ms());
-    change->seq = journal_append(committer->partition->journal, JOURNAL_RULES, change->received_ms,
-                                 ruleset_bundle(change->ruleset));
+    change->seq = journal_append(committer->partition->journal,
+                                 change->by == RULESET_BY_SETTINGS ? JOURNAL_RULES : JOURNAL_OPERATOR_RULES,
+                                 change->received_ms, ruleset_bundle(change->ruleset));
 }
 
 static void append_tick(struct committer *committer, struct tick *tick)
@@ -262,13 +264,13 @@ static void pass_on(struct committer *committer)
     committer->group = NULL;
 }
 
-/* A change of rules has nobody to ask again, so it leaves the group and is held for the next one. */
+/* A change of rules that nobody asks for again leaves the group, and is held for the next one. */
 static void hold_rules(struct committer *committer)
 {
     struct work **held_end = &committer->held;
     for (struct work **link = &committer->group; *link != NULL;) {
         struct work *work = *link;
-        if (work->kind != WORK_RULES) {
+        if (work->kind != WORK_RULES || ((struct rules_change *)work)->asker != NULL) {
             link = &work->next;
             continue;
         }

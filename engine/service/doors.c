@@ -65,7 +65,7 @@ struct doors {
     int64_t noticed_ms; /* when a malformed message was last logged */
     struct err err;     /* why the partition failed; code ERR_NONE: it didn't */
     bool stopped;
-    bool rules_active; /* a change of rules came home since doors_run() last said so */
+    bool rules_settled; /* a change of rules came home since doors_run() last said so */
 };
 
 /* --- opening --------------------------------------------------------------------------------------------- */
@@ -421,7 +421,7 @@ static void finish(struct doors *doors, struct work *work)
         free(work);
         return;
     case WORK_RULES:
-        doors->rules_active = true;
+        doors->rules_settled = true;
         free(work);
         return;
     case WORK_TICK:
@@ -490,9 +490,9 @@ int doors_run(struct doors *doors, struct partition *partition, int signal_fd, s
             *err = doors->err;
             return DOORS_FAILED;
         }
-        if (doors->rules_active) {
-            doors->rules_active = false;
-            return DOORS_RULES_ACTIVE;
+        if (doors->rules_settled) {
+            doors->rules_settled = false;
+            return DOORS_RULES_SETTLED;
         }
         enum overload level = overload(doors);
         if (doors->events.look && level != OVERLOAD_STOP && !commit_first(doors))

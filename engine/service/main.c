@@ -24,7 +24,6 @@
 #include "store/state.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, OPTIONS_MAX = 64 };
-enum { ACTIVE_BYTES = VERSION_BYTES_MAX + 1 }; /* the version of the rules asked for last, as a string */
 
 static const char default_file[] = "fwsync.yaml";
 
@@ -172,20 +171,7 @@ static struct ruleset *load_rules(const struct settings *settings, struct proble
                                       : ruleset_load_dir(settings->rules, problems);
 }
 
-/* A version that is active already isn't journaled again: false. */
-static bool change_rules(struct partition *partition, struct ruleset *ruleset, char active[ACTIVE_BYTES])
-{
-    struct text version = ruleset_version(ruleset);
-    if (text_is(version, active)) {
-        ruleset_destroy(ruleset);
-        return false;
-    }
-    snprintf(active, ACTIVE_BYTES, TEXT_FMT, TEXT_ARG(version));
-    partition_change_rules(partition, ruleset);
-    return true;
-}
-
-static void reload_rules(struct partition *partition, char active[ACTIVE_BYTES])
+static void reload_rules(struct partition *partition)
 {
     struct problems problems;
     problems_init(&problems);
@@ -195,8 +181,8 @@ static void reload_rules(struct partition *partition, char active[ACTIVE_BYTES])
     problems_fini(&problems);
     if (ruleset == NULL)
         log_line(LOG_ERROR, "rules-kept", "error=\"the new rules have errors; the old ones stay\"");
-    else if (!change_rules(partition, ruleset, active))
-        log_line(LOG_INFO, "rules-unchanged", "version=%s", active);
+    else
+        partition_change_rules(partition, ruleset);
 }
 
 /* --- serving ------------------------------------------------------------------------------------------------ */
@@ -222,32 +208,29 @@ static int fail(const struct err *err)
     return err->code == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILED;
 }
 
-static void print_ready(const struct doors *doors, bool *ready)
+static void print_ready(const struct doors *doors)
 {
     printf("ready events=%s query=%s results=%s\n", doors_events(doors), doors_query(doors),
            doors_results(doors));
     fflush(stdout);
-    *ready = true;
 }
 
-/* Serves until a signal says stop. It is ready when the rules that the settings name are active. Returns
- * false when the partition failed. */
-static bool serve(struct doors *doors, struct partition *partition, int signal_fd, char active[ACTIVE_BYTES],
-                  bool rules_change, struct err *err)
+/* Serves until a signal says stop. It is ready when it is settled which rules are active. Returns false when the
+ * partition failed. */
+static bool serve(struct doors *doors, struct partition *partition, int signal_fd, struct err *err)
 {
-    bool ready = false;
-    for (;;) {
-        if (!ready && !rules_change)
-            print_ready(doors, &ready);
+    for (bool ready = false;;) {
         int happened = doors_run(doors, partition, signal_fd, err);
         switch (happened) {
         case DOORS_FAILED:
             return false;
-        case DOORS_RULES_ACTIVE:
-            rules_change = false;
+        case DOORS_RULES_SETTLED:
+            if (!ready)
+                print_ready(doors);
+            ready = true;
             break;
         case SIGHUP:
-            reload_rules(partition, active);
+            reload_rules(partition);
             break;
         default:
             log_line(LOG_INFO, "stopping", "signal=%s", strsignal(happened));
@@ -267,13 +250,16 @@ struct service {
 };
 
 /* The doors come first: that checks settings, and touches no file. */
-static bool open_all(struct service *service, const struct settings *settings, struct stats *stats, struct err *err)
+static bool open_all(struct service *service, const struct settings *settings, struct ruleset *ruleset,
+                     struct stats *stats, struct err *err)
 {
     service->subscriptions = subscriptions_create();
     if (!open_signals(&service->signal_fd, err) ||
         !doors_open(&service->doors, settings, stats, service->subscriptions, err) ||
-        !backup_check(settings->data, err) || !lock_folder(settings->data, &service->lock_fd, err))
+        !backup_check(settings->data, err) || !lock_folder(settings->data, &service->lock_fd, err)) {
+        ruleset_destroy(ruleset);
         return false;
+    }
     service->partition = (struct partition){
         .settings = settings,
         .lock_fd = service->lock_fd,
@@ -281,7 +267,7 @@ static bool open_all(struct service *service, const struct settings *settings, s
         .subscriptions = service->subscriptions,
         .door_queue = doors_queue(service->doors),
     };
-    service->started = partition_open(&service->partition, err);
+    service->started = partition_open(&service->partition, ruleset, err);
     return service->started;
 }
 
@@ -304,17 +290,13 @@ static int run(const struct settings *settings, struct ruleset *ruleset)
     struct service service = {.signal_fd = -1, .lock_fd = -1};
     struct partition *partition = &service.partition;
     crash_watch(settings->data);
-    if (!open_all(&service, settings, &stats, &err)) {
-        ruleset_destroy(ruleset);
+    if (!open_all(&service, settings, ruleset, &stats, &err)) {
         close_all(&service);
         return fail(&err);
     }
-    char active[ACTIVE_BYTES];
-    snprintf(active, sizeof active, TEXT_FMT, TEXT_ARG(applier_rules(partition->applier)));
     log_line(LOG_INFO, "started", "version=%s data=%s rules=%s", FWSYNC_VERSION,
              log_quote(settings->data), settings->rules[0] == '\0' ? "shipped" : log_quote(settings->rules));
-    bool rules_change = change_rules(partition, ruleset, active);
-    if (!serve(service.doors, partition, service.signal_fd, active, rules_change, &err))
+    if (!serve(service.doors, partition, service.signal_fd, &err))
         _exit(fail(&err)); /* its threads may hold anything: nothing here is safe to take down */
     close_all(&service);
     log_line(LOG_INFO, "stopped", "uptime_ms=%lld", (long long)(clock_wall_ms() - stats.started_ms));

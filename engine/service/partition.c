@@ -6,6 +6,7 @@
 
 #include "engine/base/log.h"
 #include "engine/base/thread.h"
+#include "engine/service/activation.h"
 #include "engine/service/applier.h"
 #include "engine/service/committer.h"
 #include "engine/service/publisher.h"
@@ -19,10 +20,21 @@ static bool below(char path[PATH_BYTES], const char *folder, const char *name, s
            err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
 }
 
+/* What nobody took: changes of rules, and a tick, which is the partition's. */
+static void drop_rest(struct queue *queue)
+{
+    for (struct work *work = queue_take(queue, 0), *next; work != NULL; work = next) {
+        next = work->next;
+        if (work->kind == WORK_RULES)
+            rules_change_destroy((struct rules_change *)work);
+    }
+}
+
 static void close_stores(struct partition *partition)
 {
     applier_finish(partition->applier);
-    queue_take(partition->commit_queue, 0); /* a tick that was asked for when the committer had stopped */
+    drop_rest(partition->apply_queue);
+    drop_rest(partition->commit_queue);
     journal_close(partition->journal);
     queue_destroy(partition->apply_queue);
     queue_destroy(partition->commit_queue);
@@ -31,19 +43,18 @@ static void close_stores(struct partition *partition)
     sem_destroy(&partition->may_trim);
 }
 
-bool partition_open(struct partition *partition, struct err *err)
+bool partition_open(struct partition *partition, struct ruleset *ruleset, struct err *err)
 {
     const struct settings *settings = partition->settings;
     char journal_dir[PATH_BYTES], state_dir[PATH_BYTES];
-    if (!below(journal_dir, settings->data, "journal", err) ||
-        !below(state_dir, settings->data, "state", err))
-        return false;
     partition->commit_queue = queue_create();
     partition->apply_queue = queue_create();
     partition->results_home = queue_create();
     sem_init(&partition->may_trim, 0, 1);
+    partition_change_rules(partition, ruleset);
     uint64_t segment_bytes = journal_segment_bytes((uint64_t)settings->journal_keep_mib << 20);
-    if (!journal_open(journal_dir, segment_bytes, &partition->journal, err) ||
+    if (!below(journal_dir, settings->data, "journal", err) || !below(state_dir, settings->data, "state", err) ||
+        !journal_open(journal_dir, segment_bytes, &partition->journal, err) ||
         !applier_start(partition, state_dir, &partition->applier, err)) {
         close_stores(partition);
         return false;
@@ -73,12 +84,7 @@ void partition_close(struct partition *partition)
 
 void partition_change_rules(struct partition *partition, struct ruleset *ruleset)
 {
-    struct rules_change *change = calloc(1, sizeof *change);
-    if (change == NULL)
-        abort();
-    change->work.kind = WORK_RULES;
-    change->ruleset = ruleset;
-    queue_push(partition->commit_queue, &change->work);
+    queue_push(partition->apply_queue, &rules_change_create(ruleset, RULESET_BY_SETTINGS)->work);
 }
 
 void partition_fail(struct partition *partition, const struct err *err)

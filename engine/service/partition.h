@@ -35,7 +35,7 @@ struct partition {
     struct queue *door_queue; /* finished work goes here */
 
     struct queue *commit_queue; /* the way in: batches, rules, stop */
-    struct queue *apply_queue;  /* and for queries */
+    struct queue *apply_queue;  /* and for queries, and what rules the settings want */
     struct queue *results_home; /* results that were sent, for the next use */
 
     struct journal *journal;
@@ -47,30 +47,24 @@ struct partition {
     struct tick tick; /* at most one is under way */
 };
 
-/* A new rule set on its way: journaled by the committer, made active by the applier. */
-struct rules_change {
-    struct work work;
-    struct ruleset *ruleset; /* owned; NULL when it comes home */
-    uint64_t seq;            /* 0: never journaled, so never to become active */
-    int64_t received_ms;
-};
-
 /* The process cannot go on; main() stops it with this error. */
 struct failure {
     struct work work;
     struct err err;
 };
 
-/* partition_open - open journal and state below the data folder, replay what the state lacks, start
- * the threads. Errors as journal_open and state_open. */
-bool partition_open(struct partition *partition, struct err *err);
+/* partition_open - open journal and state below the data folder, replay what the state lacks, have `ruleset` (taken
+ * over, also on errors) heard as what the settings want, before any event, and start the threads. Errors as
+ * journal_open and state_open. */
+bool partition_open(struct partition *partition, struct ruleset *ruleset, struct err *err);
 
 /* partition_stop_begin - let the threads finish all work queued so far, make a checkpoint, and stop; the
  * last thing that reaches door_queue is a WORK_STOP. partition_close - after that: wait and free. */
 void partition_stop_begin(struct partition *partition);
 void partition_close(struct partition *partition);
 
-/* partition_change_rules - take over `ruleset` and make it active, between two events. */
+/* partition_change_rules - the settings want `ruleset`, which is taken over: if it is another than they wanted last, it
+ * becomes active, between two events. */
 void partition_change_rules(struct partition *partition, struct ruleset *ruleset);
 
 /* partition_fail - from a thread of the partition: the process has to stop, with this error. */

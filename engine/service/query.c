@@ -10,8 +10,10 @@ enum { QUERY_ARENA_BYTES = 4096 };
 /* --- the table ------------------------------------------------------------------------------------------- */
 
 static const struct op *const ops[] = {
-    &op_backup,  &op_changes, &op_count, &op_deadletters, &op_device,   &op_devices, &op_explain,
-    &op_history, &op_metrics, &op_ping,  &op_rules,       &op_snapshot, &op_stats,
+    &op_backup,   &op_changes,     &op_count,       &op_deadletters,    &op_device,
+    &op_devices,  &op_explain,     &op_history,     &op_metrics,        &op_ping,
+    &op_rules,    &op_rules_check, &op_rules_apply, &op_rules_rollback, &op_snapshot,
+    &op_stats,
 };
 enum { OP_COUNT = sizeof ops / sizeof ops[0] };
 
@@ -74,9 +76,7 @@ static bool answer(struct ask *ask)
     const struct op *op = find_op(ask);
     if (op == NULL || !check_fields(ask, op))
         return false;
-    buf_byte(ask->out, '{');
-    json_member_boolean(ask->out, "ok", true);
-    json_member_unsigned(ask->out, "seq", state_applied_seq(ask->context->state));
+    reply_begin(ask->out, state_applied_seq(ask->context->state));
     if (!op->answer(ask))
         return false;
     if (ask->query->answered_later) {
@@ -87,19 +87,35 @@ static bool answer(struct ask *ask)
     return true;
 }
 
-void query_reply_error(struct query *query, const struct err *err)
+static void reply_with(struct query *query, const struct err *err, struct text details)
 {
     buf_clear(&query->reply);
-    reply_error(&query->reply, err->code, err->text);
+    reply_error_begin(&query->reply, err->code, err->text);
+    if (details.len > 0) {
+        json_comma(&query->reply);
+        buf_append(&query->reply, details);
+    }
+    buf_byte(&query->reply, '}');
+}
+
+void query_reply_error(struct query *query, const struct err *err)
+{
+    reply_with(query, err, TEXT(""));
 }
 
 bool query_answer(const struct query_context *context, struct query *query, struct err *err)
 {
-    struct ask ask = {.context = context, .query = query, .out = &query->reply, .err = err};
+    struct ask ask = {
+        .context = context,
+        .query = query,
+        .out = &query->reply,
+        .err = err,
+        .details.arena = &query->arena,
+    };
     stats_add(&context->partition->stats->queries, 1);
     if (answer(&ask))
         return true;
-    query_reply_error(query, err);
+    reply_with(query, err, buf_text(&ask.details));
     return err->code != ERR_STORE;
 }
 

@@ -9,6 +9,7 @@
 #include "engine/service/partition.h"
 #include "engine/service/publisher.h"
 
+struct activation;
 struct backup;
 
 /* A question on its way to the applier and, answered, back. */
@@ -32,6 +33,7 @@ struct query_context {
     struct state *state;
     const struct publisher *publisher;
     const struct ruleset *ruleset; /* may be NULL before the first rules */
+    struct activation *activation;
     struct backup *backup;
 };
 

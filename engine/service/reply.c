@@ -1,11 +1,23 @@
 #include "engine/service/reply.h"
 
-void reply_error(struct buf *reply, enum err_code code, const char *error)
+void reply_begin(struct buf *reply, uint64_t seq)
+{
+    buf_byte(reply, '{');
+    json_member_boolean(reply, "ok", true);
+    json_member_unsigned(reply, "seq", seq);
+}
+
+void reply_error_begin(struct buf *reply, enum err_code code, const char *error)
 {
     buf_byte(reply, '{');
     json_member_boolean(reply, "ok", false);
     json_member_text(reply, "code", text_of(err_code_name(code)));
     json_member_text(reply, "error", text_of(error));
+}
+
+void reply_error(struct buf *reply, enum err_code code, const char *error)
+{
+    reply_error_begin(reply, code, error);
     buf_byte(reply, '}');
 }
 

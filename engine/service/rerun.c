@@ -48,6 +48,7 @@ bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct ev
         *line = event_deadline_passed(device, &rerun->arena, event);
         return true;
     case JOURNAL_RULES:
+    case JOURNAL_OPERATOR_RULES:
         break;
     }
     return err_set(err, ERR_NOT_FOUND, "record %" PRIu64 " is a change of rules", seq);

@@ -1,9 +1,8 @@
 /* cmd_rules_check.c - `fwsync rules check`: is there anything wrong with these rules? Doesn't need the daemon. */
 #include <stdio.h>
 
-#include "engine/base/buf.h"
 #include "engine/tool/command.h"
-#include "rules/ruleset.h"
+#include "engine/tool/rules_folder.h"
 
 static size_t node_count(const struct ruleset *ruleset)
 {
@@ -25,48 +24,17 @@ static void print_right(const struct setup *setup, const struct ruleset *ruleset
                nodes, nodes == 1 ? "" : "s", TEXT_ARG(version));
 }
 
-static void print_wrong_json(const struct problems *problems)
-{
-    struct buf line = {.bytes = NULL};
-    buf_append(&line, TEXT("{\"ok\":false,\"code\":\"config\",\"problems\":["));
-    for (const struct problem *problem = problems->first; problem != NULL; problem = problem->next) {
-        json_comma(&line);
-        json_string(&line, text_of(problem->line));
-    }
-    printf(TEXT_FMT "]}\n", TEXT_ARG(line));
-    buf_fini(&line);
-}
-
-static void print_wrong(const struct problems *problems)
-{
-    size_t shown = 0;
-    for (const struct problem *problem = problems->first; problem != NULL; problem = problem->next) {
-        puts(problem->line);
-        shown++;
-    }
-    if (problems->count > shown)
-        printf("and %zu more\n", problems->count - shown);
-    printf("%zu problem%s\n", problems->count, problems->count == 1 ? "" : "s");
-}
-
 static int run(const struct setup *setup, struct options *options)
 {
     const char *dir;
     if (!options_only_words(options, "DIR", 1, 1, &dir))
         return EXIT_USAGE;
-    struct problems problems;
-    problems_init(&problems);
-    struct ruleset *ruleset = ruleset_load_dir(dir, &problems);
-    bool right = ruleset != NULL && problems.count == 0;
-    if (right)
-        print_right(setup, ruleset);
-    else if (setup->json)
-        print_wrong_json(&problems);
-    else
-        print_wrong(&problems);
+    struct ruleset *ruleset = rules_folder_load(setup, dir, stdout);
+    if (ruleset == NULL)
+        return EXIT_ERROR;
+    print_right(setup, ruleset);
     ruleset_destroy(ruleset);
-    problems_fini(&problems);
-    return right ? EXIT_DONE : EXIT_ERROR;
+    return EXIT_DONE;
 }
 
 const struct command command_rules_check = {

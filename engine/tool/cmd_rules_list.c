@@ -14,13 +14,14 @@ static void add_activation(struct session *session, struct table *table, const s
     table_cell(table, is_active ? TEXT("active") : TEXT("was"), style);
     table_cell(table, when_text(&session->setup->screen, field_integer(&activation, "since"), &session->arena),
                STYLE_PLAIN);
+    table_cell(table, field_text(&activation, "by"), STYLE_PLAIN);
     table_cell_seq(table, field_integer(&activation, "activated"));
 }
 
 static int run(const struct setup *setup, struct options *options)
 {
     static const struct table_column columns[] = {
-        {"VERSION", false}, {"NOW", false}, {"SINCE", false}, {"SEQ", true}};
+        {"VERSION", false}, {"NOW", false}, {"SINCE", false}, {"BY", false}, {"SEQ", true}};
     if (!options_only_words(options, "", 0, 0, NULL))
         return EXIT_USAGE;
     struct session session;
@@ -45,7 +46,8 @@ const struct command command_rules_list = {
     .name = "rules list",
     .usage = "",
     .summary = "list the rule sets that are and were active",
-    .details = "The newest first; SEQ is the event that made one active.\n"
+    .details = "The newest first. BY is the daemon's settings, or an operator (`rules apply`, `rules rollback`); SEQ is\n"
+               "the event that made it active.\n"
                "\n"
                "  fwsync rules list\n",
     .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,

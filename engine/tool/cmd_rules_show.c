@@ -2,23 +2,7 @@
 #include <stdio.h>
 
 #include "engine/tool/command.h"
-#include "engine/tool/session.h"
-
-/* The active ones' version, when none is given. */
-static bool ask_files(struct session *session, const char *version)
-{
-    struct buf active = {.bytes = NULL}; /* the next question ends the life of this answer */
-    if (version == NULL) {
-        session_question(session, "rules");
-        if (!session_ask(session))
-            return false;
-        buf_append(&active, field_text(&session->answer, "version"));
-    }
-    json_member_text(session_question(session, "rules"), "version",
-                     version == NULL ? buf_text(&active) : text_of(version));
-    buf_fini(&active);
-    return session_ask(session);
-}
+#include "engine/tool/rules_running.h"
 
 static int run(const struct setup *setup, struct options *options)
 {
@@ -27,7 +11,7 @@ static int run(const struct setup *setup, struct options *options)
         return EXIT_USAGE;
     struct session session;
     session_open(&session, setup, "rules show");
-    if (ask_files(&session, version)) {
+    if (rules_ask_files(&session, version)) {
         struct fields files = field_object(&session, &session.answer, "files");
         if (setup->json)
             session_print_raw(&session);

@@ -14,6 +14,8 @@ const struct command *const commands[] = {
     &command_import,
     &command_backup,
     &command_rules_check,
+    &command_rules_apply,
+    &command_rules_rollback,
     &command_rules_list,
     &command_rules_show,
     &command_stats,

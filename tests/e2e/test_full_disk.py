@@ -322,6 +322,22 @@ def test_rules_that_were_never_journaled_never_become_active():
 
 
 @test
+def test_rules_that_an_operator_applies_find_the_disk_full():
+    """Whoever asked is told, and can ask again: nothing waits behind his back."""
+    files = {"root.yaml": "chain: root\nfirst: note\nnodes:\n  note: {type: log, text: one}\n"}
+    with Disk() as disk:
+        with Daemon(**disk.options) as daemon:
+            before = daemon.query({"op": "rules"})
+            disk.fill(says_so=False)
+            reply = daemon.query({"op": "rules-apply", "files": files})
+            assert reply["code"] == "full" and "no space" in reply["error"], reply
+            disk.free()
+            wait_until(lambda: daemon.query({"op": "rules-apply", "files": files})["ok"])
+            after = daemon.query({"op": "rules"})["activations"]
+            assert after[1:] == before["activations"] and after[0]["activated"] == 2, after
+
+
+@test
 def test_a_file_size_limit_is_a_full_disk():
     """SIGXFSZ, which would end the process, and EFBIG."""
     if not shutil.which("prlimit"):

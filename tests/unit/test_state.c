@@ -673,37 +673,61 @@ static void test_dead_letters_come_by_their_bytes(void **unused)
     assert_int_equal(next, 0);
 }
 
+static void activate(const char *version, const char *bundle, uint64_t seq, int64_t since_ms, enum ruleset_by by)
+{
+    struct ruleset_activation activation = {text_of(version), seq, since_ms, by};
+    state_ruleset_activate(state, &activation, text_of(bundle));
+}
+
 static void test_last_activated_rule_set_is_active(void **unused)
 {
     (void)unused;
-    struct text version, bundle;
-    uint64_t seq;
-    int64_t since_ms;
-    done(state_ruleset_active(state, &arena, &version, &bundle, &seq, &since_ms, &err));
-    assert_int_equal(version.len, 0);
-    state_ruleset_activate(state, TEXT("f00"), TEXT("first"), 1, 100);
-    state_ruleset_activate(state, TEXT("ba4"), TEXT("second"), 300, 200);
+    struct ruleset_activation active, *all;
+    struct text bundle;
+    done(state_ruleset_active(state, &arena, &active, &bundle, &err));
+    assert_int_equal(active.version.len, 0);
+    activate("f00", "first", 1, 100, RULESET_BY_SETTINGS);
+    activate("ba4", "second", 300, 200, RULESET_BY_OPERATOR);
     checkpoint();
     reopen();
-    done(state_ruleset_active(state, &arena, &version, &bundle, &seq, &since_ms, &err));
-    assert_true(text_is(version, "ba4") && text_is(bundle, "second"));
-    assert_int_equal(seq, 300);
-    assert_int_equal(since_ms, 200);
-    state_ruleset_activate(state, TEXT("f00"), TEXT("first"), 70000, 300); /* back */
-    done(state_ruleset_active(state, &arena, &version, &bundle, &seq, &since_ms, &err));
-    assert_true(text_is(version, "f00") && text_is(bundle, "first"));
-    struct ruleset_activation *rulesets;
+    done(state_ruleset_active(state, &arena, &active, &bundle, &err));
+    assert_true(text_is(active.version, "ba4") && text_is(bundle, "second"));
+    assert_int_equal(active.seq, 300);
+    assert_int_equal(active.since_ms, 200);
+    assert_int_equal(active.by, RULESET_BY_OPERATOR);
+    activate("f00", "first", 70000, 300, RULESET_BY_OPERATOR); /* back */
+    done(state_ruleset_active(state, &arena, &active, &bundle, &err));
+    assert_true(text_is(active.version, "f00") && text_is(bundle, "first"));
     size_t count;
     bool found;
-    done(state_rulesets(state, 10, &arena, &rulesets, &count, &err));
+    done(state_rulesets(state, 10, &arena, &all, &count, &err));
     assert_int_equal(count, 3);
-    assert_int_equal(rulesets[0].seq, 70000);
-    assert_true(text_is(rulesets[1].version, "ba4"));
-    assert_int_equal(rulesets[2].since_ms, 100);
+    assert_int_equal(all[0].seq, 70000);
+    assert_true(text_is(all[1].version, "ba4"));
+    assert_int_equal(all[2].since_ms, 100);
     done(state_ruleset_bundle(state, TEXT("ba4"), &arena, &bundle, &found, &err));
     assert_true(found && text_is(bundle, "second"));
     done(state_ruleset_bundle(state, TEXT("other"), &arena, &bundle, &found, &err));
     assert_false(found);
+}
+
+static void test_the_settings_last_word_is_found_among_an_operators(void **unused)
+{
+    (void)unused;
+    struct ruleset_activation newest;
+    done(state_ruleset_newest(state, RULESET_BY_SETTINGS, &arena, &newest, &err));
+    assert_int_equal(newest.version.len, 0);
+    activate("f00", "1", 1, 100, RULESET_BY_SETTINGS);
+    activate("ba4", "2", 2, 200, RULESET_BY_SETTINGS);
+    for (uint64_t seq = 3; seq < 60; seq++)
+        activate("c0d", "3", seq, 300, RULESET_BY_OPERATOR);
+    checkpoint();
+    reopen();
+    done(state_ruleset_newest(state, RULESET_BY_SETTINGS, &arena, &newest, &err));
+    assert_true(text_is(newest.version, "ba4"));
+    assert_int_equal(newest.seq, 2);
+    done(state_ruleset_newest(state, RULESET_BY_OPERATOR, &arena, &newest, &err));
+    assert_int_equal(newest.seq, 59);
 }
 
 static void add_up(void *context, struct text name, uint64_t number)
@@ -755,6 +779,7 @@ int main(void)
         STATE_TEST(test_oldest_dead_letters_go),
         STATE_TEST(test_dead_letters_come_by_their_bytes),
         STATE_TEST(test_last_activated_rule_set_is_active),
+        STATE_TEST(test_the_settings_last_word_is_found_among_an_operators),
         STATE_TEST(test_counters_are_bounded_and_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

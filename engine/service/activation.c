@@ -1,0 +1,231 @@
+#include "engine/service/activation.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "engine/base/log.h"
+#include "engine/service/reply.h"
+
+enum { ARENA_BYTES = 256 * 1024 };
+
+struct activation {
+    struct partition *partition;
+    struct step *step;
+    char settings[VERSION_BYTES_MAX + 1]; /* the version that the settings wanted last; "": none yet */
+    struct rules_change *asked;           /* an operator's, on its way */
+};
+
+struct rules_change *rules_change_create(struct ruleset *ruleset, enum ruleset_by by)
+{
+    struct rules_change *change = calloc(1, sizeof *change);
+    if (change == NULL)
+        abort();
+    *change = (struct rules_change){.work.kind = WORK_RULES, .ruleset = ruleset, .by = by};
+    return change;
+}
+
+void rules_change_destroy(struct rules_change *change)
+{
+    ruleset_destroy(change->ruleset);
+    free(change);
+}
+
+struct activation *activation_create(struct partition *partition, struct step *step)
+{
+    struct activation *activation = calloc(1, sizeof *activation);
+    if (activation == NULL)
+        abort();
+    activation->partition = partition;
+    activation->step = step;
+    return activation;
+}
+
+void activation_destroy(struct activation *activation)
+{
+    ruleset_destroy(activation->step->ruleset);
+    free(activation);
+}
+
+/* --- becoming active -------------------------------------------------------------------------------------- */
+
+static const char *by_name(enum ruleset_by by)
+{
+    return by == RULESET_BY_SETTINGS ? "settings" : "operator";
+}
+
+static void remember(struct activation *activation, struct text version)
+{
+    memcpy(activation->settings, version.bytes, version.len);
+    activation->settings[version.len] = '\0';
+}
+
+/* Takes over `ruleset`. Too many classes leave the old rules active: that is the same at every replay. */
+static bool activate(struct activation *activation, struct ruleset *ruleset, const struct ruleset_activation *row,
+                     struct err *err)
+{
+    struct step *step = activation->step;
+    state_set_applied_seq(step->state, row->seq);
+    if (!publisher_rules(step->publisher, ruleset, err)) {
+        log_line(LOG_ERROR, "rules-refused", "error=%s", log_quote(err->text));
+        ruleset_destroy(ruleset);
+        return false;
+    }
+    ruleset_destroy(step->ruleset);
+    step->ruleset = ruleset; /* from here on, since the publisher holds its class names */
+    state_ruleset_activate(step->state, row, ruleset_bundle(ruleset));
+    if (row->by == RULESET_BY_SETTINGS)
+        remember(activation, row->version);
+    log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu by=%s seq=%" PRIu64,
+             TEXT_ARG(row->version), ruleset_chain_count(ruleset), by_name(row->by), row->seq);
+    return true;
+}
+
+static bool load(struct activation *activation, struct arena *arena, struct err *err)
+{
+    struct step *step = activation->step;
+    struct ruleset_activation active, of_settings;
+    struct text bundle;
+    if (!state_ruleset_active(step->state, arena, &active, &bundle, err) ||
+        !state_ruleset_newest(step->state, RULESET_BY_SETTINGS, arena, &of_settings, err))
+        return false;
+    remember(activation, of_settings.version);
+    if (active.version.len == 0)
+        return true;
+    step->ruleset = ruleset_load_kept(bundle, err);
+    return step->ruleset != NULL && publisher_rules(step->publisher, step->ruleset, err);
+}
+
+bool activation_load(struct activation *activation, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena, ARENA_BYTES);
+    bool done = load(activation, &arena, err);
+    arena_fini(&arena);
+    return done;
+}
+
+bool activation_replay(struct activation *activation, const struct journal_record *record, struct err *err)
+{
+    struct err refused;
+    struct ruleset *ruleset = ruleset_load_kept(record->body, err);
+    if (ruleset == NULL)
+        return false;
+    struct ruleset_activation row = {
+        .version = ruleset_version(ruleset),
+        .seq = record->seq,
+        .since_ms = record->received_ms,
+        .by = record->kind == JOURNAL_RULES ? RULESET_BY_SETTINGS : RULESET_BY_OPERATOR,
+    };
+    activate(activation, ruleset, &row, &refused);
+    return true;
+}
+
+/* --- what the settings want ------------------------------------------------------------------------------- */
+
+static bool is_active(const struct activation *activation, struct text version)
+{
+    const struct ruleset *ruleset = activation->step->ruleset;
+    return ruleset != NULL && text_equal(ruleset_version(ruleset), version);
+}
+
+static void send_home(struct activation *activation, struct rules_change *change)
+{
+    ruleset_destroy(change->ruleset);
+    change->ruleset = NULL;
+    queue_push(activation->partition->door_queue, &change->work);
+}
+
+static void send(struct activation *activation, struct rules_change *change)
+{
+    change->sent = true;
+    queue_push(activation->partition->commit_queue, &change->work);
+}
+
+/* Only when they have changed: else the next start would undo what an operator did. */
+static void hear_settings(struct activation *activation, struct rules_change *change)
+{
+    struct text version = ruleset_version(change->ruleset);
+    if (!text_is(version, activation->settings)) {
+        remember(activation, version);
+        send(activation, change);
+        return;
+    }
+    if (is_active(activation, version))
+        log_line(LOG_INFO, "rules-unchanged", "version=" TEXT_FMT, TEXT_ARG(version));
+    else
+        log_line(LOG_WARN, "rules-kept", "version=" TEXT_FMT " by=operator settings=" TEXT_FMT,
+                 TEXT_ARG(ruleset_version(activation->step->ruleset)), TEXT_ARG(version));
+    send_home(activation, change);
+}
+
+/* --- what an operator wants -------------------------------------------------------------------------------- */
+
+void activation_write(struct buf *out, struct text version, uint64_t seq, bool changed)
+{
+    json_member_text(out, "version", version);
+    json_member_unsigned(out, "activated", seq);
+    json_member_boolean(out, "changed", changed);
+}
+
+bool activation_ask(struct activation *activation, struct query *query, struct ruleset *ruleset, bool *active,
+                    struct err *err)
+{
+    *active = is_active(activation, ruleset_version(ruleset));
+    if (*active || activation->asked != NULL) {
+        ruleset_destroy(ruleset);
+        return *active || err_set(err, ERR_BUSY, "another change of rules is on its way; ask again");
+    }
+    activation->asked = rules_change_create(ruleset, RULESET_BY_OPERATOR);
+    activation->asked->asker = query;
+    query->answered_later = true;
+    send(activation, activation->asked);
+    return true;
+}
+
+/* Done, or `err`. */
+static void answer(struct activation *activation, struct rules_change *change, const struct err *err)
+{
+    struct query *query = change->asker;
+    struct buf *out = &query->reply;
+    change->asker = NULL;
+    activation->asked = NULL;
+    if (err != NULL) {
+        query_reply_error(query, err);
+    } else {
+        reply_begin(out, change->seq);
+        activation_write(out, ruleset_version(activation->step->ruleset), change->seq, true);
+        buf_byte(out, '}');
+    }
+    queue_push(activation->partition->door_queue, &query->work);
+}
+
+/* --- what comes back ---------------------------------------------------------------------------------------- */
+
+void activation_take(struct activation *activation, struct rules_change *change)
+{
+    struct err err;
+    bool done = false;
+    if (!change->sent) {
+        hear_settings(activation, change);
+        return;
+    }
+    if (change->seq > state_applied_seq(activation->step->state)) {
+        struct ruleset_activation row = {
+            ruleset_version(change->ruleset), change->seq, change->received_ms, change->by};
+        done = activate(activation, change->ruleset, &row, &err);
+        change->ruleset = NULL;
+    } else {
+        err_set(&err, ERR_FULL, "there is no space for a change of rules in the journal; the old ones stay");
+    }
+    if (change->asker != NULL)
+        answer(activation, change, done ? NULL : &err);
+    send_home(activation, change);
+}
+
+void activation_stop(struct activation *activation)
+{
+    struct err err;
+    err_set(&err, ERR_BUSY, "the daemon is stopping; the old rules stay");
+    if (activation->asked != NULL)
+        answer(activation, activation->asked, &err);
+}

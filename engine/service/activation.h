@@ -1,0 +1,61 @@
+/* activation.h - which rules run: the active ones, and those on their way to be.
+ *
+ * A change of rules is a record of the journal, so that a replay runs each event through the very rules that ran then:
+ *
+ *     the settings, at a start and at SIGHUP --\
+ *                                               applier: wanted --> committer: journaled --> applier: active
+ *     an operator, through the query door -----/
+ *
+ * The settings speak when their rules have changed, an operator when he asks; the newest word counts
+ * (docs/decisions/0004-rules-from-settings.md).
+ *
+ * On the applier's thread. */
+#ifndef SERVICE_ACTIVATION_H
+#define SERVICE_ACTIVATION_H
+
+#include "engine/service/query.h"
+#include "engine/service/step.h"
+
+/* A new rule set on its way. */
+struct rules_change {
+    struct work work;
+    struct ruleset *ruleset; /* owned; NULL when it comes home */
+    enum ruleset_by by;
+    struct query *asker; /* to be answered when it is active; NULL: nobody waits */
+    bool sent;           /* to the committer; else it is only wanted */
+    uint64_t seq;        /* 0: never journaled, so never to become active */
+    int64_t received_ms;
+};
+
+/* rules_change_create - a wanted one; takes over `ruleset`. */
+struct rules_change *rules_change_create(struct ruleset *ruleset, enum ruleset_by by);
+void rules_change_destroy(struct rules_change *change);
+
+struct activation;
+
+/* activation_create - both borrowed; the active rules are step->ruleset. */
+struct activation *activation_create(struct partition *partition, struct step *step);
+/* activation_destroy - with the active rules. */
+void activation_destroy(struct activation *activation);
+
+/* activation_load - at a start: the rules that were active at the last checkpoint. */
+bool activation_load(struct activation *activation, struct err *err);
+/* activation_replay - a rules record of the journal, once more. Errors as ruleset_load_kept. */
+bool activation_replay(struct activation *activation, const struct journal_record *record, struct err *err);
+
+/* activation_take - a change that the settings want, or one that comes back from the committer. */
+void activation_take(struct activation *activation, struct rules_change *change);
+
+/* activation_ask - an operator wants `ruleset`, which is taken over, also on errors. *active: it is so already; else
+ * `query` goes home with the answer when it is.
+ * Errors  ERR_BUSY: another is on its way. */
+bool activation_ask(struct activation *activation, struct query *query, struct ruleset *ruleset, bool *active,
+                    struct err *err);
+
+/* activation_stop - give up what is on its way; the committer has stopped. */
+void activation_stop(struct activation *activation);
+
+/* activation_write - the members that say which rules a change made active. */
+void activation_write(struct buf *out, struct text version, uint64_t seq, bool changed);
+
+#endif

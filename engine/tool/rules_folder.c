@@ -1,0 +1,35 @@
+#include "engine/tool/rules_folder.h"
+
+#include "engine/base/buf.h"
+
+static void print_json(const struct problems *problems, FILE *out)
+{
+    struct buf line = {.bytes = NULL};
+    buf_append(&line, TEXT("{\"ok\":false,\"code\":\"config\",\"problems\":"));
+    problems_json(&line, problems);
+    fprintf(out, TEXT_FMT "}\n", TEXT_ARG(line));
+    buf_fini(&line);
+}
+
+static void print_lines(const struct problems *problems, FILE *out)
+{
+    size_t shown = 0;
+    for (const struct problem *problem = problems->first; problem != NULL; problem = problem->next) {
+        fprintf(out, "%s\n", problem->line);
+        shown++;
+    }
+    if (problems->count > shown)
+        fprintf(out, "and %zu more\n", problems->count - shown);
+    fprintf(out, "%zu problem%s\n", problems->count, problems->count == 1 ? "" : "s");
+}
+
+struct ruleset *rules_folder_load(const struct setup *setup, const char *dir, FILE *out)
+{
+    struct problems problems;
+    problems_init(&problems);
+    struct ruleset *ruleset = ruleset_load_dir(dir, &problems);
+    if (ruleset == NULL)
+        (setup->json ? print_json : print_lines)(&problems, out);
+    problems_fini(&problems);
+    return ruleset;
+}

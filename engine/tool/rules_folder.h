@@ -1,0 +1,17 @@
+/* rules_folder.h - rules from a folder, without asking the daemon. */
+#ifndef TOOL_RULES_FOLDER_H
+#define TOOL_RULES_FOLDER_H
+
+#include <stdio.h>
+
+#include "engine/tool/options.h"
+#include "rules/ruleset.h"
+
+/* rules_folder_load - the rules of the folder `dir`; the caller destroys them. NULL when anything is wrong with them,
+ * after listing all of it: with --json as one object.
+ *
+ * out  where the problems go: standard output where they are what was asked for; standard error where that is
+ *      something else, for a program at the other end of the pipe */
+struct ruleset *rules_folder_load(const struct setup *setup, const char *dir, FILE *out);
+
+#endif
