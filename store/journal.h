@@ -21,8 +21,9 @@
 enum journal_kind {
     JOURNAL_EVENT = 1,
     JOURNAL_TICK = 2,
-    JOURNAL_RULES = 3, /* of the settings */
-    JOURNAL_OPERATOR_RULES = 4,
+    JOURNAL_RULES = 3, /* of a folder that the settings name */
+    JOURNAL_RULES_OF_OPERATOR = 4,
+    JOURNAL_RULES_OF_PROGRAM = 5,
 };
 
 struct journal_record {

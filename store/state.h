@@ -352,8 +352,8 @@ bool state_dead_letters(struct state *state, uint64_t before, size_t limit, size
 
 enum { VERSION_BYTES_MAX = 128 }; /* a rule set's version */
 
-/* Who made a rule set active. */
-enum ruleset_by { RULESET_BY_SETTINGS, RULESET_BY_OPERATOR };
+/* Who made a rule set active: a folder that the settings name, an operator, or the program, whose own they are. */
+enum ruleset_by { RULESET_BY_SETTINGS, RULESET_BY_OPERATOR, RULESET_BY_PROGRAM };
 
 /* One activation of a rule set. */
 struct ruleset_activation {
@@ -367,9 +367,9 @@ void state_ruleset_activate(struct state *state, const struct ruleset_activation
 /* state_ruleset_active - the newest activation and its bundle, in `arena`; version.len 0 when none ever was. */
 bool state_ruleset_active(struct state *state, struct arena *arena, struct ruleset_activation *active,
                           struct text *bundle, struct err *err);
-/* state_ruleset_newest - the newest activation that was of `by`; version.len 0: there is none. */
-bool state_ruleset_newest(struct state *state, enum ruleset_by by, struct arena *arena,
-                          struct ruleset_activation *newest, struct err *err);
+/* state_ruleset_configured - the newest activation that was no operator's; version.len 0: there is none. */
+bool state_ruleset_configured(struct state *state, struct arena *arena, struct ruleset_activation *configured,
+                              struct err *err);
 /* state_rulesets - up to `limit` activations, newest first: [0] is the active one. */
 bool state_rulesets(struct state *state, size_t limit, struct arena *arena,
                     struct ruleset_activation **activations, size_t *activation_count, struct err *err);

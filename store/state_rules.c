@@ -55,7 +55,7 @@ static bool read_activation(const struct state *state, struct text key, struct t
                             struct arena *arena, struct ruleset_activation *activation, struct err *err)
 {
     if (key.len != ACTIVATION_KEY_BYTES || value.len <= ACTIVATION_HEAD_BYTES ||
-        value.bytes[SINCE_BYTES] > RULESET_BY_OPERATOR)
+        (unsigned char)value.bytes[SINCE_BYTES] > RULESET_BY_PROGRAM)
         return state_db_damaged(state, DB_RULESETS, err);
     struct text version = {value.bytes + ACTIVATION_HEAD_BYTES, value.len - ACTIVATION_HEAD_BYTES};
     *activation = (struct ruleset_activation){
@@ -68,7 +68,10 @@ static bool read_activation(const struct state *state, struct text key, struct t
 }
 
 /* Whose activations; a set of bits. */
-enum { BY_ANYBODY = 1 << RULESET_BY_SETTINGS | 1 << RULESET_BY_OPERATOR };
+enum {
+    BY_CONFIGURATION = 1 << RULESET_BY_SETTINGS | 1 << RULESET_BY_PROGRAM,
+    BY_ANYBODY = BY_CONFIGURATION | 1 << RULESET_BY_OPERATOR,
+};
 
 /* All activations pass by, oldest first; the last `limit` of them stay, newest first. There is one for
  * each change of rules in the folder's life. */
@@ -119,10 +122,10 @@ static bool newest(struct state *state, unsigned by, struct arena *arena, struct
     return list_activations(state, by, 1, arena, activation, &count, err);
 }
 
-bool state_ruleset_newest(struct state *state, enum ruleset_by by, struct arena *arena,
-                          struct ruleset_activation *activation, struct err *err)
+bool state_ruleset_configured(struct state *state, struct arena *arena, struct ruleset_activation *configured,
+                              struct err *err)
 {
-    return newest(state, 1U << by, arena, activation, err);
+    return newest(state, BY_CONFIGURATION, arena, configured, err);
 }
 
 bool state_ruleset_bundle(struct state *state, struct text version, struct arena *arena,

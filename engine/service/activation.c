@@ -11,7 +11,10 @@ enum { ARENA_BYTES = 256 * 1024 };
 struct activation {
     struct partition *partition;
     struct step *step;
-    char settings[VERSION_BYTES_MAX + 1]; /* the version that the settings wanted last; "": none yet */
+    enum ruleset_by active_by; /* if there are active ones */
+    /* What was configured last, and became active or is about to; "": nothing yet. */
+    char configured[VERSION_BYTES_MAX + 1];
+    enum ruleset_by configured_by;
     struct rules_change *asked;           /* an operator's, on its way */
 };
 
@@ -28,6 +31,34 @@ void rules_change_destroy(struct rules_change *change)
 {
     ruleset_destroy(change->ruleset);
     free(change);
+}
+
+/* What the journal keeps of who it was. */
+static const struct source {
+    const char *name;
+    enum journal_kind kind;
+} sources[] = {
+    [RULESET_BY_SETTINGS] = {"settings", JOURNAL_RULES},
+    [RULESET_BY_OPERATOR] = {"operator", JOURNAL_RULES_OF_OPERATOR},
+    [RULESET_BY_PROGRAM] = {"shipped", JOURNAL_RULES_OF_PROGRAM},
+};
+
+enum journal_kind rules_change_kind(const struct rules_change *change)
+{
+    return sources[change->by].kind;
+}
+
+const char *activation_by(enum ruleset_by by)
+{
+    return sources[by].name;
+}
+
+static enum ruleset_by by_of(enum journal_kind kind)
+{
+    enum ruleset_by by = RULESET_BY_SETTINGS;
+    while (sources[by].kind != kind)
+        by++;
+    return by;
 }
 
 struct activation *activation_create(struct partition *partition, struct step *step)
@@ -48,15 +79,11 @@ void activation_destroy(struct activation *activation)
 
 /* --- becoming active -------------------------------------------------------------------------------------- */
 
-static const char *by_name(enum ruleset_by by)
+static void remember(struct activation *activation, struct text version, enum ruleset_by by)
 {
-    return by == RULESET_BY_SETTINGS ? "settings" : "operator";
-}
-
-static void remember(struct activation *activation, struct text version)
-{
-    memcpy(activation->settings, version.bytes, version.len);
-    activation->settings[version.len] = '\0';
+    memcpy(activation->configured, version.bytes, version.len);
+    activation->configured[version.len] = '\0';
+    activation->configured_by = by;
 }
 
 /* Takes over `ruleset`. Too many classes leave the old rules active: that is the same at every replay. */
@@ -73,22 +100,24 @@ static bool activate(struct activation *activation, struct ruleset *ruleset, con
     ruleset_destroy(step->ruleset);
     step->ruleset = ruleset; /* from here on, since the publisher holds its class names */
     state_ruleset_activate(step->state, row, ruleset_bundle(ruleset));
-    if (row->by == RULESET_BY_SETTINGS)
-        remember(activation, row->version);
+    activation->active_by = row->by;
+    if (row->by != RULESET_BY_OPERATOR)
+        remember(activation, row->version, row->by);
     log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu by=%s seq=%" PRIu64,
-             TEXT_ARG(row->version), ruleset_chain_count(ruleset), by_name(row->by), row->seq);
+             TEXT_ARG(row->version), ruleset_chain_count(ruleset), activation_by(row->by), row->seq);
     return true;
 }
 
 static bool load(struct activation *activation, struct arena *arena, struct err *err)
 {
     struct step *step = activation->step;
-    struct ruleset_activation active, of_settings;
+    struct ruleset_activation active, configured;
     struct text bundle;
     if (!state_ruleset_active(step->state, arena, &active, &bundle, err) ||
-        !state_ruleset_newest(step->state, RULESET_BY_SETTINGS, arena, &of_settings, err))
+        !state_ruleset_configured(step->state, arena, &configured, err))
         return false;
-    remember(activation, of_settings.version);
+    activation->active_by = active.by;
+    remember(activation, configured.version, configured.by);
     if (active.version.len == 0)
         return true;
     step->ruleset = ruleset_load_kept(bundle, err);
@@ -114,13 +143,13 @@ bool activation_replay(struct activation *activation, const struct journal_recor
         .version = ruleset_version(ruleset),
         .seq = record->seq,
         .since_ms = record->received_ms,
-        .by = record->kind == JOURNAL_RULES ? RULESET_BY_SETTINGS : RULESET_BY_OPERATOR,
+        .by = by_of(record->kind),
     };
     activate(activation, ruleset, &row, &refused);
     return true;
 }
 
-/* --- what the settings want ------------------------------------------------------------------------------- */
+/* --- what is configured ----------------------------------------------------------------------------------- */
 
 static bool is_active(const struct activation *activation, struct text version)
 {
@@ -141,20 +170,30 @@ static void send(struct activation *activation, struct rules_change *change)
     queue_push(activation->partition->commit_queue, &change->work);
 }
 
-/* Only when they have changed: else the next start would undo what an operator did. */
+/* Is it another than before? A newer program's own rules are no news to whom an operator's suit better. */
+static bool is_news(const struct activation *activation, const struct rules_change *change)
+{
+    if (change->by != activation->configured_by || activation->configured[0] == '\0')
+        return true;
+    if (change->by == RULESET_BY_PROGRAM && activation->active_by == RULESET_BY_OPERATOR)
+        return false;
+    return !text_is(ruleset_version(change->ruleset), activation->configured);
+}
+
+/* Only news: else the next start would undo what an operator did. */
 static void hear_settings(struct activation *activation, struct rules_change *change)
 {
     struct text version = ruleset_version(change->ruleset);
-    if (!text_is(version, activation->settings)) {
-        remember(activation, version);
+    if (is_news(activation, change)) {
+        remember(activation, version, change->by);
         send(activation, change);
         return;
     }
     if (is_active(activation, version))
         log_line(LOG_INFO, "rules-unchanged", "version=" TEXT_FMT, TEXT_ARG(version));
     else
-        log_line(LOG_WARN, "rules-kept", "version=" TEXT_FMT " by=operator settings=" TEXT_FMT,
-                 TEXT_ARG(ruleset_version(activation->step->ruleset)), TEXT_ARG(version));
+        log_line(LOG_WARN, "rules-kept", "version=" TEXT_FMT " by=operator %s=" TEXT_FMT,
+                 TEXT_ARG(ruleset_version(activation->step->ruleset)), activation_by(change->by), TEXT_ARG(version));
     send_home(activation, change);
 }
 

@@ -30,6 +30,8 @@ struct rules_change {
 /* rules_change_create - a wanted one; takes over `ruleset`. */
 struct rules_change *rules_change_create(struct ruleset *ruleset, enum ruleset_by by);
 void rules_change_destroy(struct rules_change *change);
+/* rules_change_kind - of its record in the journal. */
+enum journal_kind rules_change_kind(const struct rules_change *change);
 
 struct activation;
 
@@ -54,6 +56,9 @@ bool activation_ask(struct activation *activation, struct query *query, struct r
 
 /* activation_stop - give up what is on its way; the committer has stopped. */
 void activation_stop(struct activation *activation);
+
+/* activation_by - who, in a word, for answers and the log. */
+const char *activation_by(enum ruleset_by by);
 
 /* activation_write - the members that say which rules a change made active. */
 void activation_write(struct buf *out, struct text version, uint64_t seq, bool changed);

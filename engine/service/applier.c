@@ -167,7 +167,8 @@ static bool replay_record(struct applier *applier, const struct journal_record *
     case JOURNAL_EVENT:
         return apply_one(applier, event, record->body, record->seq, record->received_ms, err);
     case JOURNAL_RULES:
-    case JOURNAL_OPERATOR_RULES:
+    case JOURNAL_RULES_OF_OPERATOR:
+    case JOURNAL_RULES_OF_PROGRAM:
         return activation_replay(applier->activation, record, err);
     case JOURNAL_TICK:
         return step_tick(&applier->step, record->seq, record->received_ms, err);

@@ -141,9 +141,8 @@ static bool append_batch(struct committer *committer, struct batch *batch, struc
 static void append_rules(struct committer *committer, struct rules_change *change)
 {
     change->received_ms = journal_time(committer, clock_wall_ms());
-    change->seq = journal_append(committer->partition->journal,
-                                 change->by == RULESET_BY_SETTINGS ? JOURNAL_RULES : JOURNAL_OPERATOR_RULES,
-                                 change->received_ms, ruleset_bundle(change->ruleset));
+    change->seq = journal_append(committer->partition->journal, rules_change_kind(change), change->received_ms,
+                                 ruleset_bundle(change->ruleset));
 }
 
 static void append_tick(struct committer *committer, struct tick *tick)

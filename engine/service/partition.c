@@ -84,7 +84,9 @@ void partition_close(struct partition *partition)
 
 void partition_change_rules(struct partition *partition, struct ruleset *ruleset)
 {
-    queue_push(partition->apply_queue, &rules_change_create(ruleset, RULESET_BY_SETTINGS)->work);
+    bool shipped = partition->settings->rules[0] == '\0';
+    struct rules_change *change = rules_change_create(ruleset, shipped ? RULESET_BY_PROGRAM : RULESET_BY_SETTINGS);
+    queue_push(partition->apply_queue, &change->work);
 }
 
 void partition_fail(struct partition *partition, const struct err *err)

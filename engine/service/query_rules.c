@@ -37,7 +37,7 @@ static bool write_activations(struct ask *ask, size_t limit)
         json_member_text(ask->out, "version", activations[i].version);
         json_member_integer(ask->out, "since", activations[i].since_ms);
         json_member_unsigned(ask->out, "activated", activations[i].seq);
-        json_member_text(ask->out, "by", text_of(activations[i].by == RULESET_BY_SETTINGS ? "settings" : "operator"));
+        json_member_text(ask->out, "by", text_of(activation_by(activations[i].by)));
         buf_byte(ask->out, '}');
     }
     buf_byte(ask->out, ']');

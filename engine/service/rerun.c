@@ -48,7 +48,8 @@ bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct ev
         *line = event_deadline_passed(device, &rerun->arena, event);
         return true;
     case JOURNAL_RULES:
-    case JOURNAL_OPERATOR_RULES:
+    case JOURNAL_RULES_OF_OPERATOR:
+    case JOURNAL_RULES_OF_PROGRAM:
         break;
     }
     return err_set(err, ERR_NOT_FOUND, "record %" PRIu64 " is a change of rules", seq);

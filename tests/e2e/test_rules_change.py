@@ -98,7 +98,7 @@ def an_answer_says_what_is_active_then():
         back = daemon.query({"op": "rules-rollback"})
         assert (back["version"], back["activated"], back["changed"]) == (shipped["version"], 4, True), back
         assert activations(daemon) == [(shipped["version"], "operator"), (first["version"], "operator"),
-                                       (shipped["version"], "settings")]
+                                       (shipped["version"], "shipped")]
         assert daemon.query({"op": "rules-rollback"})["version"] == first["version"], "undone"
         apply(daemon, "two")
         assert daemon.query({"op": "rules-rollback", "version": shipped["version"]})["version"] == shipped["version"]
@@ -171,7 +171,11 @@ def rules_that_the_settings_change_are_the_newest_word():
         daemon.stop()
         daemon.restart()
         assert daemon.query({"op": "rules"})["chains"][0]["chain"] == "firmware-synced", "without --rules, the shipped"
-        assert activations(daemon)[0][1] == "settings"
+        assert activations(daemon)[0][1] == "shipped"
+        daemon.args = ["--rules", os.path.join(ROOT, "rules", "chains")]
+        daemon.stop()
+        daemon.restart()
+        assert activations(daemon)[0][1] == "settings", "the same rules, but from now on a folder of one's own"
 
 
 @test
@@ -234,7 +238,7 @@ def the_tool_applies_and_rolls_back():
         assert done(fwsync("rules", "apply", rules, daemon=daemon)) == f"active already: version {version}, from event 2 on\n"
         rows = [row.split("\t") for row in done(fwsync("rules", "list", daemon=daemon)).splitlines()]
         assert [(row[0], row[1], row[3], row[4]) for row in rows] == [(version, "active", "operator", "2"),
-                                                                      (shipped, "was", "settings", "1")]
+                                                                      (shipped, "was", "shipped", "1")]
         assert done(fwsync("rules", "rollback", daemon=daemon)) == f"active: version {shipped}, from event 3 on\n"
         answer = json.loads(done(fwsync("rules", "rollback", version, "--json", daemon=daemon)))
         assert (answer["ok"], answer["version"], answer["activated"]) == (True, version, 4)

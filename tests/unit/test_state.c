@@ -711,23 +711,25 @@ static void test_last_activated_rule_set_is_active(void **unused)
     assert_false(found);
 }
 
-static void test_the_settings_last_word_is_found_among_an_operators(void **unused)
+static void test_what_was_configured_last_is_found_among_an_operators(void **unused)
 {
     (void)unused;
-    struct ruleset_activation newest;
-    done(state_ruleset_newest(state, RULESET_BY_SETTINGS, &arena, &newest, &err));
-    assert_int_equal(newest.version.len, 0);
+    static const enum ruleset_by configured_by[] = {RULESET_BY_PROGRAM, RULESET_BY_SETTINGS};
+    struct ruleset_activation configured;
+    done(state_ruleset_configured(state, &arena, &configured, &err));
+    assert_int_equal(configured.version.len, 0);
     activate("f00", "1", 1, 100, RULESET_BY_SETTINGS);
-    activate("ba4", "2", 2, 200, RULESET_BY_SETTINGS);
-    for (uint64_t seq = 3; seq < 60; seq++)
-        activate("c0d", "3", seq, 300, RULESET_BY_OPERATOR);
-    checkpoint();
-    reopen();
-    done(state_ruleset_newest(state, RULESET_BY_SETTINGS, &arena, &newest, &err));
-    assert_true(text_is(newest.version, "ba4"));
-    assert_int_equal(newest.seq, 2);
-    done(state_ruleset_newest(state, RULESET_BY_OPERATOR, &arena, &newest, &err));
-    assert_int_equal(newest.seq, 59);
+    for (uint64_t turn = 0; turn < 2; turn++) {
+        activate("ba4", "2", 100 * turn + 2, 200, configured_by[turn]);
+        for (uint64_t seq = 3; seq < 60; seq++)
+            activate("c0d", "3", 100 * turn + seq, 300, RULESET_BY_OPERATOR);
+        checkpoint();
+        reopen();
+        done(state_ruleset_configured(state, &arena, &configured, &err));
+        assert_true(text_is(configured.version, "ba4"));
+        assert_int_equal(configured.seq, 100 * turn + 2);
+        assert_int_equal(configured.by, configured_by[turn]);
+    }
 }
 
 static void add_up(void *context, struct text name, uint64_t number)
@@ -779,7 +781,7 @@ int main(void)
         STATE_TEST(test_oldest_dead_letters_go),
         STATE_TEST(test_dead_letters_come_by_their_bytes),
         STATE_TEST(test_last_activated_rule_set_is_active),
-        STATE_TEST(test_the_settings_last_word_is_found_among_an_operators),
+        STATE_TEST(test_what_was_configured_last_is_found_among_an_operators),
         STATE_TEST(test_counters_are_bounded_and_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
