@@ -162,6 +162,9 @@ def rules_that_the_settings_change_are_the_newest_word():
         daemon.stop()
         daemon.restart()
         assert mark(daemon) == "two" and activations(daemon)[0][1] == "settings"
+        daemon.query({"op": "rules-rollback"})
+        assert mark(daemon) == "three", "the rules before, not those that an operator had, which are the same"
+        daemon.query({"op": "rules-rollback"})
         write("three")
         daemon.stop()
         daemon.restart()

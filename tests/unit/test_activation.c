@@ -169,6 +169,27 @@ static void test_a_configuration_that_comes_to_the_same_as_an_operator_is_rememb
     is_active("one");
 }
 
+static void test_the_same_rules_of_a_folder_are_another_configuration(void **unused)
+{
+    (void)unused;
+    configured(RULESET_BY_PROGRAM, "one", true);
+    configured(RULESET_BY_SETTINGS, "one", true);
+    applied("two");
+    configured(RULESET_BY_PROGRAM, "one", true);
+    is_active("one");
+}
+
+static void test_a_configuration_on_its_way_is_not_sent_again(void **unused)
+{
+    (void)unused;
+    configured(RULESET_BY_SETTINGS, "one", true);
+    for (int i = 0; i < 2; i++)
+        activation_take(activation, rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
+    assert_true(commit(true)); /* which sees that it is one */
+    is_active("two");
+    go_home();
+}
+
 static void test_a_newer_programs_rules_leave_an_operators_alone(void **unused)
 {
     (void)unused;
@@ -229,6 +250,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_configuration_counts_when_it_has_changed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_configuration_that_comes_to_the_same_as_an_operator_is_remembered, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_the_same_rules_of_a_folder_are_another_configuration, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_configuration_on_its_way_is_not_sent_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_newer_programs_rules_leave_an_operators_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_change_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_journaled_is_answered_and_forgotten, set_up, tear_down),
