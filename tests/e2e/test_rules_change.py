@@ -65,12 +65,11 @@ def applied_rules_run_from_their_event_on():
         sent = 3000
         for number in range(sent):
             if number in (1000, 2000):
-                daemon.socket(zmq.DEALER, daemon.query_endpoint).send_multipart(
-                    [b"", json.dumps({"op": "rules-apply", "files": files("one" if number == 1000 else "two")}).encode()])
+                apply(daemon, "one" if number == 1000 else "two")
             dealer.send_multipart([b"", json.dumps(event(f"d{number}")).encode()])
         seqs = [json.loads(receive(dealer)[1])["first"] for _ in range(sent)]
         assert seqs == sorted(set(seqs)), "answers come in the order of the events"
-        rows = wait_until(lambda: (lambda rows: len(rows) == 3 and rows)(daemon.query({"op": "rules"})["activations"]))
+        rows = daemon.query({"op": "rules"})["activations"]
         two, one = rows[0]["activated"], rows[1]["activated"]
         assert not {one, two} & set(seqs) and 1 < one < two, "a change of rules is an event of its own"
         marks = {}
