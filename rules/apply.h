@@ -47,8 +47,12 @@ struct sink {
 /* Who watches the message's way. */
 struct tracer {
     void *context;
-    /* the message left a node by a relation, "" where nothing can follow */
-    void (*passed)(void *context, struct text chain, struct text node, const char *type, const char *relation);
+    /* the engine's own saves are done, and the first node comes */
+    void (*begun)(void *context);
+    /* the message left a node by a relation, "" where nothing can follow. message NULL: not asked for */
+    void (*passed)(void *context, struct text chain, struct text node, const char *type, const char *relation,
+                   const struct message_view *message);
+    bool wants_messages; /* as they leave the nodes; may be changed on the way, when it was enough */
 };
 
 struct apply_input {

@@ -52,13 +52,20 @@ static const struct targets *run_failure(struct run *run, struct fwsync_message 
     return &nowhere;
 }
 
-static void run_passed(const struct run *run, const struct node *node, int relation)
+static void run_passed(const struct run *run, const struct fwsync_message *message, int relation)
 {
     const struct tracer *tracer = run->input->tracer;
+    const struct node *node = message->node;
     const char *name = relation == FWSYNC_FAILURE         ? "Failure"
                        : node->type->relations[0] == NULL ? ""
                                                           : node->type->relations[relation];
-    tracer->passed(tracer->context, node->chain->name, node->name, node->type->name, name);
+    struct message_view view = {.type = run->input->event->type};
+    if (tracer->wants_messages) {
+        view.data = members_json(&message->data, NULL, run->input->arena);
+        view.metadata = members_json(&message->metadata, NULL, run->input->arena);
+    }
+    tracer->passed(tracer->context, node->chain->name, node->name, node->type->name, name,
+                   tracer->wants_messages ? &view : NULL);
 }
 
 static const struct targets *run_node(struct run *run, struct fwsync_message *message,
@@ -71,7 +78,7 @@ static const struct targets *run_node(struct run *run, struct fwsync_message *me
     if (run->store_failed)
         return &nowhere;
     if (run->input->tracer != NULL)
-        run_passed(run, node, relation);
+        run_passed(run, message, relation);
     if (relation == FWSYNC_FAILURE)
         return run_failure(run, message, node);
     assert(relation >= 0 && (relation < node->relation_count || node->relation_count == 0));

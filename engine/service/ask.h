@@ -31,6 +31,7 @@ extern const struct op op_metrics, op_stats;             /* query_stats.c */
 extern const struct op op_device, op_devices, op_count;  /* query_devices.c */
 extern const struct op op_changes, op_history, op_snapshot; /* query_history.c */
 extern const struct op op_explain;                        /* query_explain.c */
+extern const struct op op_trace;                          /* query_trace.c */
 extern const struct op op_deadletters;                   /* query_deadletters.c */
 extern const struct op op_rules, op_rules_check, op_rules_apply, op_rules_rollback; /* query_rules.c */
 

@@ -13,7 +13,7 @@ static const struct op *const ops[] = {
     &op_backup,   &op_changes,     &op_count,       &op_deadletters,    &op_device,
     &op_devices,  &op_explain,     &op_history,     &op_metrics,        &op_ping,
     &op_rules,    &op_rules_check, &op_rules_apply, &op_rules_rollback, &op_snapshot,
-    &op_stats,
+    &op_stats,    &op_trace,
 };
 enum { OP_COUNT = sizeof ops / sizeof ops[0] };
 

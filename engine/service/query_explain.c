@@ -6,6 +6,7 @@
 #include "engine/service/ask.h"
 
 #include "engine/service/remedy.h"
+#include "engine/service/reply.h"
 #include "engine/service/rerun.h"
 
 enum verdict_part { SYNCED, STATE, REASON, PART_COUNT };
@@ -229,11 +230,7 @@ static void write_path(struct buf *out, const struct trace *trace)
     for (size_t i = 0; i < trace->step_count; i++) {
         json_comma(out);
         buf_byte(out, '{');
-        json_member_text(out, "chain", trace->steps[i].chain);
-        json_member_text(out, "node", trace->steps[i].node);
-        json_member_text(out, "type", trace->steps[i].type);
-        if (trace->steps[i].relation.len > 0)
-            json_member_text(out, "relation", trace->steps[i].relation);
+        reply_step(out, &trace->steps[i]);
         buf_byte(out, '}');
     }
     buf_byte(out, ']');

@@ -45,16 +45,7 @@ static void write_change(const struct history_row *row, const struct history_cha
                          struct buf *out)
 {
     begin_change(row, type, out);
-    json_member_text(out, "scope", text_of(scope_name(change->scope)));
-    json_member_text(out, "key", change->new.key);
-    if (change->has_old) {
-        json_key(out, "old");
-        json_value(out, &change->old.value);
-    }
-    if (change->has_new) {
-        json_key(out, "new");
-        json_value(out, &change->new.value);
-    }
+    reply_change(out, change);
     buf_byte(out, '}');
 }
 
@@ -174,15 +165,10 @@ static void write_results(struct changes_page *changes, struct results *results,
     struct buf *out = changes->ask->out;
     struct text topic, payload;
     for (size_t at = 0; results != NULL && results_next(results, &at, &topic, &payload);) {
-        const char *slash = memchr(topic.bytes, '/', topic.len);
-        struct text class_name = {topic.bytes, (size_t)(slash - topic.bytes)};
+        struct text class_name = results_class(topic);
         if (!is_wanted(changes, class_name) || text_is(class_name, "attributes") != attributes)
             continue;
-        json_comma(out);
-        buf_byte(out, '{');
-        json_member_text(out, "class", class_name);
-        buf_byte(out, ',');
-        buf_append(out, (struct text){payload.bytes + 1, payload.len - 1}); /* without its '{' */
+        reply_result(out, topic, payload);
         changes->count++;
     }
     results_destroy(results);

@@ -1,5 +1,7 @@
 #include "engine/service/reply.h"
 
+#include "engine/service/rerun.h"
+
 void reply_begin(struct buf *reply, uint64_t seq)
 {
     buf_byte(reply, '{');
@@ -37,4 +39,36 @@ bool reply_scopes(struct buf *reply, struct device *device, enum scope last, str
         buf_byte(reply, '}');
     }
     return true;
+}
+
+void reply_change(struct buf *reply, const struct history_change *change)
+{
+    json_member_text(reply, "scope", text_of(scope_name(change->scope)));
+    json_member_text(reply, "key", change->new.key);
+    if (change->has_old) {
+        json_key(reply, "old");
+        json_value(reply, &change->old.value);
+    }
+    if (change->has_new) {
+        json_key(reply, "new");
+        json_value(reply, &change->new.value);
+    }
+}
+
+void reply_result(struct buf *reply, struct text topic, struct text payload)
+{
+    json_comma(reply);
+    buf_byte(reply, '{');
+    json_member_text(reply, "class", results_class(topic));
+    buf_byte(reply, ',');
+    buf_append(reply, (struct text){payload.bytes + 1, payload.len - 1}); /* without its '{' */
+}
+
+void reply_step(struct buf *reply, const struct trace_step *step)
+{
+    json_member_text(reply, "chain", step->chain);
+    json_member_text(reply, "node", step->node);
+    json_member_text(reply, "type", step->type);
+    if (step->relation.len > 0)
+        json_member_text(reply, "relation", step->relation);
 }

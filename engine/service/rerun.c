@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 enum { ARENA_BYTES = 16384, ACTIVATIONS_MAX = 1000 };
+enum { TRACE_MESSAGES_BYTES = REQUEST_BYTES_MAX }; /* of all steps' data and metadata */
 
 void rerun_init(struct rerun *rerun, struct journal *journal, struct state *state, const struct ruleset *active)
 {
@@ -104,8 +105,12 @@ static bool rules_at(struct rerun *rerun, uint64_t seq, const struct ruleset **r
 
 struct trial {
     struct device *device;
+    bool traced;
     struct trace trace;
+    struct tracer tracer;
     struct arena *arena;
+    size_t message_bytes;
+    struct text data, metadata; /* of the step before, in the arena */
 };
 
 /* Room for one more: arrays double. */
@@ -129,17 +134,72 @@ static void note_read(struct trial *trial, enum scope scope, struct text key, in
     trace->reads[trace->read_count++] = (struct trace_read){scope, arena_copy(trial->arena, key), ts_ms};
 }
 
-static void note_step(void *context, struct text chain, struct text node, const char *type, const char *relation)
+static void note_begun(void *context)
+{
+    struct trace *trace = &((struct trial *)context)->trace;
+    trace->saved_count = trace->change_count;
+}
+
+/* A text of the message, if it is another than before. */
+static struct text note_text(struct trial *trial, struct text *before, struct text now)
+{
+    if (before->bytes != NULL && text_equal(*before, now))
+        return TEXT("");
+    trial->message_bytes += now.len;
+    return *before = arena_copy(trial->arena, now);
+}
+
+static void note_step(void *context, struct text chain, struct text node, const char *type, const char *relation,
+                      const struct message_view *message)
 {
     struct trial *trial = context;
     struct trace *trace = &trial->trace;
     trace->steps = grow(trial->arena, trace->steps, trace->step_count, sizeof *trace->steps);
-    trace->steps[trace->step_count++] = (struct trace_step){
-        arena_copy(trial->arena, chain),
-        arena_copy(trial->arena, node),
-        text_of(type),
-        text_of(relation),
+    struct trace_step *step = &trace->steps[trace->step_count++];
+    *step = (struct trace_step){
+        .chain = arena_copy(trial->arena, chain),
+        .node = arena_copy(trial->arena, node),
+        .type = text_of(type),
+        .relation = text_of(relation),
+        .changes_end = trace->change_count,
     };
+    if (message == NULL)
+        return;
+    step->data = note_text(trial, &trial->data, message->data);
+    step->metadata = note_text(trial, &trial->metadata, message->metadata);
+    trace->cut = trial->message_bytes > TRACE_MESSAGES_BYTES;
+    trial->tracer.wants_messages = !trace->cut;
+}
+
+static struct attribute copy_attribute(struct arena *arena, struct text key, const struct value *value)
+{
+    struct attribute copy = {.key = arena_copy(arena, key), .value = *value};
+    if (value->kind == VALUE_STRING || value->kind == VALUE_JSON)
+        copy.value.text = arena_copy(arena, value->text);
+    return copy;
+}
+
+/* `value` NULL: it is deleted. The old value is looked up, so this comes before the change; but what of telemetry is there
+ * now says nothing of then. It counts once the caller knows that it changed something. */
+static bool note_change(struct trial *trial, enum scope scope, struct text key, const struct value *value,
+                        struct err *err)
+{
+    struct trace *trace = &trial->trace;
+    struct attribute old;
+    bool found = false;
+    if (!trial->traced)
+        return true;
+    if (scope != SCOPE_TELEMETRY && !device_get(trial->device, scope, key, &old, &found, err))
+        return false;
+    trace->changes = grow(trial->arena, trace->changes, trace->change_count, sizeof *trace->changes);
+    struct history_change *change = &trace->changes[trace->change_count];
+    *change = (struct history_change){.scope = scope, .has_old = found, .has_new = value != NULL};
+    if (found)
+        change->old = copy_attribute(trial->arena, key, &old.value);
+    change->new.key = arena_copy(trial->arena, key);
+    if (value != NULL)
+        change->new = copy_attribute(trial->arena, key, value);
+    return true;
 }
 
 static bool trial_get(void *context, enum scope scope, struct text key, struct value *value, bool *found,
@@ -149,7 +209,8 @@ static bool trial_get(void *context, enum scope scope, struct text key, struct v
     struct attribute attribute;
     if (!device_get(trial->device, scope, key, &attribute, found, err))
         return false;
-    note_read(trial, scope, key, *found ? attribute.ts_ms : 0);
+    if (trial->traced)
+        note_read(trial, scope, key, *found ? attribute.ts_ms : 0);
     if (*found)
         *value = attribute.value;
     return true;
@@ -158,15 +219,22 @@ static bool trial_get(void *context, enum scope scope, struct text key, struct v
 static bool trial_put(void *context, enum scope scope, struct text key, const struct value *value,
                       int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
 {
-    if (!device_put(((struct trial *)context)->device, scope, key, value, ts_ms, seq, changed, err))
+    struct trial *trial = context;
+    if (!note_change(trial, scope, key, value, err) ||
+        !device_put(trial->device, scope, key, value, ts_ms, seq, changed, err))
         return false;
-    *changed |= scope == SCOPE_TELEMETRY; /* what is there now says nothing of then */
+    *changed |= scope == SCOPE_TELEMETRY;
+    trial->trace.change_count += trial->traced && *changed;
     return true;
 }
 
 static bool trial_remove(void *context, enum scope scope, struct text key, bool *existed, struct err *err)
 {
-    return device_delete(((struct trial *)context)->device, scope, key, existed, err);
+    struct trial *trial = context;
+    if (!note_change(trial, scope, key, NULL, err) || !device_delete(trial->device, scope, key, existed, err))
+        return false;
+    trial->trace.change_count += trial->traced && *existed;
+    return true;
 }
 
 static void trial_timer_set(void *context, int64_t due_ms, int64_t now_ms)
@@ -175,6 +243,25 @@ static void trial_timer_set(void *context, int64_t due_ms, int64_t now_ms)
 }
 
 static const struct device_access trial_access = {trial_get, trial_put, trial_remove, trial_timer_set};
+
+bool rerun_find_row(struct rerun *rerun, uint64_t seq, uint32_t device, struct history_row *row, bool *found,
+                    struct err *err)
+{
+    uint64_t position, end = state_history_end(rerun->state);
+    *found = false;
+    if (!state_history_seek(rerun->state, (struct moment){seq - 1, INT64_MAX}, &position, err))
+        return false;
+    for (; position < end; position = row->next) {
+        if (!state_history_read(rerun->state, position, &rerun->arena, row, err))
+            return false;
+        if (row->seq != seq)
+            return true;
+        *found = row->device == device;
+        if (*found)
+            return true;
+    }
+    return true;
+}
 
 /* --- the rerun ------------------------------------------------------------------------------------------- */
 
@@ -256,7 +343,6 @@ static bool came_out_the_same(const struct history_row *row, const struct result
 
 static bool apply(struct rerun *rerun, const struct past *past, struct trial *trial, struct err *err)
 {
-    struct tracer tracer = {trial, note_step};
     unsigned dead_letters;
     struct apply_input input = {
         .event = &past->event,
@@ -266,7 +352,7 @@ static bool apply(struct rerun *rerun, const struct past *past, struct trial *tr
         .device = trial,
         .access = &trial_access,
         .sink = publisher_sink(rerun->publisher),
-        .tracer = &tracer,
+        .tracer = trial->traced ? &trial->tracer : NULL,
         .arena = &rerun->scratch,
     };
     trial->trace.version = arena_copy(trial->arena, ruleset_version(past->ruleset));
@@ -296,7 +382,12 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
                  struct trace *trace, struct results **results, struct err *err)
 {
     struct past past = {.seq = seq};
-    struct trial trial = {.arena = &rerun->arena, .device = take_device(rerun, row)};
+    struct trial trial = {
+        .device = take_device(rerun, row),
+        .traced = trace != NULL,
+        .arena = &rerun->arena,
+    };
+    trial.tracer = (struct tracer){&trial, note_begun, note_step, trace != NULL && trace->wants_messages};
     struct results *published;
     if (!read_past(rerun, name, &past, err) || !open_before(rerun, &past, &trial.device, err) ||
         !run(rerun, &past, row, &trial, &published, err))

@@ -18,6 +18,8 @@
 struct trace_step {
     struct text chain, node;
     struct text type, relation; /* relation "": nothing can follow the node */
+    struct text data, metadata; /* of the message as it left the node; "" when they are as before, or weren't wanted */
+    size_t changes_end;         /* of the changes, so many were made until now */
 };
 struct trace_read {
     enum scope scope;
@@ -25,10 +27,15 @@ struct trace_read {
     int64_t ts_ms; /* of what was found; 0: there was nothing */
 };
 struct trace {
+    bool wants_messages; /* in: steps with data and metadata */
+    bool cut;            /* they became too much: the last steps are without */
     struct trace_step *steps;
     size_t step_count;
     struct trace_read *reads; /* stored values that nodes asked for, each once */
     size_t read_count;
+    struct history_change *changes; /* values that were really changed */
+    size_t change_count;
+    size_t saved_count;  /* the first of them are the engine's: an operator's write */
     struct text version; /* of the rules */
 };
 
@@ -57,9 +64,14 @@ void rerun_clear(struct rerun *rerun);
 bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct event *event, struct text *line,
                 int64_t *received_ms, struct err *err);
 
+/* rerun_find_row - the row of history that the event `seq` made of the device with that number. *found false: it changed
+ * nothing of it, and had no results. Errors as state_history_seek. */
+bool rerun_find_row(struct rerun *rerun, uint64_t seq, uint32_t device, struct history_row *row, bool *found,
+                    struct err *err);
+
 /* rerun_event - the event `seq` once more, on `device`.
  * row      its row of history, for the numbers of its results; NULL: they don't matter
- * trace    out: may be NULL
+ * trace    in and out: may be NULL
  * results  out: what it published, to be given to results_destroy; NULL when it was nothing
  * Errors   ERR_GONE: the event or the history since are no longer kept, or it comes out otherwise than in `row`;
  *          ERR_NOT_FOUND: no such event or device; ERR_RULE: rules of a newer program; ERR_DAMAGED; ERR_STORE. */

@@ -127,3 +127,9 @@ void results_destroy_all(struct work *first)
         results_destroy((struct results *)first);
     }
 }
+
+struct text results_class(struct text topic)
+{
+    const char *slash = memchr(topic.bytes, '/', topic.len);
+    return (struct text){topic.bytes, (size_t)(slash - topic.bytes)};
+}

@@ -37,6 +37,9 @@ void results_end(struct results *results, const char *end);
 /* results_next - step through the records; *at starts at 0. False at the end. */
 bool results_next(const struct results *results, size_t *at, struct text *topic, struct text *payload);
 
+/* results_class - of a single result's topic. */
+struct text results_class(struct text topic);
+
 /* results_begin_batch - empty ones become a batch of that class: where its head goes, with `head_room` bytes.
  * results_end_head - `end` is behind the head. */
 char *results_begin_batch(struct results *results, struct text class_name, size_t head_room);

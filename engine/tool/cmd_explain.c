@@ -3,44 +3,16 @@
  *
  * A person gets sentences and tables; a program gets a line for each piece, whose first cell says what it
  * is: verdict, fact, event, later, step, remedy. */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "engine/tool/command.h"
+#include "engine/tool/event_view.h"
 #include "engine/tool/repeat.h"
 #include "engine/tool/session.h"
 #include "engine/tool/table.h"
 #include "engine/tool/verdict.h"
-#include "engine/tool/when.h"
 
 /* --- pieces --- */
-
-static struct text when(struct session *session, const struct fields *fields, const char *key)
-{
-    return when_text(&session->setup->screen, field_integer(fields, key), &session->arena);
-}
-
-/* When an event came, or, where it is no longer kept, its own time, which is with what it wrote. */
-static struct text when_came(struct session *session, const struct fields *fields)
-{
-    return when(session, fields, field_integer(fields, "received") > 0 ? "received" : "ts");
-}
-
-static struct text scope_of(const struct fields *fields)
-{
-    struct text name = field_text(fields, "scope");
-    for (enum scope scope = 0; scope < SCOPE_COUNT; scope++)
-        if (text_is(name, scope_name(scope)))
-            return text_of(scope_short(scope));
-    return name;
-}
-
-/* Of an event, or "" when there is none. It is a name, and no count. */
-static struct text number(struct session *session, const struct fields *fields)
-{
-    int64_t seq = field_integer(fields, "seq");
-    return seq == 0 ? TEXT("") : arena_format(&session->arena, "%" PRId64, seq);
-}
 
 static struct text value_of(struct session *session, const struct fields *fact)
 {
@@ -61,18 +33,6 @@ static struct text author(const struct fields *fact)
 
 /* --- for a program --- */
 
-static void print_cells(struct session *session, const struct text *cells, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct text text = cells[i].len == 0 ? TEXT("-") : screen_clean(cells[i], &session->arena);
-        printf("%s" TEXT_FMT, i == 0 ? "" : "\t", TEXT_ARG(text));
-    }
-    putchar('\n');
-}
-#define PRINT_CELLS(session, ...)                                     \
-    print_cells(session, (const struct text[]){__VA_ARGS__},          \
-                sizeof((const struct text[]){__VA_ARGS__}) / sizeof(struct text))
-
 static void print_verdict_line(struct session *session)
 {
     struct fields verdict = field_object(session, &session->answer, "verdict");
@@ -80,8 +40,8 @@ static void print_verdict_line(struct session *session)
     PRINT_CELLS(session, TEXT("verdict"),
                 synced == NULL ? TEXT("-")
                                : screen_value(&session->setup->screen, synced, &session->arena),
-                field_text(&verdict, "state"), when(session, &verdict, "since"),
-                field_text(&verdict, "reason"), when(session, &verdict, "stageSince"));
+                field_text(&verdict, "state"), event_when(session, &verdict, "since"),
+                field_text(&verdict, "reason"), event_when(session, &verdict, "stageSince"));
 }
 
 static void print_fact_lines(struct session *session)
@@ -90,9 +50,9 @@ static void print_fact_lines(struct session *session)
     size_t count = field_array(session, &session->answer, "facts", &facts);
     for (size_t i = 0; i < count; i++) {
         struct fields fact = value_object(session, &facts[i]);
-        PRINT_CELLS(session, TEXT("fact"), scope_of(&fact), field_text(&fact, "key"),
-                    value_of(session, &fact), when_came(session, &fact), field_text(&fact, "by"),
-                    field_text(&fact, "type"), number(session, &fact), session_source(session, &fact));
+        PRINT_CELLS(session, TEXT("fact"), event_scope(&fact), field_text(&fact, "key"),
+                    value_of(session, &fact), event_came(session, &fact), field_text(&fact, "by"),
+                    field_text(&fact, "type"), event_number(session, &fact), session_source(session, &fact));
     }
 }
 
@@ -103,8 +63,8 @@ static void print_event_lines(struct session *session, const char *member, const
     size_t count = field_array(session, &event, "path", &steps);
     if (event.count == 0)
         return;
-    PRINT_CELLS(session, text_of(first), number(session, &event), field_text(&event, "type"),
-                when_came(session, &event), field_text(&event, "rules"), field_text(&event, "missing"));
+    PRINT_CELLS(session, text_of(first), event_number(session, &event), field_text(&event, "type"),
+                event_came(session, &event), field_text(&event, "rules"), field_text(&event, "missing"));
     for (size_t i = 0; i < count; i++) {
         struct fields step = value_object(session, &steps[i]);
         PRINT_CELLS(session, TEXT("step"), field_text(&step, "chain"), field_text(&step, "node"),
@@ -150,9 +110,9 @@ static void print_verdict(struct session *session)
         print_text(session, state, verdict_style(state));
     }
     if (field_integer(&verdict, "since") > 0)
-        printf(", since " TEXT_FMT, TEXT_ARG(when(session, &verdict, "since")));
+        printf(", since " TEXT_FMT, TEXT_ARG(event_when(session, &verdict, "since")));
     if (field_integer(&verdict, "stageSince") > 0)
-        printf("; the stage began " TEXT_FMT, TEXT_ARG(when(session, &verdict, "stageSince")));
+        printf("; the stage began " TEXT_FMT, TEXT_ARG(event_when(session, &verdict, "stageSince")));
     putchar('\n');
     if (reason.len > 0) {
         print_text(session, reason, STYLE_PLAIN);
@@ -175,13 +135,13 @@ static void print_facts(struct session *session)
     table_may_drop(table, drop_order, sizeof drop_order);
     for (size_t i = 0; i < count; i++) {
         struct fields fact = value_object(session, &facts[i]);
-        table_cell(table, scope_of(&fact), STYLE_DIM);
+        table_cell(table, event_scope(&fact), STYLE_DIM);
         table_cell(table, field_text(&fact, "key"), STYLE_PLAIN);
         table_cell(table, value_of(session, &fact), STYLE_PLAIN);
-        table_cell(table, when_came(session, &fact), STYLE_PLAIN);
+        table_cell(table, event_came(session, &fact), STYLE_PLAIN);
         table_cell(table, author(&fact), STYLE_PLAIN);
         table_cell(table, field_text(&fact, "type"), STYLE_PLAIN);
-        table_cell(table, number(session, &fact), STYLE_PLAIN);
+        table_cell(table, event_number(session, &fact), STYLE_PLAIN);
         table_cell(table, session_source(session, &fact), STYLE_PLAIN);
     }
     if (count > 0)
@@ -208,36 +168,20 @@ static void print_path(struct session *session, const struct fields *event)
     table_destroy(table);
 }
 
-/* What an event brought, in a line: the scope of a write, and as much of the data as there is room for. */
-static void print_data(struct session *session, const struct fields *event)
-{
-    enum { WIDTH_UNLIMITED = 120 };
-    size_t columns = (size_t)session->setup->screen.columns;
-    struct fields body = field_object(session, event, "event");
-    const struct value *data = fields_get(&body, TEXT("data"));
-    if (data == NULL || data->kind != VALUE_JSON || text_is(data->text, "{}"))
-        return;
-    struct text scope = scope_of(&body);
-    struct text line = arena_format(&session->arena, "It said: " TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(scope),
-                                    scope.len > 0 ? " " : "", TEXT_ARG(data->text));
-    line = screen_cut(screen_clean(line, &session->arena), columns > 0 ? columns : WIDTH_UNLIMITED, &session->arena);
-    printf(TEXT_FMT "\n", TEXT_ARG(line));
-}
-
 /* "event 17 (ATTRIBUTES_UPDATED, 3 min ago) under rules 3135bbc", and below it how it went. */
 static void print_event(struct session *session, const struct fields *event)
 {
     struct text type = screen_clean(field_text(event, "type"), &session->arena);
     struct text rules = screen_clean(field_text(event, "rules"), &session->arena);
     struct text missing = screen_clean(field_text(event, "missing"), &session->arena);
-    printf("event " TEXT_FMT " (" TEXT_FMT "%s" TEXT_FMT ")", TEXT_ARG(number(session, event)), TEXT_ARG(type),
-           type.len > 0 ? ", " : "", TEXT_ARG(when_came(session, event)));
+    printf("event " TEXT_FMT " (" TEXT_FMT "%s" TEXT_FMT ")", TEXT_ARG(event_number(session, event)), TEXT_ARG(type),
+           type.len > 0 ? ", " : "", TEXT_ARG(event_came(session, event)));
     if (rules.len > 0)
         printf(" under rules " TEXT_FMT, TEXT_ARG(rules));
     if (missing.len > 0)
         printf(", which can't be run again: " TEXT_FMT, TEXT_ARG(missing));
     putchar('\n');
-    print_data(session, event);
+    event_print_data(session, event);
     print_path(session, event);
 }
 

@@ -35,6 +35,7 @@ extern const struct command command_rules_check;
 extern const struct command command_rules_list;
 extern const struct command command_rules_rollback;
 extern const struct command command_rules_show;
+extern const struct command command_rules_trace;
 extern const struct command command_explain;
 extern const struct command command_history;
 extern const struct command command_metrics;

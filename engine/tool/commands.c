@@ -18,6 +18,7 @@ const struct command *const commands[] = {
     &command_rules_rollback,
     &command_rules_list,
     &command_rules_show,
+    &command_rules_trace,
     &command_stats,
     &command_metrics,
     &command_deadletters,

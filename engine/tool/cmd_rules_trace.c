@@ -1,0 +1,258 @@
+/* cmd_rules_trace.c - `fwsync rules trace DEVICE`: each node that an event passed, what changed there, and what became of
+ * the message.
+ *
+ * A person gets a table; a program gets a line for each piece, whose first cell says what it is: event, saved, step,
+ * data, metadata, result. What a node did stands behind its step. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "engine/tool/command.h"
+#include "engine/tool/event_view.h"
+#include "engine/tool/table.h"
+
+/* What a node did: an attribute saved, or a member of the message that is another now. */
+struct effect {
+    const char *kind; /* "saved", "data", "metadata" */
+    struct text name;
+    const struct value *old, *new; /* NULL: it wasn't there, or is no longer */
+};
+
+struct view {
+    struct session *session;
+    struct fields trace; /* the answer's */
+    struct table *table; /* NULL: lines for a program */
+    struct text chain, node, type, relation; /* of the step; all " " once they were printed, or between steps */
+    bool had_effect;
+};
+
+/* --- pieces --- */
+
+static struct text shown(struct view *view, const struct value *value)
+{
+    return value == NULL ? TEXT("") : screen_value(&view->session->setup->screen, value, &view->session->arena);
+}
+
+/* "client.currentFwVer: v1.0 -> v1.1" */
+static struct text sentence(struct view *view, const struct effect *effect)
+{
+    struct text old = shown(view, effect->old), new = effect->new == NULL ? TEXT("gone") : shown(view, effect->new);
+    return screen_clean(arena_format(&view->session->arena, TEXT_FMT ": " TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(effect->name),
+                                     TEXT_ARG(old), effect->old == NULL ? "" : " -> ", TEXT_ARG(new)),
+                        &view->session->arena);
+}
+
+static void add_row(struct view *view, struct text text)
+{
+    static const struct text blank = {" ", 1};
+    bool first = !view->had_effect;
+    view->had_effect = true;
+    table_cell(view->table, first ? view->chain : blank, STYLE_PLAIN);
+    table_cell(view->table, first ? view->node : blank, STYLE_PLAIN);
+    table_cell(view->table, first ? view->type : blank, STYLE_DIM);
+    table_cell(view->table, first ? view->relation : blank, STYLE_PLAIN);
+    table_cell(view->table, text, STYLE_PLAIN);
+}
+
+static void show_effect(struct view *view, const struct effect *effect)
+{
+    if (view->table != NULL)
+        add_row(view, sentence(view, effect));
+    else
+        PRINT_CELLS(view->session, text_of(effect->kind), effect->name, shown(view, effect->old),
+                    shown(view, effect->new));
+}
+
+static void show_changes(struct view *view, const struct fields *from, const char *member)
+{
+    struct value *changes;
+    size_t count = field_array(view->session, from, member, &changes);
+    for (size_t i = 0; i < count; i++) {
+        struct fields change = value_object(view->session, &changes[i]);
+        struct text scope = event_scope(&change), key = field_text(&change, "key");
+        struct effect effect = {
+            .kind = "saved",
+            .name = arena_format(&view->session->arena, TEXT_FMT "." TEXT_FMT, TEXT_ARG(scope), TEXT_ARG(key)),
+            .old = fields_get(&change, TEXT("old")),
+            .new = fields_get(&change, TEXT("new")),
+        };
+        show_effect(view, &effect);
+    }
+}
+
+/* What is another in the message than before, if this step says so; *before becomes what it says. */
+static void show_members(struct view *view, const struct fields *step, const char *kind, struct fields *before)
+{
+    if (fields_get(step, text_of(kind)) == NULL)
+        return;
+    struct fields now = field_object(view->session, step, kind);
+    bool in_data = strcmp(kind, "data") == 0;
+    for (size_t i = 0; before->items != NULL && i < now.count + before->count; i++) {
+        bool is_new = i < now.count;
+        struct text key = is_new ? now.items[i].key : before->items[i - now.count].key;
+        const struct value *old = fields_get(before, key), *new = fields_get(&now, key);
+        if (is_new ? old != NULL && value_equal(old, new) : new != NULL)
+            continue;
+        struct effect effect = {kind, key, old, new};
+        if (view->table != NULL)
+            effect.name = arena_format(&view->session->arena, in_data ? "$[" TEXT_FMT "]" : "${" TEXT_FMT "}",
+                                       TEXT_ARG(key));
+        show_effect(view, &effect);
+    }
+    *before = now;
+}
+
+/* --- the way --- */
+
+static void begin_step(struct view *view, const struct fields *step)
+{
+    view->chain = field_text(step, "chain");
+    view->node = field_text(step, "node");
+    view->type = field_text(step, "type");
+    view->relation = field_text(step, "relation");
+    view->had_effect = false;
+    if (view->table == NULL)
+        PRINT_CELLS(view->session, TEXT("step"), view->chain, view->node, view->type, view->relation);
+}
+
+static void show_saved(struct view *view)
+{
+    view->chain = view->node = view->relation = TEXT(" ");
+    view->type = TEXT("an operator's write");
+    view->had_effect = false;
+    show_changes(view, &view->trace, "saved");
+}
+
+static void show_path(struct view *view)
+{
+    struct value *steps;
+    struct fields data = {.items = NULL}, metadata = {.items = NULL};
+    size_t count = field_array(view->session, &view->trace, "path", &steps);
+    for (size_t i = 0; i < count; i++) {
+        struct fields step = value_object(view->session, &steps[i]);
+        begin_step(view, &step);
+        show_changes(view, &step, "changes");
+        show_members(view, &step, "data", &data);
+        show_members(view, &step, "metadata", &metadata);
+        if (view->table != NULL && !view->had_effect)
+            add_row(view, TEXT(""));
+    }
+}
+
+/* Changed attributes are results, too, but stand where they were changed. */
+static void show_results(struct view *view)
+{
+    struct session *session = view->session;
+    struct value *results;
+    size_t count = field_array(session, &view->trace, "results", &results);
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        struct fields result = value_object(session, &results[i]);
+        struct text class_name = field_text(&result, "class");
+        if (text_is(class_name, "attributes"))
+            continue;
+        struct text json = field_json(&result, text_is(class_name, "deadletter") ? "error" : "data");
+        if (view->table == NULL) {
+            PRINT_CELLS(session, TEXT("result"), class_name, json);
+            continue;
+        }
+        printf("%s" TEXT_FMT " " TEXT_FMT "\n", any ? "" : "\nPublished\n  ",
+               TEXT_ARG(screen_clean(class_name, &session->arena)), TEXT_ARG(screen_clean(json, &session->arena)));
+        any = true;
+    }
+}
+
+/* --- the answer --- */
+
+static void print_lines(struct session *session)
+{
+    struct view view = {.session = session, .trace = field_object(session, &session->answer, "trace")};
+    PRINT_CELLS(session, TEXT("event"), event_number(session, &view.trace), field_text(&view.trace, "type"),
+                event_came(session, &view.trace), field_text(&view.trace, "rules"));
+    show_saved(&view);
+    show_path(&view);
+    show_results(&view);
+}
+
+static void print_answer(struct session *session)
+{
+    static const struct table_column columns[] = {
+        {"CHAIN", false}, {"NODE", false}, {"NODE TYPE", false}, {"RELATION", false}, {"WHAT IT DID", false}};
+    static const unsigned char drop_order[] = {2};
+    struct view view = {
+        .session = session,
+        .trace = field_object(session, &session->answer, "trace"),
+        .table = table_create(columns, sizeof columns / sizeof columns[0], &session->setup->screen),
+    };
+    table_may_drop(view.table, drop_order, sizeof drop_order);
+    struct text type = screen_clean(field_text(&view.trace, "type"), &session->arena);
+    struct text rules = screen_clean(field_text(&view.trace, "rules"), &session->arena);
+    printf("Event " TEXT_FMT " (" TEXT_FMT ", " TEXT_FMT ") under rules " TEXT_FMT "\n",
+           TEXT_ARG(event_number(session, &view.trace)), TEXT_ARG(type), TEXT_ARG(event_came(session, &view.trace)), TEXT_ARG(rules));
+    event_print_data(session, &view.trace);
+    putchar('\n');
+    show_saved(&view);
+    show_path(&view);
+    table_print(view.table, stdout);
+    table_destroy(view.table);
+    show_results(&view);
+    if (field_boolean(&view.trace, "cut"))
+        puts("\nThe message was too large to be shown at every node.");
+}
+
+static int trace(const struct setup *setup, const char *device, int64_t event)
+{
+    struct session session;
+    session_open(&session, setup, "rules trace");
+    struct buf *question = session_question(&session, "trace");
+    json_member_text(question, "device", text_of(device));
+    if (event > 0)
+        json_member_integer(question, "event", event);
+    if (session_ask(&session)) {
+        if (setup->json)
+            session_print_raw(&session);
+        else if (setup->screen.tables)
+            print_answer(&session);
+        else
+            print_lines(&session);
+    }
+    return session_close(&session);
+}
+
+enum { OPTION_EVENT = 1 };
+static const struct option_spec specs[] = {
+    {OPTION_EVENT, "event", "SEQ", "that event, of this device; else the newest that changed it"},
+};
+
+static int run(const struct setup *setup, struct options *options)
+{
+    const char *device = NULL;
+    int64_t event = 0;
+    for (int id; (id = options_next(options)) != OPTION_END;) {
+        if (id == OPTION_WRONG || (id == OPTION_EVENT && !options_number(options, 1, INT64_MAX, &event)))
+            return EXIT_USAGE;
+        if (id == OPTION_WORD && device != NULL)
+            return options_wrong(options, "too much: '%s'", options->value);
+        if (id == OPTION_WORD)
+            device = options->value;
+    }
+    if (device == NULL)
+        return options_wrong(options, "DEVICE is missing");
+    return trace(setup, device, event);
+}
+
+const struct command command_rules_trace = {
+    .name = "rules trace",
+    .usage = "DEVICE [--event SEQ]",
+    .summary = "show what an event did at each node of the rules",
+    .details = "The event is run once more on the device as it was, through the rules of that time, and leaves no\n"
+               "trace. Of the message, $[...] is data and ${...} metadata. In a pipe each line begins with what it is:\n"
+               "event, saved, step, data, metadata, result; what a node did stands behind its step.\n"
+               "\n"
+               "  fwsync rules trace ESP32\n"
+               "  fwsync rules trace ESP32 --event 17\n",
+    .specs = specs,
+    .spec_count = sizeof specs / sizeof specs[0],
+    .words = {"DEVICE"},
+    .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,
+    .run = run,
+};
