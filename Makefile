@@ -23,7 +23,7 @@ PYTHON := /usr/bin/python3# Debian's, which has python3-zmq; not the first one i
 
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libzmq3-dev liblmdb-dev libcjson-dev libyaml-dev
 PACKAGES_CLANG := clang libclang-rt-dev
-PACKAGES_TEST  := g++ libcmocka-dev libjansson-dev python3 python3-zmq iproute2
+PACKAGES_TEST  := g++ graphviz libcmocka-dev libjansson-dev python3 python3-zmq iproute2
 PACKAGES_CHECK := cppcheck mandoc $(PACKAGES_CLANG)
 PACKAGES_BUDGET := valgrind
 ifneq ($(findstring clang,$(CC)),)

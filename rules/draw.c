@@ -379,3 +379,50 @@ void ruleset_draw_dot(const struct ruleset *ruleset, struct buf *out)
         dot_calls(out, ruleset, agenda.chains[i]);
     buf_append(out, TEXT("}\n"));
 }
+
+/* --- JSON ------------------------------------------------------------------------------------------- */
+
+/* The links of a relation stand one behind the other. */
+static void json_links(struct buf *out, const struct node *node)
+{
+    const struct link *before = NULL;
+    json_open(out, "to", '{');
+    for (const struct link *link = node->links; link != NULL; before = link, link = link->next) {
+        if (before != NULL && before->relation != link->relation)
+            buf_byte(out, ']');
+        if (before == NULL || before->relation != link->relation)
+            json_open(out, relation_name(node, link), '[');
+        json_comma(out);
+        json_string(out, link->to->name);
+    }
+    buf_append(out, before == NULL ? TEXT("}") : TEXT("]}"));
+}
+
+static void json_node(struct buf *out, const struct ruleset *ruleset, const struct node *node)
+{
+    buf_byte(out, '{');
+    json_member_text(out, "chain", node->chain->name);
+    json_member_text(out, "node", node->name);
+    json_member_text(out, "type", text_of(node->type->name));
+    json_member_boolean(out, "first", node == first_node(node->chain));
+    json_links(out, node);
+    json_open(out, "calls", '[');
+    for (const struct call *call = node->calls; call != NULL; call = call->next) {
+        json_comma(out);
+        json_string(out, ruleset->chains[call->chain_index]->name);
+    }
+    buf_append(out, TEXT("]}\n"));
+}
+
+void ruleset_draw_json(const struct ruleset *ruleset, struct buf *out)
+{
+    struct agenda agenda;
+    agenda_init(&agenda, ruleset);
+    for (size_t i = 0; i < agenda.count; i++) {
+        const struct chain *chain = ruleset->chains[agenda.chains[i]];
+        for (size_t j = 0; j < chain->node_count; j++) {
+            json_node(out, ruleset, &chain->nodes[j]);
+            meet_chains(&agenda, &chain->nodes[j]);
+        }
+    }
+}

@@ -32,6 +32,7 @@ extern const struct command command_ping;
 extern const struct command command_deadletters;
 extern const struct command command_rules_apply;
 extern const struct command command_rules_check;
+extern const struct command command_rules_draw;
 extern const struct command command_rules_list;
 extern const struct command command_rules_rollback;
 extern const struct command command_rules_show;

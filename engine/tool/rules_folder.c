@@ -2,12 +2,12 @@
 
 #include "engine/base/buf.h"
 
-static void print_json(const struct problems *problems, FILE *out)
+static void print_json(const struct problems *problems)
 {
     struct buf line = {.bytes = NULL};
     buf_append(&line, TEXT("{\"ok\":false,\"code\":\"config\",\"problems\":"));
     problems_json(&line, problems);
-    fprintf(out, TEXT_FMT "}\n", TEXT_ARG(line));
+    printf(TEXT_FMT "}\n", TEXT_ARG(line));
     buf_fini(&line);
 }
 
@@ -28,8 +28,10 @@ struct ruleset *rules_folder_load(const struct setup *setup, const char *dir, FI
     struct problems problems;
     problems_init(&problems);
     struct ruleset *ruleset = ruleset_load_dir(dir, &problems);
-    if (ruleset == NULL)
-        (setup->json ? print_json : print_lines)(&problems, out);
+    if (ruleset == NULL && setup->json)
+        print_json(&problems);
+    else if (ruleset == NULL)
+        print_lines(&problems, out);
     problems_fini(&problems);
     return ruleset;
 }

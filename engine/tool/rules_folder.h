@@ -8,10 +8,10 @@
 #include "rules/ruleset.h"
 
 /* rules_folder_load - the rules of the folder `dir`; the caller destroys them. NULL when anything is wrong with them,
- * after listing all of it: with --json as one object.
+ * after listing all of it: a line each, or with --json as one object on standard output.
  *
- * out  where the problems go: standard output where they are what was asked for; standard error where that is
- *      something else, for a program at the other end of the pipe */
+ * out  where the lines go: standard output when the problems are what was asked for; standard error when a program
+ *      at the other end of the pipe waits for something else */
 struct ruleset *rules_folder_load(const struct setup *setup, const char *dir, FILE *out);
 
 #endif

@@ -17,6 +17,16 @@ static bool environment_says(const char *name)
     return value != NULL && *value != '\0';
 }
 
+/* By the name alone, as "de_DE.UTF-8": a locale that isn't installed here, over ssh, says what the terminal shows, too. */
+static bool locale_is_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (environment_says(names[i]))
+            return strcasestr(getenv(names[i]), "UTF-8") != NULL || strcasestr(getenv(names[i]), "UTF8") != NULL;
+    return false;
+}
+
 /* The width that a person asks for; 0: none. */
 static int columns_wanted(void)
 {
@@ -49,6 +59,7 @@ struct screen screen_detect(int fd)
         .tables = terminal || environment_says("FWSYNC_TABLE"),
         .colour = terminal && !dumb && !environment_says("NO_COLOR"),
         .draws = terminal && !dumb,
+        .utf8 = locale_is_utf8(),
     };
     if (terminal)
         measure(fd, &screen);

@@ -12,6 +12,7 @@ struct screen {
     bool tables; /* for a person */
     bool colour; /* a terminal, and NO_COLOR isn't set */
     bool draws;  /* a terminal whose cursor can be moved */
+    bool utf8;   /* the environment's locale has box-drawing characters */
     int columns; /* width; 0: not limited */
     int rows;    /* height of a terminal, else 0 */
 };

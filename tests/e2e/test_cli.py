@@ -15,7 +15,7 @@ from harness import BUILD, DEADLINE_S, ROOT, SAN, Daemon, Skip, fixed_doors, fws
 from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
 COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters",
-            "ping", "export", "import", "backup", "completion", "rules apply", "rules check",
+            "ping", "export", "import", "backup", "completion", "rules apply", "rules check", "rules draw",
             "rules list", "rules rollback", "rules show", "rules trace"]
 
 

@@ -354,8 +354,8 @@ def with_json_every_command_prints_an_object_a_line():
         rules = os.path.join(ROOT, "rules", "chains")
         for args in [["send", "d0", "a=b"], ["get", "d0"], ["get", "d0", "--at", "0s"], ["list"], ["count"],
                      ["count", "type"], ["count", "type", "default"], ["explain", "d0"], ["history", "d0"],
-                     ["export"], ["import", "-"], ["send", "-"], ["rules", "check", rules], ["stats"], ["metrics"],
-                     ["ping"], ["backup", os.path.join(folder, "copy")], ["watch", "--count", "1"]]:
+                     ["export"], ["import", "-"], ["send", "-"], ["rules", "check", rules],
+                     ["rules", "draw", rules], ["stats"], ["metrics"], ["ping"], ["backup", os.path.join(folder, "copy")], ["watch", "--count", "1"]]:
             lines = json.dumps(write("d1", a=time.time())) if args == ["send", "-"] else ""
             if args[0] == "watch":
                 with started(*args, "--json", env=doors(daemon)) as child:

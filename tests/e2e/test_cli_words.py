@@ -57,7 +57,9 @@ def completion_knows_what_stands_where():
         "list --state stuck --state=s": ["stuck", "synced"], "list --limit ": [], "list ": [],
         "list --since ": ["15m", "1d", "1h", "30s"], "watch a": ["attributes"],
         "count --at 1h fw": ["fwStateIsSynced", "fwSyncState"], "count --at=1h type ": [],
-        "rules l": ["list"], "rules r": ["rollback"], "rules --timeout 3 sh": ["show"], f"rules check {ROOT}/rules/chai": [ROOT + "/rules/chains"],
+        "rules l": ["list"], "rules r": ["rollback"], "rules --timeout 3 sh": ["show"],
+        f"rules check {ROOT}/rules/chai": [ROOT + "/rules/chains"], "rules draw --d": ["--dot"],
+        f"rules draw --dot {ROOT}/rules/chai": [ROOT + "/rules/chains"],
         "--query tcp://127.0.0.1:7602 li": ["list"], "list --since 2026-11-21T06:13:00 --un": ["--unsynced"],
         "--query=ipc:///a:b list --un": ["--unsynced"], "compl": ["completion"],
         "nonsense ": [], "completion ": ["bash"], "ping ": []}

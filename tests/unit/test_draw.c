@@ -479,6 +479,32 @@ static void test_dot_escapes_names(void **state)
                    "}\n");
 }
 
+/* --- JSON --- */
+
+static void test_json_is_a_line_a_node(void **state)
+{
+    (void)state;
+    struct buf out = {.bytes = NULL};
+    struct ruleset *ruleset = RULES("root.yaml",
+                                    "chain: root\nfirst: b\nnodes:\n"
+                                    "  '\"': {type: rule-chain, chain: z, to: {failure: c}}\n"
+                                    "  b: " IF_TO("false: [c, '\"'], true: c") "\n"
+                                    "  c: " LOG "\n",
+                                    "z.yaml", "chain: z\nfirst: x\nnodes: {x: " LOG "}\n");
+    ruleset_draw_json(ruleset, &out);
+    buf_byte(&out, '\0');
+    assert_string_equal(
+        out.bytes,
+        "{\"chain\":\"root\",\"node\":\"\\\"\",\"type\":\"rule-chain\",\"first\":false,\"to\":{\"Failure\":[\"c\"]},"
+        "\"calls\":[\"z\"]}\n"
+        "{\"chain\":\"root\",\"node\":\"b\",\"type\":\"compare\",\"first\":true,"
+        "\"to\":{\"False\":[\"c\",\"\\\"\"],\"True\":[\"c\"]},\"calls\":[]}\n"
+        "{\"chain\":\"root\",\"node\":\"c\",\"type\":\"log\",\"first\":false,\"to\":{},\"calls\":[]}\n"
+        "{\"chain\":\"z\",\"node\":\"x\",\"type\":\"log\",\"first\":true,\"to\":{},\"calls\":[]}\n");
+    buf_fini(&out);
+    ruleset_destroy(ruleset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -500,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_a_random_thicket),
         cmocka_unit_test(test_dot_has_clusters_and_joined_edges),
         cmocka_unit_test(test_dot_escapes_names),
+        cmocka_unit_test(test_json_is_a_line_a_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
