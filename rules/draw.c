@@ -79,17 +79,17 @@ static const char *relation_name(const struct node *node, const struct link *lin
 
 /* --- text ------------------------------------------------------------------------------------------- */
 
-/* What is nested deeper is hard to read, and would make the width of a line a matter of how many there are. */
+/* What is nested deeper is hard to read; and a line is never wider than this many margins and its names. */
 enum { DEPTH_MAX = 12 };
 
-/* Names that are longer than this push their own types to the right only. */
+/* A line that is wider pushes only its own type to the right. */
 enum { TYPE_COLUMN_MAX = 72 };
 
 enum mark { MARK_NEW, MARK_LATER, MARK_DRAWN };
 
 struct strokes {
-    const char *branch, *last; /* in front of a branch's first line */
-    const char *beside, *below; /* and of those of what follows there */
+    const char *branch, *last;  /* in front of a branch's first line */
+    const char *beside, *below; /* and of what follows there */
     const char *next, *to;
 };
 static const struct strokes boxes = {"├─ ", "└─ ", "│  ", "   ", "↓ ", " → "};
@@ -98,8 +98,8 @@ static const struct strokes ascii = {"|- ", "`- ", "|  ", "   ", "v ", " -> "};
 /* A line of the chain that is being drawn; types are put behind when the widths of all are known. */
 struct line {
     const struct line *next;
-    size_t end;   /* its left part is the chain's text from the line before up to here */
-    size_t width; /* columns */
+    size_t end;              /* its left part is the chain's text from the line before up to here */
+    size_t width;            /* columns */
     const struct node *node; /* whose type comes behind; NULL: it only names one */
 };
 

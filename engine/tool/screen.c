@@ -17,14 +17,17 @@ static bool environment_says(const char *name)
     return value != NULL && *value != '\0';
 }
 
-/* By the name alone, as "de_DE.UTF-8": a locale that isn't installed here, over ssh, says what the terminal shows, too. */
+/* By its name alone, "de_DE.UTF-8": over ssh it says what the terminal shows, even if it isn't installed here. */
 static bool locale_is_utf8(void)
 {
     static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (environment_says(names[i]))
-            return strcasestr(getenv(names[i]), "UTF-8") != NULL || strcasestr(getenv(names[i]), "UTF8") != NULL;
-    return false;
+    size_t i = 0;
+    while (i < sizeof names / sizeof names[0] && !environment_says(names[i]))
+        i++;
+    if (i == sizeof names / sizeof names[0])
+        return false;
+    const char *locale = getenv(names[i]);
+    return strcasestr(locale, "UTF-8") != NULL || strcasestr(locale, "UTF8") != NULL;
 }
 
 /* The width that a person asks for; 0: none. */

@@ -122,7 +122,8 @@ def dot_takes_the_graph_with_any_names():
     names = ['a"b', "back\\slash", "<b>&lt;</b>", "{x|y}", "ü 固件", "\\N", "ends\\", "#a", "]"]
     nodes = [f"  '{name}': {{type: log, to: {{Success: '{after}', Failure: '{after}'}}}}\n"
              for name, after in zip(names, names[1:] + ["call"])]
-    root = f"chain: root\nfirst: '{names[0]}'\nnodes:\n" + "".join(nodes) + "  call: {type: rule-chain, chain: '\"&\\'}\n"
+    nodes += "  call: {type: rule-chain, chain: '\"&\\'}\n"
+    root = f"chain: root\nfirst: '{names[0]}'\nnodes:\n" + "".join(nodes)
     with folder(root=root, other="chain: '\"&\\'\nfirst: last\nnodes: {last: {type: log}}\n") as rules:
         graph = done(fwsync("rules", "draw", "--dot", rules))
     dot = subprocess.run(["dot", "-Tsvg"], input=graph, text=True, capture_output=True, timeout=DEADLINE_S)
