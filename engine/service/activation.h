@@ -7,7 +7,7 @@
  *     an operator, through the query door -----/
  *
  * The settings speak when their rules have changed, an operator when he asks; the newest word counts
- * (docs/decisions/0004-rules-from-settings.md).
+ * (docs/decisions/0004-which-rules-run.md).
  *
  * On the applier's thread. */
 #ifndef SERVICE_ACTIVATION_H
