@@ -322,9 +322,7 @@ bool fwsync_config_mapping(struct fwsync_config *config, const char *key, enum f
 
 /* --- times ------------------------------------------------------------------------------------------- */
 
-#define DURATION_MS_MAX (INT64_C(3650) * 24 * 3600 * 1000)
-
-static bool parse_duration(struct text text, int64_t *duration_ms)
+bool config_duration(struct text text, int64_t *duration_ms)
 {
     static const struct {
         const char *name;
@@ -359,7 +357,7 @@ static bool read_duration(struct fwsync_config *config, const char *key, const s
         problem_unknown(config->problems, yaml->key_place, what, yaml->key, words, count);
         return false;
     }
-    if (yaml->kind == YAML_SCALAR && parse_duration(yaml->scalar, &durations_ms[found]))
+    if (yaml->kind == YAML_SCALAR && config_duration(yaml->scalar, &durations_ms[found]))
         return true;
     problem_add(config->problems, yaml->place,
                 "%s.%s: expected a time such as 500ms, 30s, 15m, 2h or 1d, at most 3650d, or 0 for none; got %s",

@@ -27,6 +27,11 @@ void config_create_node(struct fwsync_config *config);
 bool config_name(const struct yaml_node *yaml, const char *what, struct problems *problems,
                  struct text *name);
 
+/* config_duration - a time as it is written: 500ms, 30s, 15m, 2h, 1d, at most DURATION_MS_MAX, or 0. False: it is none,
+ * and *duration_ms may be anything. */
+#define DURATION_MS_MAX (INT64_C(3650) * 24 * 3600 * 1000)
+bool config_duration(struct text text, int64_t *duration_ms);
+
 /* problem_unknown - "unknown WHAT 'wrong'; did you mean ...? Expected one of: ...". */
 void problem_unknown(struct problems *problems, struct place place, const char *what,
                      struct text wrong, const char *const *words, size_t word_count);

@@ -87,12 +87,17 @@ static bool read_all(int fd, const char *file, struct arena *arena, struct text 
     return true;
 }
 
-static bool read_file(const char *dir, struct text name, struct arena *arena, struct source *source,
-                      struct problems *problems)
+static const char *path_below(const char *dir, const char *name, struct arena *arena)
 {
     size_t dir_len = strlen(dir);
     bool slash = dir_len > 0 && dir[dir_len - 1] == '/';
-    source->file = arena_format(arena, "%s%s%s", dir, slash ? "" : "/", name.bytes).bytes;
+    return arena_format(arena, "%s%s%s", dir, slash ? "" : "/", name).bytes;
+}
+
+static bool read_file(const char *dir, struct text name, struct arena *arena, struct source *source,
+                      struct problems *problems)
+{
+    source->file = path_below(dir, name.bytes, arena);
     source->name = name;
     int fd = open(source->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
     if (fd < 0)
@@ -154,28 +159,49 @@ static bool list_names(const char *dir, struct arena *arena, struct text names[C
     return io_problem(problems, dir, "the rules directory can't be read");
 }
 
-bool sources_read_dir(const char *dir, struct arena *arena, struct sources *sources,
-                      struct problems *problems)
+/* Those that are there, and which may be none. */
+static bool read_files(const char *dir, struct arena *arena, struct sources *sources, struct problems *problems)
 {
     struct text names[CHAIN_COUNT_MAX];
     size_t name_count = 0;
-    const char *whole = arena_copy(arena, text_of(dir)).bytes;
-    *sources = (struct sources){.whole = whole};
-    bool right = list_names(whole, arena, names, &name_count, problems);
+    *sources = (struct sources){.whole = dir};
+    bool right = list_names(dir, arena, names, &name_count, problems);
     sources->items = arena_zero(arena, (name_count + 1) * sizeof *sources->items);
     for (size_t i = 0; i < name_count; i++) {
-        if (read_file(whole, names[i], arena, &sources->items[sources->count], problems))
+        if (read_file(dir, names[i], arena, &sources->items[sources->count], problems))
             sources->count++;
         else
             right = false;
     }
     sort(sources);
-    if (right && name_count == 0) {
+    return right;
+}
+
+bool sources_read_dir(const char *dir, struct arena *arena, struct sources *sources,
+                      struct problems *problems)
+{
+    const char *whole = arena_copy(arena, text_of(dir)).bytes;
+    bool right = read_files(whole, arena, sources, problems);
+    if (right && sources->count == 0) {
         problem_add(problems, (struct place){whole, 0, 0},
                     "no *.yaml file in this directory; expected at least root.yaml");
         right = false;
     }
     return right;
+}
+
+bool sources_read_tests(const char *dir, struct arena *arena, struct sources *sources, struct problems *problems)
+{
+    const char *folder = path_below(dir, "tests", arena);
+    *sources = (struct sources){.whole = folder};
+    struct stat status;
+    bool there = stat(folder, &status) == 0 ? S_ISDIR(status.st_mode) : errno != ENOENT;
+    if (there && !read_files(folder, arena, sources, problems))
+        return false;
+    if (sources->count > 0)
+        return true;
+    problem_add(problems, (struct place){dir, 0, 0}, "there are no tests: expected *.yaml in %s", folder);
+    return false;
 }
 
 /* --- a bundle --------------------------------------------------------------------------------------- */

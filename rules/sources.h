@@ -20,6 +20,8 @@ struct sources {
  * read does not hide the problems of the others: *sources then holds those, at most CHAIN_COUNT_MAX. */
 bool sources_read_dir(const char *dir, struct arena *arena, struct sources *sources,
                       struct problems *problems);
+/* sources_read_tests - the same of the tests of the rules in `dir`, which are in its folder "tests". */
+bool sources_read_tests(const char *dir, struct arena *arena, struct sources *sources, struct problems *problems);
 bool sources_read_bundle(struct text bundle, struct arena *arena, struct sources *sources,
                          struct problems *problems);
 
