@@ -273,8 +273,8 @@ FUNCTIONS := $(shell sed -n 's/^\.Nm \(fwsync_[a-z_]*\).*/\1/p' docs/man/libfwsy
 tell-the-linker = $(if $(DESTDIR),,[ "$$(id -u)" != 0 ] || PATH="$$PATH:/usr/sbin:/sbin" ldconfig)
 
 install: all
-	install -d $(BIN) $(INCLUDE) $(PC) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/docs/examples $(DOC)/rules/chains \
-	    $(SHARE)/rules $(BASH) $(UNITS)
+	install -d $(BIN) $(INCLUDE) $(PC) $(DOC)/docs/decisions $(DOC)/docs/demo $(DOC)/docs/examples \
+	    $(DOC)/rules/chains/tests $(SHARE)/rules/tests $(BASH) $(UNITS)
 	install -m 755 $B/fwsyncd $B/fwsync $(BIN)
 	install -m 644 plugins/fwsync_plugin.h engine/client/fwsync.h $(INCLUDE)
 	install -m 644 $B/$(SONAME) $B/libfwsync.a $(LIB)
@@ -285,7 +285,9 @@ install: all
 	install -m 644 docs/demo/fleet.ndjson $(DOC)/docs/demo
 	install -m 644 $(wildcard docs/examples/*.*) $(DOC)/docs/examples
 	install -m 644 $(wildcard rules/chains/*.yaml) $(DOC)/rules/chains
+	install -m 644 $(wildcard rules/chains/tests/*.yaml) $(DOC)/rules/chains/tests
 	install -m 644 $(wildcard rules/chains/*.yaml) $(SHARE)/rules
+	install -m 644 $(wildcard rules/chains/tests/*.yaml) $(SHARE)/rules/tests
 	$B/fwsync completion bash >$(BASH)/fwsync
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' docs/examples/fwsyncd.service >$(UNITS)/fwsyncd.service
 	for page in $(PAGES); do install -D -m 644 -t $(MAN)/man$${page##*.} $$page || exit; done

@@ -161,28 +161,32 @@ static bool run_wait(struct attempt *attempt, const struct trial_step *step)
     return check_unexpected_letters(attempt, step);
 }
 
-/* found  NULL: nothing */
-static bool check_member(struct attempt *attempt, const struct trial_member *member, const char *before, const char *after,
+/* whose  " of E1", or ""
+ * found  NULL: nothing */
+static bool check_member(struct attempt *attempt, const struct trial_member *member, const char *whose,
                          const struct value *found)
 {
     bool none = found == NULL || found->kind == VALUE_NULL;
     if (none ? member->value.kind == VALUE_NULL : value_equal(found, &member->value))
         return true;
     struct text expected = shown(attempt, &member->value), there = shown(attempt, found);
-    return FAIL(attempt, member->place, "%s" TEXT_FMT "%s: expected " TEXT_FMT ", found " TEXT_FMT, before,
-                TEXT_ARG(member->name), after, TEXT_ARG(expected), TEXT_ARG(there));
+    return FAIL(attempt, member->place, TEXT_FMT "%s: expected " TEXT_FMT ", found " TEXT_FMT, TEXT_ARG(member->name),
+                whose, TEXT_ARG(expected), TEXT_ARG(there));
+}
+
+static const char *of(const struct attempt *attempt, struct text name)
+{
+    return arena_format(attempt->arena, " of " TEXT_FMT, TEXT_ARG(name)).bytes;
 }
 
 static bool run_expect(struct attempt *attempt, const struct trial_step *step)
 {
     const struct simulated_device *device = simulator_find(attempt->simulator, step->device);
-    const char *of = text_is(step->device, "device")
-                         ? ""
-                         : arena_format(attempt->arena, " of " TEXT_FMT, TEXT_ARG(step->device)).bytes;
+    const char *whose = text_is(step->device, "device") ? "" : of(attempt, step->device);
     for (size_t i = 0; i < step->members.count; i++) {
         const struct trial_member *member = &step->members.items[i];
         const struct simulated_value *stored = simulated_get(device, member->scope, member->key);
-        if (!check_member(attempt, member, "", of, stored == NULL ? NULL : &stored->value))
+        if (!check_member(attempt, member, whose, stored == NULL ? NULL : &stored->value))
             return false;
     }
     return true;
@@ -191,13 +195,13 @@ static bool run_expect(struct attempt *attempt, const struct trial_step *step)
 static bool check_result(struct attempt *attempt, const struct trial_result *result, const struct note *note)
 {
     struct fields data = {.count = 0};
-    const char *before = arena_format(attempt->arena, TEXT_FMT ": ", TEXT_ARG(result->class_name)).bytes;
+    const char *whose = of(attempt, result->class_name);
     if (!text_equal(result->class_name, note->name))
         return FAIL(attempt, result->place, "publishes: expected " TEXT_FMT ", found " TEXT_FMT,
                     TEXT_ARG(result->class_name), TEXT_ARG(note->name));
     json_parse_object(note->text, attempt->arena, attempt->arena, &data, NULL); /* it was written by us */
     for (size_t i = 0; i < result->data.count; i++)
-        if (!check_member(attempt, &result->data.items[i], before, "", fields_get(&data, result->data.items[i].key)))
+        if (!check_member(attempt, &result->data.items[i], whose, fields_get(&data, result->data.items[i].key)))
             return false;
     return true;
 }

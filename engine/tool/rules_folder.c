@@ -23,15 +23,21 @@ static void print_lines(const struct problems *problems, FILE *out)
     fprintf(out, "%zu problem%s\n", problems->count, problems->count == 1 ? "" : "s");
 }
 
+void rules_folder_complain(const struct setup *setup, const struct problems *problems, FILE *out)
+{
+    if (setup->json)
+        print_json(problems);
+    else
+        print_lines(problems, out);
+}
+
 struct ruleset *rules_folder_load(const struct setup *setup, const char *dir, FILE *out)
 {
     struct problems problems;
     problems_init(&problems);
     struct ruleset *ruleset = ruleset_load_dir(dir, &problems);
-    if (ruleset == NULL && setup->json)
-        print_json(&problems);
-    else if (ruleset == NULL)
-        print_lines(&problems, out);
+    if (ruleset == NULL)
+        rules_folder_complain(setup, &problems, out);
     problems_fini(&problems);
     return ruleset;
 }

@@ -14,4 +14,7 @@
  *      at the other end of the pipe waits for something else */
 struct ruleset *rules_folder_load(const struct setup *setup, const char *dir, FILE *out);
 
+/* rules_folder_complain - list what is wrong, likewise. */
+void rules_folder_complain(const struct setup *setup, const struct problems *problems, FILE *out);
+
 #endif

@@ -60,6 +60,7 @@ def completion_knows_what_stands_where():
         "rules l": ["list"], "rules r": ["rollback"], "rules --timeout 3 sh": ["show"],
         f"rules check {ROOT}/rules/chai": [ROOT + "/rules/chains"], "rules draw --d": ["--dot"],
         f"rules draw --dot {ROOT}/rules/chai": [ROOT + "/rules/chains"],
+        "rules test --only ": [], f"rules test --only x {ROOT}/rules/chai": [ROOT + "/rules/chains"],
         "--query tcp://127.0.0.1:7602 li": ["list"], "list --since 2026-11-21T06:13:00 --un": ["--unsynced"],
         "--query=ipc:///a:b list --un": ["--unsynced"], "compl": ["completion"],
         "nonsense ": [], "completion ": ["bash"], "ping ": []}

@@ -202,8 +202,8 @@ static void test_an_expectation_names_what_can_be(void **state)
     expect_problems("a:\n" REPORT "  - expect: {fwSyncState: 1}\n", line);
     snprintf(line, sizeof line, T "3:14: expect: 'server.' %s\n", no_attribute);
     expect_problems("a:\n" REPORT "  - expect: {server.: 1}\n", line);
-    snprintf(line, sizeof line, T "3:36: expect: 'should run v1.2' %s; inside { } a text with a comma in it needs quotes\n",
-             no_attribute);
+    snprintf(line, sizeof line, T "3:36: expect: 'should run v1.2' %s; inside { } a text with a comma in it needs "
+                                  "quotes\n", no_attribute);
     expect_problems("a:\n" REPORT "  - expect: {server.r: runs v1.1 , should run v1.2}\n", line);
 }
 
@@ -300,7 +300,8 @@ static void test_what_is_expected_passes(void **state)
            "  - wait: 1h\n  - expect: {server.fwSyncState: stuck}\n  - publishes: [sync]\n");
     passes("a:\n  - send: {device: a.b, type: POST_ATTRIBUTES_REQUEST, data: {x.y: 1}}\n"
            "  - expect: {device: a.b, client.x.y: 1}\n");
-    passes("a:\n" NOTHING "  - dead-letters: 1\n" NOTHING "  - publishes: []\n  - dead-letters: [root/save-telemetry]\n");
+    passes("a:\n" NOTHING "  - dead-letters: 1\n"
+           NOTHING "  - publishes: []\n  - dead-letters: [root/save-telemetry]\n");
 }
 
 static void test_a_failure_says_what_was_found(void **state)
@@ -314,14 +315,15 @@ static void test_a_failure_says_what_was_found(void **state)
         {"a:\n" REPORT "  - publishes: []\n", T "3:5: a: publishes: expected nothing, found sync"},
         {"a:\n" REPORT "  - publishes: [sync, sync]\n", T "3:23: a: publishes: expected sync, found nothing"},
         {"a:\n" REPORT "  - publishes: [sync: {fwSyncState: synced}]\n",
-         T "3:37: a: sync: fwSyncState: expected \"synced\", found \"no-target\""},
-        {"a:\n" REPORT "  - publishes: [sync: {other: 1}]\n", T "3:31: a: sync: other: expected 1, found nothing"},
+         T "3:37: a: fwSyncState of sync: expected \"synced\", found \"no-target\""},
+        {"a:\n" REPORT "  - publishes: [sync: {other: 1}]\n", T "3:31: a: other of sync: expected 1, found nothing"},
         {"a:\n" NOTHING, T "2:5: a: a dead letter that no step expects, of root/save-telemetry: there is no telemetry "
                            "in the message"},
         {"a:\n" NOTHING "  - wait: 1s\n  - dead-letters: 1\n",
          T "2:5: a: a dead letter that no step expects, of root/save-telemetry: there is no telemetry in the message"},
         {"a:\n" NOTHING "  - dead-letters: 0\n", T "3:5: a: dead-letters: expected 0, found 1"},
-        {"a:\n" NOTHING "  - dead-letters: []\n", T "3:5: a: dead-letters: expected nothing, found root/save-telemetry"},
+        {"a:\n" NOTHING "  - dead-letters: []\n",
+         T "3:5: a: dead-letters: expected nothing, found root/save-telemetry"},
         {"a:\n" NOTHING "  - dead-letters: [root/save-telemetry, engine]\n",
          T "3:41: a: dead-letters: expected engine, found nothing"},
         {"a:\n" NOTHING "  - dead-letters: [root/save-report]\n",
@@ -346,8 +348,8 @@ static void test_a_failure_comes_with_what_happened_since_the_last_send(void **s
         "  saved server.fwSyncState = \"updating\"",
         "  saved server.fwSyncReason = \"runs v1, should run v2; QUEUED\"",
         "  left firmware-synced/verdict (firmware-verdict) by Success",
-        "  published sync {\"fwStateIsSynced\":false,\"fwSyncState\":\"updating\","
-        "\"fwSyncReason\":\"runs v1, should run v2; QUEUED\"}",
+        ("  published sync {\"fwStateIsSynced\":false,\"fwSyncState\":\"updating\","
+         "\"fwSyncReason\":\"runs v1, should run v2; QUEUED\"}"),
         "  left firmware-synced/tell (publish) by Success",
         "2026-01-01T01:30:00.000Z now",
     };
