@@ -106,15 +106,19 @@ def tidy(output):
     return "".join(line.rstrip() + "\n" for line in output.splitlines())
 
 
+def left_out(folder, names):
+    """What of the project's folder a copy needn't have. The tests of rules are part of them."""
+    left = shutil.ignore_patterns(".git", "build", "fwsync-data", "fwsync-demo", "__pycache__")(folder, names)
+    return left | ({"tests"} if folder == ROOT else set())
+
+
 class Session:
     """A bash in a scratch copy of the project."""
 
     def __init__(self, prefix):
         self.folder = tempfile.mkdtemp(prefix="fwsync-docs-")
         self.home = os.path.join(self.folder, "project")
-        ignore = shutil.ignore_patterns(".git", "build", "fwsync-data", "fwsync-demo", "tests",
-                                        "__pycache__")
-        shutil.copytree(ROOT, self.home, symlinks=True, ignore=ignore)
+        shutil.copytree(ROOT, self.home, symlinks=True, ignore=left_out)
         os.symlink(BUILD, os.path.join(self.home, "build"))
         os.mkdir(os.path.join(self.folder, "home"))
         env = {name: value for name, value in os.environ.items()
