@@ -151,7 +151,8 @@ def a_terminal_gets_colour_and_nothing_that_turns_it():
     nowhere = SimpleNamespace(events=NOWHERE["FWSYNC_EVENTS"], query_endpoint=NOWHERE["FWSYNC_QUERY"],
                               results=NOWHERE["FWSYNC_RESULTS"])
     with rules(t='good:\n' + REPORT + 'bad:\n  - send: {type: POST_ATTRIBUTES_REQUEST, data: {k: "\\x9b1m"}}\n'
-                 '  - expect: {client.k: 1}\n') as folder, Terminal("rules", "test", folder, daemon=nowhere) as terminal:
+                 '  - expect: {client.k: 1}\n') as folder, \
+            Terminal("rules", "test", folder, daemon=nowhere) as terminal:
         code, text = terminal.finish()
         assert code == 1 and "\x1b[32mok  \x1b[0m t.yaml: good" in text and "\x1b[31mFAIL\x1b[0m t.yaml: bad" in text
         assert "\x9b" not in text and 'found "\\xc2\\x9b1m"' in text, repr(text)

@@ -216,6 +216,21 @@ static void test_values_are_bounded(void **state)
     assert_true(put_text_value("E", SCOPE_SERVER, "another", (struct text){large, VALUE_BYTES_MAX / 2}, 0));
 }
 
+static void test_what_is_deleted_makes_room(void **state)
+{
+    (void)state;
+    use("chain: root\nfirst: drop\nnodes: {drop: {type: delete-attributes, scope: SERVER_SCOPE, keys: [k0]}}\n", 0);
+    char *large = arena_alloc(&arena, VALUE_BYTES_MAX);
+    memset(large, 'x', VALUE_BYTES_MAX);
+    for (int i = 0; i < 15; i++)
+        put_text_value("E", SCOPE_SERVER, arena_format(&arena, "k%d", i).bytes,
+                       (struct text){large, VALUE_BYTES_MAX}, 0);
+    assert_false(put_text_value("E", SCOPE_SERVER, "more", (struct text){large, VALUE_BYTES_MAX}, 0));
+    apply("{\"device\":\"E\",\"type\":\"x\"}", 1000);
+    assert_null(stored("E", SCOPE_SERVER, "k0"));
+    assert_true(put_text_value("E", SCOPE_SERVER, "more", (struct text){large, VALUE_BYTES_MAX}, 0));
+}
+
 static void test_a_write_that_has_no_room_is_a_dead_letter(void **state)
 {
     (void)state;
@@ -268,6 +283,16 @@ static void test_a_deadline_passes_at_its_time(void **state)
     assert_int_equal(simulated_timer(device("E")), 0);
     pass(5000 + 9 * (int64_t)DAY_MS);
     assert_string_equal(notes(NOTE_EVENTS), "E@86405000 DEADLINE_PASSED|\n");
+}
+
+static void test_a_deadline_that_no_rule_heeds_passes_once(void **state)
+{
+    (void)state;
+    use("chain: root\nfirst: l\nnodes: {l: {type: log}}\n", NOTE_EVENTS);
+    simulated_timer_set(device("E"), 2000);
+    pass(3000);
+    assert_string_equal(notes(NOTE_ALL), "E@2000 DEADLINE_PASSED|\n");
+    assert_int_equal(simulated_timer(device("E")), 0);
 }
 
 static void test_deadlines_pass_in_order_of_time_then_of_age(void **state)
@@ -380,9 +405,11 @@ int main(void)
         SIMULATOR_TEST(test_an_equal_value_keeps_its_time),
         SIMULATOR_TEST(test_telemetry_older_than_what_is_stored_is_not_taken),
         SIMULATOR_TEST(test_values_are_bounded),
+        SIMULATOR_TEST(test_what_is_deleted_makes_room),
         SIMULATOR_TEST(test_a_write_that_has_no_room_is_a_dead_letter),
         SIMULATOR_TEST(test_what_was_there_before_is_not_noted),
         SIMULATOR_TEST(test_a_deadline_passes_at_its_time),
+        SIMULATOR_TEST(test_a_deadline_that_no_rule_heeds_passes_once),
         SIMULATOR_TEST(test_deadlines_pass_in_order_of_time_then_of_age),
         SIMULATOR_TEST(test_an_overdue_deadline_passes_now),
         SIMULATOR_TEST(test_deadlines_without_end_are_bounded),
