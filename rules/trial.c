@@ -23,11 +23,11 @@ static struct text line_of(struct buf *buf)
     return text_of(buf->bytes);
 }
 
-/* As JSON, without the end of a long one. */
-static void show_json(struct buf *out, struct text json)
+/* Without the end of a long one. */
+static void show_cut(struct buf *out, struct text text)
 {
     enum { SHOWN_BYTES = 400 };
-    buf_printf(out, TEXT_FMT "%s", TEXT_CUT(json, SHOWN_BYTES), json.len > SHOWN_BYTES ? "..." : "");
+    buf_printf(out, TEXT_FMT "%s", TEXT_CUT(text, SHOWN_BYTES), text.len > SHOWN_BYTES ? "..." : "");
 }
 
 static struct text shown(const struct attempt *attempt, const struct value *value)
@@ -36,7 +36,7 @@ static struct text shown(const struct attempt *attempt, const struct value *valu
     if (value == NULL || value->kind == VALUE_NULL)
         return TEXT("nothing");
     json_value(&json, value);
-    show_json(&out, buf_text(&json));
+    show_cut(&out, buf_text(&json));
     return line_of(&out);
 }
 
@@ -63,7 +63,7 @@ static void show_note(const struct attempt *attempt, struct buf *out, const stru
         break;
     case NOTE_RESULTS:
         buf_printf(out, "  published " TEXT_FMT " ", TEXT_ARG(note->name));
-        show_json(out, note->text);
+        show_cut(out, note->text);
         break;
     case NOTE_DEAD_LETTERS:
         buf_printf(out, "  dead letter of %s: " TEXT_FMT, letter_name(attempt, note->chain, note->node),
@@ -71,7 +71,7 @@ static void show_note(const struct attempt *attempt, struct buf *out, const stru
         break;
     case NOTE_LOGS:
         buf_printf(out, "  logged ");
-        show_json(out, note->text);
+        show_cut(out, note->text);
         break;
     case NOTE_STEPS:
         buf_printf(out, "  left " TEXT_FMT "/" TEXT_FMT " (" TEXT_FMT ")%s" TEXT_FMT, TEXT_ARG(note->chain),
@@ -81,26 +81,35 @@ static void show_note(const struct attempt *attempt, struct buf *out, const stru
     }
 }
 
-/* What happened since the last send, and what time it is if some has passed. */
+static struct text note_line(const struct attempt *attempt, const struct note *note)
+{
+    struct buf line = {.arena = attempt->arena};
+    show_note(attempt, &line, note);
+    return line_of(&line);
+}
+
+/* What happened since the last send, and what time it is if some has passed. Of a long story the end matters most. */
 static void tell_story(struct attempt *attempt)
 {
-    char now[CLOCK_ISO_BYTES];
-    struct text *lines = arena_alloc(attempt->arena, (TRIAL_STORY_LINES_MAX + 2) * sizeof *lines);
-    size_t count = 0, told = 0;
-    int64_t last_ms = START_MS;
-    for (const struct note *note = simulator_notes(attempt->simulator); note != NULL; note = note->next, count++) {
-        struct buf line = {.arena = attempt->arena};
+    const struct note *first = simulator_notes(attempt->simulator);
+    struct text *lines = arena_alloc(attempt->arena, TRIAL_STORY_LINES_MAX * sizeof *lines);
+    size_t count = 0, told = 0, at = 0;
+    int64_t last_ms = START_MS, now_ms = simulator_now_ms(attempt->simulator);
+    for (const struct note *note = first; note != NULL; note = note->next, count++)
         last_ms = note->at_ms;
-        if (count >= TRIAL_STORY_LINES_MAX)
-            continue;
-        show_note(attempt, &line, note);
-        lines[told++] = line_of(&line);
+    enum { ROOM = TRIAL_STORY_LINES_MAX - 2 };
+    size_t left_out = count > ROOM ? count - ROOM : 0;
+    for (const struct note *note = first; note != NULL; note = note->next, at++) {
+        if (at == 0 || at > left_out)
+            lines[told++] = note_line(attempt, note);
+        if (at == 0 && left_out > 0)
+            lines[told++] = arena_format(attempt->arena, "  ... %zu lines more", left_out);
     }
-    if (count > TRIAL_STORY_LINES_MAX)
-        lines[told++] = arena_format(attempt->arena, "... and %zu more", count - TRIAL_STORY_LINES_MAX);
-    clock_iso(simulator_now_ms(attempt->simulator), now);
-    if (simulator_now_ms(attempt->simulator) > last_ms)
+    if (now_ms > last_ms) {
+        char now[CLOCK_ISO_BYTES];
+        clock_iso(now_ms, now);
         lines[told++] = arena_format(attempt->arena, "%s now", now);
+    }
     attempt->outcome->story = lines;
     attempt->outcome->story_count = told;
 }

@@ -8,7 +8,7 @@
 /* What trial_run() needs noted. */
 enum { TRIAL_NOTES = NOTE_ALL };
 
-enum { TRIAL_STORY_LINES_MAX = 60 }; /* and two about the rest */
+enum { TRIAL_STORY_LINES_MAX = 60 };
 
 struct trial_outcome {
     bool passed;

@@ -364,19 +364,23 @@ static void test_a_failure_comes_with_what_happened_since_the_last_send(void **s
     assert_int_equal(outcome.story_count, STORY_COUNT);
 }
 
-static void test_a_long_story_is_cut(void **state)
+static void test_of_a_long_story_the_end_is_told(void **state)
 {
     (void)state;
     struct buf yaml = {.arena = &arena};
-    buf_append(&yaml, TEXT("a:\n  - send: {type: POST_ATTRIBUTES_REQUEST, data: {k0: \"\\e[1m\\xff\""));
+    buf_append(&yaml, TEXT("a:\n  - send: {type: POST_ATTRIBUTES_REQUEST, data: {"));
     for (int i = 1; i < 100; i++)
-        buf_printf(&yaml, ", k%d: %0500d", i, i);
-    buf_append(&yaml, TEXT("}}\n  - expect: {client.k99: x}\n"));
+        buf_printf(&yaml, "k%d: %0500d, ", i, i);
+    buf_append(&yaml, TEXT("k0: \"\\e[1m\\xff\"}}\n  - wait: 1s\n  - expect: {client.k99: x}\n"));
     buf_byte(&yaml, '\0');
     struct trial_outcome outcome = run(yaml.bytes);
-    assert_int_equal(outcome.story_count, TRIAL_STORY_LINES_MAX + 1);
-    assert_string_equal(outcome.story[TRIAL_STORY_LINES_MAX].bytes, "... and 50 more");
-    assert_string_equal(outcome.story[2].bytes, "  saved client.k0 = \"\\u001b[1m\xC3\xBF\"");
+    assert_int_equal(outcome.story_count, TRIAL_STORY_LINES_MAX);
+    assert_string_equal(outcome.story[0].bytes, "2026-01-01T00:00:00.000Z POST_ATTRIBUTES_REQUEST of device");
+    assert_string_equal(outcome.story[1].bytes, "  ... 52 lines more");
+    assert_string_equal(outcome.story[TRIAL_STORY_LINES_MAX - 10].bytes,
+                        "  saved client.k0 = \"\\u001b[1m\xC3\xBF\"");
+    assert_string_equal(outcome.story[TRIAL_STORY_LINES_MAX - 1].bytes, "2026-01-01T00:00:01.000Z now");
+    assert_int_equal(outcome.story[2].len, strlen("  saved client.k43 = ") + 400 + strlen("..."));
     assert_true(outcome.error.len < 500);
 }
 
@@ -410,7 +414,7 @@ int main(void)
         TRIAL_TEST(test_what_is_expected_passes),
         TRIAL_TEST(test_a_failure_says_what_was_found),
         TRIAL_TEST(test_a_failure_comes_with_what_happened_since_the_last_send),
-        TRIAL_TEST(test_a_long_story_is_cut),
+        TRIAL_TEST(test_of_a_long_story_the_end_is_told),
         TRIAL_TEST(test_a_test_knows_nothing_of_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
