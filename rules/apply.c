@@ -60,7 +60,7 @@ bool apply_event(const struct ruleset *ruleset, const struct apply_input *input,
     if (!saved && !run.store_failed)
         run_dead_letter(&run, NULL, message.error);
     if (saved || (!run.store_failed && message.changed)) {
-        if (input->tracer != NULL)
+        if (input->tracer != NULL && input->tracer->begun != NULL)
             input->tracer->begun(input->tracer->context);
         message.metadata = first_metadata(event, input, ts_ms);
         run_message(&run, &message, ruleset->root->entry.nodes[0]);

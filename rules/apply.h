@@ -47,7 +47,7 @@ struct sink {
 /* Who watches the message's way. */
 struct tracer {
     void *context;
-    /* the engine's own saves are done, and the first node comes */
+    /* the engine's own saves are done, and the first node comes; may be NULL */
     void (*begun)(void *context);
     /* the message left a node by a relation, "" where nothing can follow. message NULL: not asked for */
     void (*passed)(void *context, struct text chain, struct text node, const char *type, const char *relation,

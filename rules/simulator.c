@@ -420,8 +420,10 @@ static void sink_log(void *context, struct text chain, struct text node, struct 
     note_of_node(context, NOTE_LOGS, chain, node, TEXT(""), line);
 }
 
-static void tracer_passed(void *context, struct text chain, struct text node, const char *type, const char *relation)
+static void tracer_passed(void *context, struct text chain, struct text node, const char *type, const char *relation,
+                          const struct message_view *message)
 {
+    (void)message;
     note_of_node(context, NOTE_STEPS, chain, node, text_of(relation), text_of(type));
 }
 
@@ -433,7 +435,7 @@ static void apply(struct simulator *simulator, const struct event *event)
     const struct sink sink = {
         simulator, sink_attribute, sink_wants, sink_publish, sink_dead_letter, sink_log,
     };
-    const struct tracer tracer = {simulator, tracer_passed};
+    const struct tracer tracer = {.context = simulator, .passed = tracer_passed};
     const struct apply_input input = {
         .event = event,
         .seq = ++simulator->seq,
