@@ -225,10 +225,14 @@ bool event_parse(struct text text, struct arena *scratch, struct arena *arena, s
     return true;
 }
 
+struct event event_of(struct text device, struct text type)
+{
+    return (struct event){.device = device, .type = type, .type_index = type_position(type)};
+}
+
 struct text event_deadline_passed(struct text device, struct arena *arena, struct event *event)
 {
-    struct text type = text_of(deadline_passed);
-    *event = (struct event){.device = device, .type = type, .type_index = type_position(type)};
+    *event = event_of(device, text_of(deadline_passed));
     struct buf line = {.arena = arena};
     buf_byte(&line, '{');
     json_member_text(&line, "device", event->device);

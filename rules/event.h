@@ -33,6 +33,9 @@ struct event {
 bool event_parse(struct text text, struct arena *scratch, struct arena *arena, struct event *event,
                  struct err *err);
 
+/* event_of - one that didn't come as a line: of that device and type, both borrowed, with nothing else in it. */
+struct event event_of(struct text device, struct text type);
+
 /* event_deadline_passed - the engine's own event for a device whose timer is due, and its line, in `arena`.
  * `device` is borrowed. */
 struct text event_deadline_passed(struct text device, struct arena *arena, struct event *event);

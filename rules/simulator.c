@@ -149,11 +149,7 @@ void simulated_timer_set(struct simulated_device *device, int64_t due_ms)
 
 static int compare(const struct simulated_value *value, enum scope scope, struct text key)
 {
-    if (value->scope != scope)
-        return value->scope < scope ? -1 : 1;
-    size_t shorter = value->key.len < key.len ? value->key.len : key.len;
-    int order = memcmp(value->key.bytes, key.bytes, shorter);
-    return order != 0 ? order : (value->key.len > key.len) - (value->key.len < key.len);
+    return value->scope != scope ? (int)value->scope - (int)scope : text_compare(value->key, key);
 }
 
 /* True and *position of the value, or false and where it belongs. */

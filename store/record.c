@@ -19,11 +19,7 @@ static int entry_compare(const struct entry *entry, enum scope scope, struct tex
 {
     if (entry->scope != scope)
         return entry->scope < scope ? -1 : 1;
-    size_t shorter = entry->key_len < key.len ? entry->key_len : key.len;
-    int order = memcmp(entry->key, key.bytes, shorter);
-    if (order != 0)
-        return order;
-    return (entry->key_len > key.len) - (entry->key_len < key.len);
+    return text_compare((struct text){entry->key, entry->key_len}, key);
 }
 
 static bool is_entry(const struct entry *entry, enum scope scope, struct text key)

@@ -171,13 +171,6 @@ void state_db_put_number(struct state *state, enum db db, struct text key, uint6
 
 /* --- in order --- */
 
-static int compare_keys(struct text a, struct text b)
-{
-    size_t shorter = a.len < b.len ? a.len : b.len;
-    int order = shorter == 0 ? 0 : memcmp(a.bytes, b.bytes, shorter);
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static bool move_on_disk(struct scan *scan, MDB_cursor_op op, MDB_val key, struct err *err)
 {
     MDB_val value;
@@ -197,7 +190,7 @@ static void open_list(struct scan_list *list, const struct changes *changes, enu
                       struct text prefix, struct text from)
 {
     list->rows = changes_sorted(changes, db, prefix, state_db_by_number(db), &list->count);
-    while (list->at < list->count && compare_keys(change_key(list->rows[list->at]), from) < 0)
+    while (list->at < list->count && text_compare(change_key(list->rows[list->at]), from) < 0)
         list->at++;
 }
 
@@ -205,7 +198,7 @@ bool state_scan_open(const struct state *state, enum db db, struct text prefix, 
                      struct scan *scan, struct err *err)
 {
     *scan = (struct scan){.state = state, .db = db, .prefix = prefix};
-    if (compare_keys(from, prefix) < 0)
+    if (text_compare(from, prefix) < 0)
         from = prefix;
     open_list(&scan->lists[0], state->now, db, prefix, from);
     open_list(&scan->lists[1], state->frozen, db, prefix, from);
@@ -228,7 +221,7 @@ static bool lowest_key(const struct scan *scan, struct text *lowest)
     for (size_t i = 0; i < 2; i++) {
         const struct change *change = list_row(&scan->lists[i]);
         if (change != NULL &&
-            (lowest->bytes == NULL || compare_keys(change_key(change), *lowest) < 0))
+            (lowest->bytes == NULL || text_compare(change_key(change), *lowest) < 0))
             *lowest = change_key(change);
     }
     return lowest->bytes != NULL;

@@ -112,6 +112,14 @@ static inline uint64_t text_fnv1a64(struct text text, uint64_t hash)
 }
 #define FNV1A64_START UINT64_C(14695981039346656037)
 
+/* text_compare - by bytes, as memcmp() orders them; the shorter one first where it is the other's beginning. */
+static inline int text_compare(struct text a, struct text b)
+{
+    size_t shorter = a.len < b.len ? a.len : b.len;
+    int order = shorter == 0 ? 0 : memcmp(a.bytes, b.bytes, shorter);
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 /* text_decimal - the number's digits, at the end of `digits`, borrowed from there. */
 enum { DECIMAL_BYTES = 20 };
 struct text text_decimal(uint64_t number, char digits[DECIMAL_BYTES]);

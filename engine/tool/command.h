@@ -33,6 +33,7 @@ extern const struct command command_deadletters;
 extern const struct command command_rules_check;
 extern const struct command command_rules_test;
 extern const struct command command_rules_draw;
+extern const struct command command_rules_whatif;
 extern const struct command command_rules_apply;
 extern const struct command command_rules_rollback;
 extern const struct command command_rules_list;

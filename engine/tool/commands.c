@@ -16,6 +16,7 @@ const struct command *const commands[] = {
     &command_rules_check,
     &command_rules_test,
     &command_rules_draw,
+    &command_rules_whatif,
     &command_rules_apply,
     &command_rules_rollback,
     &command_rules_list,
