@@ -2,9 +2,11 @@
 
     fwsyncd(8)      its options are those of --help
     fwsync.yaml(5)  its settings, ranges and defaults are those of --check, and its example is taken
-    fwsync-rules(5) its node types and their settings are those that a check of rules names; its example is right"""
+    fwsync-rules(5) its node types and their settings are those that a check of rules names; its example is right, and
+                    that of a test passes by the shipped rules"""
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 
@@ -126,6 +128,16 @@ def test_the_example_of_rules_is_right():
     with tempfile.TemporaryDirectory() as folder:
         write(folder, "root.yaml", example(page("fwsync-rules.5")))
         run("fwsync", "rules", "check", folder)
+
+
+@test
+def test_the_example_of_a_test_of_rules_passes():
+    with tempfile.TemporaryDirectory() as folder:
+        rules = shutil.copytree(os.path.join(ROOT, "rules", "chains"), os.path.join(folder, "rules"))
+        text = page("fwsync-rules.5").split("\n.Ss Tests of rules\n")[1]
+        write(rules, "tests/page.yaml", re.search(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed", text, re.M | re.S)[1])
+        printed = run("fwsync", "rules", "test", rules, "--only", "page.yaml")
+        assert printed == "ok   page.yaml: a told device that stays silent is stuck\n1 passed, 0 failed\n", printed
 
 
 main()
