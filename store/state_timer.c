@@ -57,9 +57,8 @@ static struct bucket *bucket_insert(struct buckets *buckets, size_t position, in
 static void bucket_add(struct buckets *buckets, int64_t at_ms, uint64_t device_count)
 {
     size_t position = bucket_position(buckets, at_ms);
-    struct bucket *bucket = &buckets->items[position];
-    if (position == buckets->count || bucket->at_ms != at_ms)
-        bucket = bucket_insert(buckets, position, at_ms);
+    bool is_there = position < buckets->count && buckets->items[position].at_ms == at_ms;
+    struct bucket *bucket = is_there ? &buckets->items[position] : bucket_insert(buckets, position, at_ms);
     bucket->device_count += device_count;
 }
 

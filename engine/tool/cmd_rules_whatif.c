@@ -192,17 +192,18 @@ static bool judge_page(struct survey *survey)
 {
     struct value *devices;
     size_t count;
+    int64_t listed = survey->differing;
     if (!session_list(&survey->session, "devices", &devices, &count))
         return false;
     for (size_t i = 0; i < count; i++)
         if (!judge_device(survey, &devices[i]))
             return false;
+    if (survey->differing > listed && listed < survey->limit) {
+        progress_clear(&survey->progress);
+        table_print(survey->devices, stdout);
+    }
     survey->progress.total = field_integer(&survey->session.answer, "of");
     progress_show(&survey->progress, survey->device_count);
-    if (survey->session.setup->json)
-        return !ferror(stdout) && !interrupted();
-    progress_clear(&survey->progress);
-    table_print(survey->devices, stdout);
     return !ferror(stdout) && !interrupted();
 }
 
