@@ -60,9 +60,9 @@ bool apply_event(const struct ruleset *ruleset, const struct apply_input *input,
     if (!saved && !run.store_failed)
         run_dead_letter(&run, NULL, message.error);
     if (saved || (!run.store_failed && message.changed)) {
-        if (input->tracer != NULL && input->tracer->begun != NULL)
-            input->tracer->begun(input->tracer->context);
         message.metadata = first_metadata(event, input, ts_ms);
+        if (input->tracer != NULL && input->tracer->begun != NULL)
+            input->tracer->begun(input->tracer->context, &message.metadata.fields);
         run_message(&run, &message, ruleset->root->entry.nodes[0]);
     }
     if (run.store_failed)

@@ -44,15 +44,21 @@ struct sink {
     void (*log)(void *context, struct text chain, struct text node, struct text line);
 };
 
+/* A message at a node: as it came, and as it leaves. Borrowed during the call. */
+struct message_passage {
+    struct fields data_before, data;
+    struct fields metadata_before, metadata;
+};
+
 /* Who watches the message's way. */
 struct tracer {
     void *context;
     /* the engine's own saves are done, and the first node comes; may be NULL */
-    void (*begun)(void *context);
-    /* the message left a node by a relation, "" where nothing can follow. message NULL: not asked for */
+    void (*begun)(void *context, const struct fields *metadata);
+    /* the message left a node by a relation, "" where nothing can follow. passage NULL: not asked for */
     void (*passed)(void *context, struct text chain, struct text node, const char *type, const char *relation,
-                   const struct message_view *message);
-    bool wants_messages; /* as they leave the nodes; may be changed on the way, when it was enough */
+                   const struct message_passage *passage);
+    bool wants_passages; /* may be changed on the way, when it was enough */
 };
 
 struct apply_input {

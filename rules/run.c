@@ -52,20 +52,38 @@ static const struct targets *run_failure(struct run *run, struct fwsync_message 
     return &nowhere;
 }
 
-static void run_passed(const struct run *run, const struct fwsync_message *message, int relation)
+static struct fields fields_copy(const struct fields *fields, struct arena *arena)
+{
+    struct fields copy = {.items = arena_alloc(arena, (fields->count + 1) * sizeof *copy.items), .count = fields->count};
+    if (fields->count > 0)
+        memcpy(copy.items, fields->items, fields->count * sizeof *copy.items);
+    return copy;
+}
+
+/* The message as it came to a node, for a tracer who wants it. */
+static void run_enter(const struct run *run, const struct fwsync_message *message, struct message_passage *passage)
+{
+    const struct tracer *tracer = run->input->tracer;
+    if (tracer == NULL || !tracer->wants_passages)
+        return;
+    passage->data_before = fields_copy(&message->data.fields, run->input->arena);
+    passage->metadata_before = fields_copy(&message->metadata.fields, run->input->arena);
+}
+
+static void run_passed(const struct run *run, const struct fwsync_message *message, int relation,
+                       struct message_passage *passage)
 {
     const struct tracer *tracer = run->input->tracer;
     const struct node *node = message->node;
     const char *name = relation == FWSYNC_FAILURE         ? "Failure"
                        : node->type->relations[0] == NULL ? ""
                                                           : node->type->relations[relation];
-    struct message_view view = {.type = run->input->event->type};
-    if (tracer->wants_messages) {
-        view.data = members_json(&message->data, NULL, run->input->arena);
-        view.metadata = members_json(&message->metadata, NULL, run->input->arena);
-    }
+    if (tracer == NULL)
+        return;
+    passage->data = message->data.fields;
+    passage->metadata = message->metadata.fields;
     tracer->passed(tracer->context, node->chain->name, node->name, node->type->name, name,
-                   tracer->wants_messages ? &view : NULL);
+                   tracer->wants_passages ? passage : NULL);
 }
 
 static const struct targets *run_node(struct run *run, struct fwsync_message *message,
@@ -74,11 +92,12 @@ static const struct targets *run_node(struct run *run, struct fwsync_message *me
     message->node = node;
     message->error = NULL;
     message->call = NULL;
+    struct message_passage passage;
+    run_enter(run, message, &passage);
     int relation = node->type->run(node->memory, message);
     if (run->store_failed)
         return &nowhere;
-    if (run->input->tracer != NULL)
-        run_passed(run, message, relation);
+    run_passed(run, message, relation, &passage);
     if (relation == FWSYNC_FAILURE)
         return run_failure(run, message, node);
     assert(relation >= 0 && (relation < node->relation_count || node->relation_count == 0));

@@ -417,9 +417,9 @@ static void sink_log(void *context, struct text chain, struct text node, struct 
 }
 
 static void tracer_passed(void *context, struct text chain, struct text node, const char *type, const char *relation,
-                          const struct message_view *message)
+                          const struct message_passage *passage)
 {
-    (void)message;
+    (void)passage;
     note_of_node(context, NOTE_STEPS, chain, node, text_of(relation), text_of(type));
 }
 

@@ -1,5 +1,5 @@
-/* query_trace.c - what did the rules make of this event? Each node that it passed, what changed there, and how the
- * message left it: the event is run once more, on the device as it was (rerun.h). */
+/* query_trace.c - what did the rules make of this event? Each node that it passed, and what that changed, stored values
+ * and the message: the event is run once more, on the device as it was (rerun.h). */
 #include <inttypes.h>
 
 #include "engine/service/ask.h"
@@ -65,24 +65,57 @@ static void write_changes(struct buf *out, const char *name, const struct trace 
     buf_byte(out, ']');
 }
 
+/* What a node did to the message. */
+static void write_members(struct buf *out, const struct trace *trace, size_t from, size_t end)
+{
+    if (from == end)
+        return;
+    json_open(out, "message", '[');
+    for (size_t i = from; i < end; i++) {
+        const struct trace_member *member = &trace->members[i];
+        json_comma(out);
+        buf_byte(out, '{');
+        json_member_text(out, "in", member->in_metadata ? TEXT("metadata") : TEXT("data"));
+        json_member_text(out, "key", member->key);
+        if (member->has_old) {
+            json_key(out, "old");
+            json_value(out, &member->old);
+        }
+        if (member->has_new) {
+            json_key(out, "new");
+            json_value(out, &member->new);
+        }
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
 static void write_path(struct buf *out, const struct trace *trace)
 {
-    size_t from = trace->saved_count;
+    size_t change = trace->saved_count, member = 0;
     json_open(out, "path", '[');
     for (size_t i = 0; i < trace->step_count; i++) {
         const struct trace_step *step = &trace->steps[i];
         json_comma(out);
         buf_byte(out, '{');
         reply_step(out, step);
-        write_changes(out, "changes", trace, from, step->changes_end);
-        if (step->data.len > 0)
-            json_member_raw(out, "data", step->data);
-        if (step->metadata.len > 0)
-            json_member_raw(out, "metadata", step->metadata);
+        write_changes(out, "changes", trace, change, step->changes_end);
+        write_members(out, trace, member, step->members_end);
         buf_byte(out, '}');
-        from = step->changes_end;
+        change = step->changes_end;
+        member = step->members_end;
     }
     buf_byte(out, ']');
+}
+
+static void write_metadata(struct buf *out, const struct fields *metadata)
+{
+    json_open(out, "metadata", '{');
+    for (size_t i = 0; i < metadata->count; i++) {
+        json_key_text(out, metadata->items[i].key);
+        json_value(out, &metadata->items[i].value);
+    }
+    buf_byte(out, '}');
 }
 
 static void write_results(struct buf *out, const struct results *results)
@@ -102,7 +135,7 @@ static bool write_trace(struct traced *traced)
     int64_t received_ms;
     struct history_row row;
     bool has_row;
-    struct trace trace = {.wants_messages = true};
+    struct trace trace = {.wants_members = true};
     struct results *results;
     if (!rerun_read(traced->rerun, traced->seq, traced->device, &event, &line, &received_ms, ask->err) ||
         !rerun_find_row(traced->rerun, traced->seq, traced->number, &row, &has_row, ask->err) ||
@@ -117,6 +150,7 @@ static bool write_trace(struct traced *traced)
         return false;
     json_member_text(ask->out, "rules", trace.version);
     write_changes(ask->out, "saved", &trace, 0, trace.saved_count);
+    write_metadata(ask->out, &trace.metadata);
     write_path(ask->out, &trace);
     if (trace.cut)
         json_member_boolean(ask->out, "cut", true);

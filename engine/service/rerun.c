@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 enum { ARENA_BYTES = 16384, ACTIVATIONS_MAX = 1000 };
-enum { TRACE_MESSAGES_BYTES = REQUEST_BYTES_MAX }; /* of all steps' data and metadata */
+enum { TRACE_MEMBERS_BYTES = REQUEST_BYTES_MAX }; /* of what all steps did to the message */
 
 void rerun_init(struct rerun *rerun, struct journal *journal, struct state *state, const struct ruleset *active)
 {
@@ -109,8 +109,7 @@ struct trial {
     struct trace trace;
     struct tracer tracer;
     struct arena *arena;
-    size_t message_bytes;
-    struct text data, metadata; /* of the step before, in the arena */
+    size_t member_bytes;
 };
 
 /* Room for one more: arrays double. */
@@ -134,49 +133,92 @@ static void note_read(struct trial *trial, enum scope scope, struct text key, in
     trace->reads[trace->read_count++] = (struct trace_read){scope, arena_copy(trial->arena, key), ts_ms};
 }
 
-static void note_begun(void *context)
+static struct value copy_value(struct arena *arena, const struct value *value)
 {
-    struct trace *trace = &((struct trial *)context)->trace;
-    trace->saved_count = trace->change_count;
+    struct value copy = *value;
+    if (value->kind == VALUE_STRING || value->kind == VALUE_JSON)
+        copy.text = arena_copy(arena, value->text);
+    return copy;
 }
 
-/* A text of the message, if it is another than before. */
-static struct text note_text(struct trial *trial, struct text *before, struct text now)
-{
-    if (before->bytes != NULL && text_equal(*before, now))
-        return TEXT("");
-    trial->message_bytes += now.len;
-    return *before = arena_copy(trial->arena, now);
-}
-
-static void note_step(void *context, struct text chain, struct text node, const char *type, const char *relation,
-                      const struct message_view *message)
+static void note_begun(void *context, const struct fields *metadata)
 {
     struct trial *trial = context;
     struct trace *trace = &trial->trace;
+    trace->saved_count = trace->change_count;
+    if (!trace->wants_members)
+        return;
+    trace->metadata = (struct fields){arena_alloc(trial->arena, metadata->count * sizeof(struct field)), metadata->count};
+    for (size_t i = 0; i < metadata->count; i++)
+        trace->metadata.items[i] = (struct field){arena_copy(trial->arena, metadata->items[i].key),
+                                                  copy_value(trial->arena, &metadata->items[i].value)};
+}
+
+static size_t value_bytes(const struct value *value)
+{
+    return value != NULL && (value->kind == VALUE_STRING || value->kind == VALUE_JSON) ? value->text.len : 0;
+}
+
+/* One member that is otherwise now; NULL: it wasn't there, or is no longer. */
+static void note_member(struct trial *trial, bool in_metadata, struct text key, const struct value *old,
+                        const struct value *new)
+{
+    struct trace *trace = &trial->trace;
+    trace->members = grow(trial->arena, trace->members, trace->member_count, sizeof *trace->members);
+    struct trace_member *member = &trace->members[trace->member_count++];
+    *member = (struct trace_member){
+        .in_metadata = in_metadata,
+        .has_old = old != NULL,
+        .has_new = new != NULL,
+        .key = arena_copy(trial->arena, key),
+    };
+    if (old != NULL)
+        member->old = copy_value(trial->arena, old);
+    if (new != NULL)
+        member->new = copy_value(trial->arena, new);
+    trial->member_bytes += sizeof *member + key.len + value_bytes(old) + value_bytes(new);
+}
+
+/* Where a node changed nothing, members stand where they stood. */
+static const struct value *value_at(const struct fields *fields, size_t position, struct text key)
+{
+    return position < fields->count && text_equal(fields->items[position].key, key) ? &fields->items[position].value
+                                                                                   : fields_get(fields, key);
+}
+
+static void note_members(struct trial *trial, bool in_metadata, const struct fields *before, const struct fields *after)
+{
+    for (size_t i = 0; i < after->count; i++) {
+        const struct field *field = &after->items[i];
+        const struct value *old = value_at(before, i, field->key);
+        if (old == NULL || !value_equal(old, &field->value))
+            note_member(trial, in_metadata, field->key, old, &field->value);
+    }
+    for (size_t i = 0; i < before->count; i++)
+        if (value_at(after, i, before->items[i].key) == NULL)
+            note_member(trial, in_metadata, before->items[i].key, &before->items[i].value, NULL);
+}
+
+static void note_step(void *context, struct text chain, struct text node, const char *type, const char *relation,
+                      const struct message_passage *passage)
+{
+    struct trial *trial = context;
+    struct trace *trace = &trial->trace;
+    if (passage != NULL) {
+        note_members(trial, false, &passage->data_before, &passage->data);
+        note_members(trial, true, &passage->metadata_before, &passage->metadata);
+        trace->cut = trial->member_bytes > TRACE_MEMBERS_BYTES;
+        trial->tracer.wants_passages = !trace->cut;
+    }
     trace->steps = grow(trial->arena, trace->steps, trace->step_count, sizeof *trace->steps);
-    struct trace_step *step = &trace->steps[trace->step_count++];
-    *step = (struct trace_step){
+    trace->steps[trace->step_count++] = (struct trace_step){
         .chain = arena_copy(trial->arena, chain),
         .node = arena_copy(trial->arena, node),
         .type = text_of(type),
         .relation = text_of(relation),
         .changes_end = trace->change_count,
+        .members_end = trace->member_count,
     };
-    if (message == NULL)
-        return;
-    step->data = note_text(trial, &trial->data, message->data);
-    step->metadata = note_text(trial, &trial->metadata, message->metadata);
-    trace->cut = trial->message_bytes > TRACE_MESSAGES_BYTES;
-    trial->tracer.wants_messages = !trace->cut;
-}
-
-static struct attribute copy_attribute(struct arena *arena, struct text key, const struct value *value)
-{
-    struct attribute copy = {.key = arena_copy(arena, key), .value = *value};
-    if (value->kind == VALUE_STRING || value->kind == VALUE_JSON)
-        copy.value.text = arena_copy(arena, value->text);
-    return copy;
 }
 
 /* `value` NULL: it is deleted. The old value is looked up, so this comes before the change; but what of telemetry is there
@@ -194,11 +236,11 @@ static bool note_change(struct trial *trial, enum scope scope, struct text key, 
     trace->changes = grow(trial->arena, trace->changes, trace->change_count, sizeof *trace->changes);
     struct history_change *change = &trace->changes[trace->change_count];
     *change = (struct history_change){.scope = scope, .has_old = found, .has_new = value != NULL};
+    change->old.key = change->new.key = arena_copy(trial->arena, key);
     if (found)
-        change->old = copy_attribute(trial->arena, key, &old.value);
-    change->new.key = arena_copy(trial->arena, key);
+        change->old.value = copy_value(trial->arena, &old.value);
     if (value != NULL)
-        change->new = copy_attribute(trial->arena, key, value);
+        change->new.value = copy_value(trial->arena, value);
     return true;
 }
 
@@ -387,7 +429,8 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
         .traced = trace != NULL,
         .arena = &rerun->arena,
     };
-    trial.tracer = (struct tracer){&trial, note_begun, note_step, trace != NULL && trace->wants_messages};
+    trial.trace.wants_members = trace != NULL && trace->wants_members;
+    trial.tracer = (struct tracer){&trial, note_begun, note_step, trial.trace.wants_members};
     struct results *published;
     if (!read_past(rerun, name, &past, err) || !open_before(rerun, &past, &trial.device, err) ||
         !run(rerun, &past, row, &trial, &published, err))

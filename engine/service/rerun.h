@@ -17,9 +17,15 @@
 /* What a rerun went by, in the order in which it happened. Texts are static or in the rerun's arena. */
 struct trace_step {
     struct text chain, node;
-    struct text type, relation; /* relation "": nothing can follow the node */
-    struct text data, metadata; /* of the message as it left the node; "" when they are as before, or weren't wanted */
-    size_t changes_end;         /* of the changes, so many were made until now */
+    struct text type, relation;      /* relation "": nothing can follow the node */
+    size_t changes_end, members_end; /* so many of both there were until now */
+};
+/* What a node did to the message. */
+struct trace_member {
+    bool in_metadata; /* else in data */
+    bool has_old, has_new;
+    struct text key;
+    struct value old, new;
 };
 struct trace_read {
     enum scope scope;
@@ -27,8 +33,9 @@ struct trace_read {
     int64_t ts_ms; /* of what was found; 0: there was nothing */
 };
 struct trace {
-    bool wants_messages; /* in: steps with data and metadata */
-    bool cut;            /* they became too much: the last steps are without */
+    bool wants_members; /* in: are they to be noted? */
+    bool cut;           /* they became too much: the last steps are without */
+    struct fields metadata; /* of the message as it came to the first node, if members are wanted */
     struct trace_step *steps;
     size_t step_count;
     struct trace_read *reads; /* stored values that nodes asked for, each once */
@@ -36,6 +43,8 @@ struct trace {
     struct history_change *changes; /* values that were really changed */
     size_t change_count;
     size_t saved_count;  /* the first of them are the engine's: an operator's write */
+    struct trace_member *members;
+    size_t member_count;
     struct text version; /* of the rules */
 };
 

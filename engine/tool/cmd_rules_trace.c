@@ -10,13 +10,6 @@
 #include "engine/tool/event_view.h"
 #include "engine/tool/table.h"
 
-/* What a node did: an attribute saved, or a member of the message that is another now. */
-struct effect {
-    const char *kind; /* "saved", "data", "metadata" */
-    struct text name;
-    const struct value *old, *new; /* NULL: it wasn't there, or is no longer */
-};
-
 struct view {
     struct session *session;
     struct fields trace; /* the answer's */
@@ -27,18 +20,21 @@ struct view {
 
 /* --- pieces --- */
 
-static struct text shown(struct view *view, const struct value *value)
+static struct text shown(struct view *view, const struct fields *effect, const char *side)
 {
+    const struct value *value = fields_get(effect, text_of(side));
     return value == NULL ? TEXT("") : screen_value(&view->session->setup->screen, value, &view->session->arena);
 }
 
 /* "client.currentFwVer: v1.0 -> v1.1" */
-static struct text sentence(struct view *view, const struct effect *effect)
+static struct text sentence(struct view *view, const struct fields *effect, struct text name)
 {
-    struct text old = shown(view, effect->old), new = effect->new == NULL ? TEXT("gone") : shown(view, effect->new);
-    return screen_clean(arena_format(&view->session->arena, TEXT_FMT ": " TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(effect->name),
-                                     TEXT_ARG(old), effect->old == NULL ? "" : " -> ", TEXT_ARG(new)),
-                        &view->session->arena);
+    struct text old = shown(view, effect, "old"), new = shown(view, effect, "new");
+    bool had_old = fields_get(effect, TEXT("old")) != NULL;
+    if (fields_get(effect, TEXT("new")) == NULL)
+        new = TEXT("gone");
+    return arena_format(&view->session->arena, TEXT_FMT ": " TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(name), TEXT_ARG(old),
+                        had_old ? " -> " : "", TEXT_ARG(new));
 }
 
 static void add_row(struct view *view, struct text text)
@@ -53,15 +49,16 @@ static void add_row(struct view *view, struct text text)
     table_cell(view->table, text, STYLE_PLAIN);
 }
 
-static void show_effect(struct view *view, const struct effect *effect)
+/* What a node did: `old` and `new` of something, either may be missing. */
+static void show_effect(struct view *view, struct text kind, const struct fields *effect, struct text name)
 {
     if (view->table != NULL)
-        add_row(view, sentence(view, effect));
+        add_row(view, sentence(view, effect, name));
     else
-        PRINT_CELLS(view->session, text_of(effect->kind), effect->name, shown(view, effect->old),
-                    shown(view, effect->new));
+        PRINT_CELLS(view->session, kind, name, shown(view, effect, "old"), shown(view, effect, "new"));
 }
 
+/* Attributes that were saved or deleted. */
 static void show_changes(struct view *view, const struct fields *from, const char *member)
 {
     struct value *changes;
@@ -69,36 +66,24 @@ static void show_changes(struct view *view, const struct fields *from, const cha
     for (size_t i = 0; i < count; i++) {
         struct fields change = value_object(view->session, &changes[i]);
         struct text scope = event_scope(&change), key = field_text(&change, "key");
-        struct effect effect = {
-            .kind = "saved",
-            .name = arena_format(&view->session->arena, TEXT_FMT "." TEXT_FMT, TEXT_ARG(scope), TEXT_ARG(key)),
-            .old = fields_get(&change, TEXT("old")),
-            .new = fields_get(&change, TEXT("new")),
-        };
-        show_effect(view, &effect);
+        show_effect(view, TEXT("saved"), &change,
+                    arena_format(&view->session->arena, TEXT_FMT "." TEXT_FMT, TEXT_ARG(scope), TEXT_ARG(key)));
     }
 }
 
-/* What is another in the message than before, if this step says so; *before becomes what it says. */
-static void show_members(struct view *view, const struct fields *step, const char *kind, struct fields *before)
+/* Members of the message that are otherwise now. */
+static void show_members(struct view *view, const struct fields *step)
 {
-    if (fields_get(step, text_of(kind)) == NULL)
-        return;
-    struct fields now = field_object(view->session, step, kind);
-    bool in_data = strcmp(kind, "data") == 0;
-    for (size_t i = 0; before->items != NULL && i < now.count + before->count; i++) {
-        bool is_new = i < now.count;
-        struct text key = is_new ? now.items[i].key : before->items[i - now.count].key;
-        const struct value *old = fields_get(before, key), *new = fields_get(&now, key);
-        if (is_new ? old != NULL && value_equal(old, new) : new != NULL)
-            continue;
-        struct effect effect = {kind, key, old, new};
-        if (view->table != NULL)
-            effect.name = arena_format(&view->session->arena, in_data ? "$[" TEXT_FMT "]" : "${" TEXT_FMT "}",
-                                       TEXT_ARG(key));
-        show_effect(view, &effect);
+    struct value *members;
+    size_t count = field_array(view->session, step, "message", &members);
+    for (size_t i = 0; i < count; i++) {
+        struct fields member = value_object(view->session, &members[i]);
+        struct text in = field_text(&member, "in"), key = field_text(&member, "key");
+        if (view->table != NULL) /* as patterns name it */
+            key = arena_format(&view->session->arena, text_is(in, "data") ? "$[" TEXT_FMT "]" : "${" TEXT_FMT "}",
+                               TEXT_ARG(key));
+        show_effect(view, in, &member, key);
     }
-    *before = now;
 }
 
 /* --- the way --- */
@@ -125,14 +110,12 @@ static void show_saved(struct view *view)
 static void show_path(struct view *view)
 {
     struct value *steps;
-    struct fields data = {.items = NULL}, metadata = {.items = NULL};
     size_t count = field_array(view->session, &view->trace, "path", &steps);
     for (size_t i = 0; i < count; i++) {
         struct fields step = value_object(view->session, &steps[i]);
         begin_step(view, &step);
         show_changes(view, &step, "changes");
-        show_members(view, &step, "data", &data);
-        show_members(view, &step, "metadata", &metadata);
+        show_members(view, &step);
         if (view->table != NULL && !view->had_effect)
             add_row(view, TEXT(""));
     }
@@ -155,7 +138,7 @@ static void show_results(struct view *view)
             PRINT_CELLS(session, TEXT("result"), class_name, json);
             continue;
         }
-        printf("%s" TEXT_FMT " " TEXT_FMT "\n", any ? "" : "\nPublished\n  ",
+        printf("%s  " TEXT_FMT " " TEXT_FMT "\n", any ? "" : "\nPublished\n",
                TEXT_ARG(screen_clean(class_name, &session->arena)), TEXT_ARG(screen_clean(json, &session->arena)));
         any = true;
     }
@@ -196,7 +179,7 @@ static void print_answer(struct session *session)
     table_destroy(view.table);
     show_results(&view);
     if (field_boolean(&view.trace, "cut"))
-        puts("\nThe message was too large to be shown at every node.");
+        puts("\nThe message became too large to be shown at every node.");
 }
 
 static int trace(const struct setup *setup, const char *device, int64_t event)

@@ -255,6 +255,7 @@ static void print_sum(struct survey *survey)
                TEXT_ARG(now), TEXT_ARG(then), survey->device_count, survey->differing);
         return;
     }
+    fflush(stdout); /* what follows goes to standard error, maybe, and comes last */
     if (survey->differing > survey->limit)
         fprintf(stderr, "These are the first %" PRId64 " devices; for more: --limit N or --all\n", survey->limit);
     print_groups(survey);

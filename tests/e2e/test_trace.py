@@ -79,22 +79,25 @@ def each_node_tells_what_it_did():
         assert found["rules"] == daemon.query({"op": "rules"})["version"] and "saved" not in found
         assert way(found) == [("what-came", "Post attributes"), ("save", "Success"), ("rename", "Success"),
                               ("mark", "Success"), ("drop", "Success"), ("keep", "Success"), ("tell", "Success")]
+        assert found["metadata"] == {"deviceName": "a", "deviceType": "default", "ts": str(found["received"])}
         steps = {step["node"]: step for step in found["path"]}
-        assert steps["what-came"]["data"] == {"v": "1", "other": "x"}
-        assert steps["what-came"]["metadata"] == {"deviceName": "a", "deviceType": "default", "ts": str(found["received"])}
+        plain = {"chain", "node", "type", "relation"}
+        assert set(steps["what-came"]) == set(steps["tell"]) == plain
+        assert set(steps["save"]) == set(steps["keep"]) == {*plain, "changes"}
+        assert set(steps["rename"]) == set(steps["mark"]) == set(steps["drop"]) == {*plain, "message"}
         assert steps["save"]["changes"] == [{"scope": "CLIENT_SCOPE", "key": "v", "new": "1"},
                                             {"scope": "CLIENT_SCOPE", "key": "other", "new": "x"}]
-        assert "data" not in steps["save"] and "changes" not in steps["rename"]
-        assert steps["rename"]["data"] == {"version": "1", "other": "x"} and "metadata" not in steps["rename"]
-        assert steps["mark"]["data"] == {"version": "1", "other": "x", "mark": "one"}
-        assert steps["mark"]["metadata"] == {**steps["what-came"]["metadata"], "by": "a"}
-        assert steps["drop"]["data"] == {"version": "1", "mark": "one"}
+        assert steps["rename"]["message"] == [{"in": "data", "key": "version", "new": "1"},
+                                              {"in": "data", "key": "v", "old": "1"}]
+        assert steps["mark"]["message"] == [{"in": "data", "key": "mark", "new": "one"},
+                                            {"in": "metadata", "key": "by", "new": "a"}]
+        assert steps["drop"]["message"] == [{"in": "data", "key": "other", "old": "x"}]
         assert steps["keep"]["changes"] == [{"scope": "SERVER_SCOPE", "key": "version", "new": "1"},
                                             {"scope": "SERVER_SCOPE", "key": "mark", "new": "one"}]
-        assert set(steps["tell"]) == {"chain", "node", "type", "relation"}
         assert [result["class"] for result in found["results"]] == ["attributes"] * 4 + ["seen"]
         assert found["results"][-1]["data"] == {"version": "1"} and found["results"][-1]["n"] == 1
         newest = trace(daemon)
+        assert newest["results"][-1]["n"] == 2
         assert newest["seq"] == seq + 1 and newest["path"][1]["changes"][0] == {
             "scope": "CLIENT_SCOPE", "key": "v", "old": "1", "new": "2"}
 
@@ -107,7 +110,8 @@ def an_operators_write_is_told_before_the_first_node():
         found = trace(daemon)
         assert found["seq"] == seq and found["saved"] == [{"scope": "SERVER_SCOPE", "key": "asked", "new": True}]
         steps = {step["node"]: step for step in found["path"]}
-        assert "changes" not in steps["what-came"] and steps["look"]["metadata"]["ss_asked"] == "true"
+        assert "changes" not in steps["what-came"] and found["metadata"]["scope"] == "SERVER_SCOPE"
+        assert steps["look"]["message"] == [{"in": "metadata", "key": "ss_asked", "new": "true"}]
         assert steps["forget"]["changes"] == [{"scope": "SERVER_SCOPE", "key": "mark", "old": "one"}]
         assert way(found)[-1] == ("wronger", "Failure")
         letter = found["results"][-1]
@@ -182,13 +186,47 @@ def what_cannot_be_traced_is_said():
 
 
 @test
+def each_branch_is_told_by_itself():
+    """What one branch did to its copy of the message isn't undone by the next."""
+    rules = Rules("chain: root\nfirst: fork\nnodes:\n"
+                  "  fork: {type: log, to: {Success: [one, two]}}\n"
+                  "  one: {type: set, data: {a: 1, b: 2}, metadata: {m: x}, to: {Success: end}}\n"
+                  "  two: {type: set, data: {a: 3}, to: {Success: end}}\n"
+                  "  end: {type: log}\n")
+    with Daemon("--rules", rules) as daemon:
+        found = trace(daemon, event=send(daemon, report(a=0)))
+        assert [(step["node"], step.get("message")) for step in found["path"]] == [
+            ("fork", None),
+            ("one", [{"in": "data", "key": "a", "old": 0, "new": 1}, {"in": "data", "key": "b", "new": 2},
+                     {"in": "metadata", "key": "m", "new": "x"}]),
+            ("end", None),
+            ("two", [{"in": "data", "key": "a", "old": 0, "new": 3}]),
+            ("end", None)], found["path"]
+
+
+@test
+def what_depends_on_telemetry_is_gone_when_it_comes_out_otherwise():
+    rules = Rules("chain: root\nfirst: what-came\nnodes:\n"
+                  "  what-came: {type: message-type-switch, to: {Post telemetry: save, Post attributes: look}}\n"
+                  "  save: {type: save-telemetry}\n"
+                  "  look: {type: fetch-attributes, telemetry: [x], require: true, to: {Success: keep}}\n"
+                  "  keep: {type: save-attributes, scope: CLIENT_SCOPE, to: {Success: tell}}\n"
+                  "  tell: {type: publish, class: seen}\n")
+    with Daemon("--rules", rules) as daemon:
+        failed = send(daemon, report(v=1))
+        assert trace(daemon, event=failed)["results"][-1]["class"] == "deadletter"
+        send(daemon, {"device": "a", "type": "POST_TELEMETRY_REQUEST", "data": {"x": 1}})
+        reply = daemon.query({"op": "trace", "device": "a", "event": failed})
+        assert reply["code"] == "gone" and "depend on telemetry" in reply["error"], reply
+
+
+@test
 def a_large_message_is_shown_until_it_is_too_much():
-    nodes = "".join(f"  n{i}: {{type: set, data: {{at: '{i}'}}, to: {{Success: n{i + 1}}}}}\n" for i in range(40))
+    nodes = "".join(f"  n{i}: {{type: rename-keys, keys: {{k{i}: k{i + 1}}}, to: {{Success: n{i + 1}}}}}\n" for i in range(40))
     with Daemon("--rules", Rules(f"chain: root\nfirst: n0\nnodes:\n{nodes}  n40: {{type: log}}\n")) as daemon:
-        data = {f"k{i}": "x" * 50000 for i in range(10)}
-        found = trace(daemon, event=send(daemon, report(**data)))
-        shown = [step["node"] for step in found["path"] if "data" in step]
-        assert found["cut"] is True and shown == ["n0", "n1", "n2"], shown
+        found = trace(daemon, event=send(daemon, report(k0="x" * 60000)))
+        shown = [step["node"] for step in found["path"] if "message" in step]
+        assert found["cut"] is True and shown == [f"n{i}" for i in range(9)], shown  # 120,000 bytes each, until 1 MiB
         assert len(found["path"]) == 41
         assert "cut" not in trace(daemon, event=send(daemon, report(x="y")))
 
