@@ -60,30 +60,28 @@ static struct fields fields_copy(const struct fields *fields, struct arena *aren
     return copy;
 }
 
-/* The message as it came to a node, for a tracer who wants it. */
-static void run_enter(const struct run *run, const struct fwsync_message *message, struct message_passage *passage)
+/* The node's type, while somebody watches. */
+static int run_watched(const struct run *run, struct fwsync_message *message, const struct tracer *tracer)
 {
-    const struct tracer *tracer = run->input->tracer;
-    if (tracer == NULL || !tracer->wants_passages)
-        return;
-    passage->data_before = fields_copy(&message->data.fields, run->input->arena);
-    passage->metadata_before = fields_copy(&message->metadata.fields, run->input->arena);
-}
-
-static void run_passed(const struct run *run, const struct fwsync_message *message, int relation,
-                       struct message_passage *passage)
-{
-    const struct tracer *tracer = run->input->tracer;
     const struct node *node = message->node;
-    const char *name = relation == FWSYNC_FAILURE         ? "Failure"
-                       : node->type->relations[0] == NULL ? ""
-                                                          : node->type->relations[relation];
-    if (tracer == NULL)
-        return;
-    passage->data = message->data.fields;
-    passage->metadata = message->metadata.fields;
-    tracer->passed(tracer->context, node->chain->name, node->name, node->type->name, name,
-                   tracer->wants_passages ? passage : NULL);
+    struct arena *arena = run->input->arena;
+    bool wanted = tracer->wants_passages;
+    struct message_passage passage;
+    if (wanted) {
+        passage.data_before = fields_copy(&message->data.fields, arena);
+        passage.metadata_before = fields_copy(&message->metadata.fields, arena);
+    }
+    int relation = node->type->run(node->memory, message);
+    if (run->store_failed)
+        return relation;
+    passage.data = message->data.fields;
+    passage.metadata = message->metadata.fields;
+    tracer->passed(tracer->context, node->chain->name, node->name, node->type->name,
+                   relation == FWSYNC_FAILURE         ? "Failure"
+                   : node->type->relations[0] == NULL ? ""
+                                                      : node->type->relations[relation],
+                   wanted ? &passage : NULL);
+    return relation;
 }
 
 static const struct targets *run_node(struct run *run, struct fwsync_message *message,
@@ -92,12 +90,10 @@ static const struct targets *run_node(struct run *run, struct fwsync_message *me
     message->node = node;
     message->error = NULL;
     message->call = NULL;
-    struct message_passage passage;
-    run_enter(run, message, &passage);
-    int relation = node->type->run(node->memory, message);
+    const struct tracer *tracer = run->input->tracer;
+    int relation = tracer == NULL ? node->type->run(node->memory, message) : run_watched(run, message, tracer);
     if (run->store_failed)
         return &nowhere;
-    run_passed(run, message, relation, &passage);
     if (relation == FWSYNC_FAILURE)
         return run_failure(run, message, node);
     assert(relation >= 0 && (relation < node->relation_count || node->relation_count == 0));

@@ -9,7 +9,7 @@ struct attempt {
     const struct trial *trial;
     struct simulator *simulator;
     struct arena *arena;
-    struct trial_outcome *outcome;
+    struct trial_outcome outcome;
     const struct note *before; /* the note before the last send or wait; NULL: there is none */
 };
 
@@ -110,8 +110,8 @@ static void tell_story(struct attempt *attempt)
         clock_iso(now_ms, now);
         lines[told++] = arena_format(attempt->arena, "%s now", now);
     }
-    attempt->outcome->story = lines;
-    attempt->outcome->story_count = told;
+    attempt->outcome.story = lines;
+    attempt->outcome.story_count = told;
 }
 
 /* --- failures --------------------------------------------------------------------------------------- */
@@ -121,7 +121,7 @@ static bool fail(struct attempt *attempt, struct place place, struct text what)
     struct buf line = {.arena = attempt->arena};
     buf_printf(&line, "%s:%u:%u: " TEXT_FMT ": " TEXT_FMT, place.file, place.line, place.column,
                TEXT_ARG(attempt->trial->name), TEXT_ARG(what));
-    attempt->outcome->error = line_of(&line);
+    attempt->outcome.error = line_of(&line);
     tell_story(attempt);
     return false;
 }
@@ -257,18 +257,18 @@ static bool run_dead_letters(struct attempt *attempt, const struct trial_step *s
            FAIL(attempt, step->place, "dead-letters: expected %zu, found %zu", step->letter_count, count);
 }
 
-void trial_run(const struct trial *trial, struct simulator *simulator, struct arena *arena,
-               struct trial_outcome *outcome)
+struct trial_outcome trial_run(const struct trial *trial, struct simulator *simulator, struct arena *arena)
 {
     static bool (*const runners[])(struct attempt *, const struct trial_step *) = {
         run_send, run_wait, run_expect, run_publishes, run_dead_letters,
     };
     _Static_assert(sizeof runners / sizeof runners[0] == TRIAL_WORD_COUNT, "run every step");
-    struct attempt attempt = {trial, simulator, arena, outcome, NULL};
+    struct attempt attempt = {
+        .trial = trial, .simulator = simulator, .arena = arena, .outcome.passed = true};
     struct err err;
     simulator_forget(simulator);
     simulator_pass(simulator, START_MS, &err); /* there is no device yet */
-    *outcome = (struct trial_outcome){.passed = true};
-    for (size_t i = 0; outcome->passed && i < trial->step_count; i++)
-        outcome->passed = runners[trial->steps[i].word](&attempt, &trial->steps[i]);
+    for (size_t i = 0; attempt.outcome.passed && i < trial->step_count; i++)
+        attempt.outcome.passed = runners[trial->steps[i].word](&attempt, &trial->steps[i]);
+    return attempt.outcome;
 }

@@ -20,7 +20,6 @@ struct trial_outcome {
 
 /* trial_run - up to its first failure. It begins at 2026-01-01T00:00:00Z, and time passes where it waits.
  * simulator  of the rules, noting TRIAL_NOTES; what is in it is forgotten first */
-void trial_run(const struct trial *trial, struct simulator *simulator, struct arena *arena,
-               struct trial_outcome *outcome);
+struct trial_outcome trial_run(const struct trial *trial, struct simulator *simulator, struct arena *arena);
 
 #endif

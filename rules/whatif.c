@@ -92,11 +92,12 @@ static struct difference *add(struct whatif *whatif, enum difference_kind kind, 
     return difference;
 }
 
-static void add_value(struct whatif *whatif, const struct simulated_value *now, const struct simulated_value *then)
+/* `now` or `then` is NULL: there is none on that side. */
+static void add_value(struct whatif *whatif, const struct simulated_value *place, const struct simulated_value *now,
+                      const struct simulated_value *then)
 {
-    const struct simulated_value *either = now != NULL ? now : then;
-    struct difference *difference = add(whatif, DIFFERENCE_VALUE, either->key);
-    difference->scope = either->scope;
+    struct difference *difference = add(whatif, DIFFERENCE_VALUE, place->key);
+    difference->scope = place->scope;
     if (now != NULL)
         difference->now = now->value;
     if (then != NULL)
@@ -118,7 +119,7 @@ static void compare_values(struct whatif *whatif, const struct simulated_device 
     while (a < a_end || b < b_end) {
         int order = a == a_end ? 1 : b == b_end ? -1 : compare_places(a, b);
         if (order != 0 || !value_equal(&a->value, &b->value))
-            add_value(whatif, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
+            add_value(whatif, order <= 0 ? a : b, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
         a += order <= 0;
         b += order >= 0;
     }

@@ -69,10 +69,9 @@ static struct tally run_all(const struct setup *setup, const struct ruleset *rul
     struct arena arena;
     arena_init(&arena, CHUNK_BYTES);
     for (const struct trial *trial = first; trial != NULL; trial = trial->next) {
-        struct trial_outcome outcome;
         if (!is_wanted(trial, only))
             continue;
-        trial_run(trial, simulator, &arena, &outcome);
+        struct trial_outcome outcome = trial_run(trial, simulator, &arena);
         if (setup->json)
             print_outcome_json(trial, &outcome, &arena);
         else

@@ -71,13 +71,12 @@ static void expect_problems(const char *yaml, const char *expected)
 /* The outcome of the first test of the file; it lives until the next. */
 static struct trial_outcome run(const char *yaml)
 {
-    struct trial_outcome outcome;
     write_file("tests/t.yaml", yaml);
     const struct trial *trial = read_files();
     problems_print(&problems);
     assert_non_null(trial);
     struct simulator *simulator = simulator_create(ruleset, TRIAL_NOTES);
-    trial_run(trial, simulator, &arena, &outcome);
+    struct trial_outcome outcome = trial_run(trial, simulator, &arena);
     simulator_destroy(simulator);
     return outcome;
 }
@@ -391,8 +390,7 @@ static void test_a_test_knows_nothing_of_the_one_before(void **state)
     const struct trial *trial = read_files();
     struct simulator *simulator = simulator_create(ruleset, TRIAL_NOTES);
     for (; trial != NULL; trial = trial->next) {
-        struct trial_outcome outcome;
-        trial_run(trial, simulator, &arena, &outcome);
+        struct trial_outcome outcome = trial_run(trial, simulator, &arena);
         assert_true(outcome.passed);
     }
     simulator_destroy(simulator);
