@@ -24,10 +24,28 @@ struct device_access {
     void (*timer_set)(void *device, int64_t due_ms, int64_t now_ms);
 };
 
+/* Members of a message that go out: those that `keys` names and that are there, in its order; NULL: all of them. */
+struct chosen {
+    const struct fields *fields;
+    const struct fwsync_keys *keys;
+    /* by chosen_find() */
+    const struct field **found; /* at each key's position; NULL: it isn't there */
+    size_t count;               /* of those that are */
+    size_t room;                /* for chosen_put() */
+};
+/* chosen_find - look for the members, before they are put anywhere. `found` has room for chosen_key_count() of them, and
+ * lives as long as `chosen` is used. */
+size_t chosen_key_count(const struct chosen *chosen);
+void chosen_find(struct chosen *chosen, const struct field **found);
+/* chosen_put - one JSON object; returns where it ends. */
+char *chosen_put(char *at, const struct chosen *chosen);
+/* chosen_json - all of that: the object in the arena. */
+struct text chosen_json(struct chosen *chosen, struct arena *arena);
+
 /* What of a message goes out when it is published; borrowed during the call. */
 struct message_view {
     struct text type;
-    struct text data, metadata; /* JSON objects */
+    struct chosen data, metadata;
 };
 
 /* Where results go. Calls come in the order in which things happen. */
@@ -35,10 +53,7 @@ struct sink {
     void *context;
     /* a stored attribute (never telemetry) really changed; value NULL: deleted */
     void (*attribute)(void *context, enum scope scope, struct text key, const struct value *value);
-    /* wants - does anybody listen to the class? publish: a message of it; NULL: nobody did, so it only counts */
-    bool (*wants)(void *context, int class_index);
-    void (*publish)(void *context, struct text class_name, int class_index,
-                    const struct message_view *message);
+    void (*publish)(void *context, struct text class_name, int class_index, struct message_view *message);
     /* a branch failed with no Failure link; chain and node are "" when the engine itself failed */
     void (*dead_letter)(void *context, struct text chain, struct text node, const char *error);
     void (*log)(void *context, struct text chain, struct text node, struct text line);

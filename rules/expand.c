@@ -32,9 +32,9 @@ static struct text part_text(struct fwsync_message *message, const struct part *
             return value_text(&value, message->run->input->arena);
         break;
     case PART_ALL_METADATA:
-        return members_json(&message->metadata, NULL, message->run->input->arena);
+        return members_json(&message->metadata, message->run->input->arena);
     case PART_ALL_DATA:
-        return members_json(&message->data, NULL, message->run->input->arena);
+        return members_json(&message->data, message->run->input->arena);
     }
     *complete = false;
     return part->written;

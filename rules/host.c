@@ -178,12 +178,12 @@ struct fwsync_text fwsync_value_text(struct fwsync_message *message, const struc
 
 struct fwsync_text fwsync_data_json(struct fwsync_message *message)
 {
-    return text_out(members_json(&message->data, NULL, message_arena(message)));
+    return text_out(members_json(&message->data, message_arena(message)));
 }
 
 struct fwsync_text fwsync_metadata_json(struct fwsync_message *message)
 {
-    return text_out(members_json(&message->metadata, NULL, message_arena(message)));
+    return text_out(members_json(&message->metadata, message_arena(message)));
 }
 
 bool fwsync_json_members(struct fwsync_message *message, const struct fwsync_value *object,
@@ -329,14 +329,10 @@ void fwsync_publish(struct fwsync_message *message, int class_index, const struc
 {
     const struct sink *sink = message->run->input->sink;
     struct text class_name = message->run->ruleset->class_names[class_index];
-    if (!sink->wants(sink->context, class_index)) {
-        sink->publish(sink->context, class_name, class_index, NULL);
-        return;
-    }
     struct message_view view = {
         .type = message->run->input->event->type,
-        .data = members_json(&message->data, data, message_arena(message)),
-        .metadata = members_json(&message->metadata, metadata, message_arena(message)),
+        .data = {.fields = &message->data.fields, .keys = data},
+        .metadata = {.fields = &message->metadata.fields, .keys = metadata},
     };
     sink->publish(sink->context, class_name, class_index, &view);
 }

@@ -50,26 +50,82 @@ bool members_delete(struct members *members, struct text key, struct arena *aren
     return true;
 }
 
-struct text members_json(const struct members *members, const struct fwsync_keys *keys, struct arena *arena)
+/* --- as JSON ---------------------------------------------------------------------------------------------- */
+
+size_t chosen_key_count(const struct chosen *chosen)
 {
-    enum { USUAL_BYTES = 512 };
-    const struct fields *fields = &members->fields;
-    size_t count = keys == NULL ? fields->count : keys->count;
-    struct buf json = {.arena = arena};
-    if (count > 0)
-        buf_room(&json, USUAL_BYTES);
-    for (size_t i = 0; i < count; i++) {
-        size_t place = keys == NULL ? i : members_find(members, keys->items[i].key);
-        if (place == fields->count)
-            continue;
-        const struct field *field = &fields->items[place];
-        char *at = buf_room(&json, sizeof ",:" + json_string_room(field->key) + json_value_room(&field->value));
-        *at++ = json.len == 0 ? '{' : ',';
-        at = keys == NULL ? put_text(put_json_string(at, field->key), TEXT(":")) : put_text(at, keys->items[i].name);
-        json.len = (size_t)(put_json_value(at, &field->value) - json.bytes);
+    return chosen->keys == NULL ? 0 : chosen->keys->count;
+}
+
+static size_t value_room(const struct field *field)
+{
+    return sizeof "," + json_value_room(&field->value);
+}
+
+static void find_all(struct chosen *chosen)
+{
+    const struct fields *fields = chosen->fields;
+    chosen->count = fields->count;
+    chosen->room = sizeof "{}";
+    for (size_t i = 0; i < fields->count; i++)
+        chosen->room += value_room(&fields->items[i]) + sizeof ":" + json_string_room(fields->items[i].key);
+}
+
+static const struct field *find_one(const struct fields *fields, struct text key)
+{
+    for (size_t i = 0; i < fields->count; i++)
+        if (text_equal(fields->items[i].key, key))
+            return &fields->items[i];
+    return NULL;
+}
+
+void chosen_find(struct chosen *chosen, const struct field **found)
+{
+    const struct fwsync_keys *keys = chosen->keys;
+    size_t count = 0, room = sizeof "{}";
+    if (keys == NULL) {
+        find_all(chosen);
+        return;
     }
-    if (json.len == 0)
-        return TEXT("{}");
-    buf_byte(&json, '}');
-    return buf_text(&json);
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct field *field = found[i] = find_one(chosen->fields, keys->items[i].key);
+        if (field == NULL)
+            continue;
+        count++;
+        room += value_room(field) + keys->items[i].name.len + PUT_SHORT_MORE;
+    }
+    *chosen = (struct chosen){chosen->fields, keys, found, count, room};
+}
+
+char *chosen_put(char *at, const struct chosen *chosen)
+{
+    const struct fwsync_keys *keys = chosen->keys;
+    char before = '{';
+    if (chosen->count == 0)
+        return put_text(at, TEXT("{}"));
+    for (size_t i = 0, end = keys == NULL ? chosen->count : keys->count; i < end; i++) {
+        const struct field *field = keys == NULL ? &chosen->fields->items[i] : chosen->found[i];
+        if (field == NULL)
+            continue;
+        *at++ = before;
+        before = ',';
+        at = keys == NULL ? put_text(put_json_string(at, field->key), TEXT(":")) : put_short(at, keys->items[i].name);
+        at = put_json_value(at, &field->value);
+    }
+    *at++ = '}';
+    return at;
+}
+
+struct text chosen_json(struct chosen *chosen, struct arena *arena)
+{
+    size_t key_count = chosen_key_count(chosen);
+    chosen_find(chosen, key_count == 0 ? NULL : arena_alloc(arena, key_count * sizeof *chosen->found));
+    char *bytes = arena_alloc(arena, chosen->room);
+    return (struct text){bytes, (size_t)(chosen_put(bytes, chosen) - bytes)};
+}
+
+struct text members_json(const struct members *members, struct arena *arena)
+{
+    struct chosen all = {.fields = &members->fields};
+    return members->fields.count == 0 ? TEXT("{}") : chosen_json(&all, arena);
 }

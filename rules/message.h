@@ -57,9 +57,8 @@ struct fwsync_keys {
     } items[];
 };
 
-/* members_json - one JSON object in the arena, of those that `keys` names and that are there, in its order; NULL: of
- * all members. */
-struct text members_json(const struct members *members, const struct fwsync_keys *keys, struct arena *arena);
+/* members_json - all of them as one JSON object in the arena. */
+struct text members_json(const struct members *members, struct arena *arena);
 
 /* run_message - take the message through the chains from `first` on, until every branch has ended or
  * the store failed. */

@@ -378,20 +378,15 @@ static void sink_attribute(void *context, enum scope scope, struct text key, con
     (void)context, (void)scope, (void)key, (void)value; /* access_put noted it, and telemetry too */
 }
 
-static bool sink_wants(void *context, int class_index)
+static void sink_publish(void *context, struct text class_name, int class_index, struct message_view *message)
 {
-    (void)class_index;
-    return (((struct simulator *)context)->noted & NOTE_RESULTS) != 0;
-}
-
-static void sink_publish(void *context, struct text class_name, int class_index, const struct message_view *message)
-{
-    struct note *note = note_add(context, NOTE_RESULTS);
+    struct simulator *simulator = context;
+    struct note *note = note_add(simulator, NOTE_RESULTS);
     (void)class_index;
     if (note == NULL)
         return;
-    note->name = keep(context, class_name);
-    note->text = keep(context, message->data);
+    note->name = keep(simulator, class_name);
+    note->text = chosen_json(&message->data, &simulator->notes_arena);
 }
 
 static void note_of_node(struct simulator *simulator, unsigned kind, struct text chain, struct text node,
@@ -429,7 +424,7 @@ static void apply(struct simulator *simulator, const struct event *event)
 {
     struct simulated_device *device = simulator_device(simulator, event->device, event->device_type);
     const struct sink sink = {
-        simulator, sink_attribute, sink_wants, sink_publish, sink_dead_letter, sink_log,
+        simulator, sink_attribute, sink_publish, sink_dead_letter, sink_log,
     };
     const struct tracer tracer = {.context = simulator, .passed = tracer_passed};
     const struct apply_input input = {

@@ -1,7 +1,6 @@
 #include "engine/base/buf.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,6 +5,8 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include <endian.h>
+
 #include "engine/base/value.h"
 
 struct buf {
@@ -57,10 +59,27 @@ static inline char *put_text(char *at, struct text text)
         memcpy(at, text.bytes, text.len);
     return at + text.len;
 }
+/* put_short - put_text of what is short, without a call; up to PUT_SHORT_MORE bytes more are written behind it. */
+enum { PUT_SHORT_MORE = 7 };
+static inline char *put_short(char *at, struct text text)
+{
+    uint64_t word;
+    if (text.len < sizeof word) {
+        word = htole64(short_word(text.bytes, text.len));
+        memcpy(at, &word, sizeof word);
+        return at + text.len;
+    }
+    for (size_t i = 0; text.len - i > sizeof word; i += sizeof word)
+        memcpy(at + i, text.bytes + i, sizeof word);
+    memcpy(at + text.len - sizeof word, text.bytes + text.len - sizeof word, sizeof word);
+    return at + text.len;
+}
 static inline char *put_unsigned(char *at, uint64_t number)
 {
-    char digits[DECIMAL_BYTES];
-    return put_text(at, text_decimal(number, digits));
+    char digits[2 * DECIMAL_BYTES] = ""; /* as many behind them: a copy of a length that is known needs no call */
+    struct text text = text_decimal(number, digits);
+    memcpy(at, text.bytes, DECIMAL_BYTES);
+    return at + text.len;
 }
 char *put_json_string(char *at, struct text text);
 char *put_json_value(char *at, const struct value *value);

@@ -39,6 +39,8 @@ struct publisher {
     unsigned made_count;
     struct buf letter_json;  /* the dead letter being written */
     struct buf beat;         /* the heartbeat, likewise */
+    const struct field **found; /* members of the message being written */
+    size_t found_capacity;
 
     /* the event under way */
     uint64_t seq;
@@ -138,21 +140,30 @@ static unsigned wanted_of(const struct publisher *publisher, const struct class 
     return publisher->state == NULL ? WANTED_SINGLE : subscriptions_wanted(publisher->subscriptions, class->slot);
 }
 
-/* The n is taken whether or not anybody listens. what  NULL: nobody did when that was asked. */
-static void publish(struct publisher *publisher, struct class *class, const void *what)
+/* One more of the class, whether or not anybody listens. Returns who does. */
+static unsigned number(struct publisher *publisher, struct class *class)
 {
-    enum { EACH_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
     ++*class->n;
     if (publisher->state != NULL)
         state_note_result(publisher->state, class->n);
-    unsigned wanted = what == NULL ? 0 : wanted_of(publisher, class);
-    if (wanted == 0)
-        return;
+    return wanted_of(publisher, class);
+}
+
+static void put(struct publisher *publisher, struct class *class, unsigned wanted, const void *what)
+{
+    enum { EACH_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
     size_t room = EACH_ROOM + json_string_room(publisher->device) + class->shape->room(what);
     if ((wanted & WANTED_BATCHED) != 0)
         put_row(publisher, class, room, what);
     if ((wanted & WANTED_SINGLE) != 0)
         put_single(publisher, class, room, what);
+}
+
+static void publish(struct publisher *publisher, struct class *class, const void *what)
+{
+    unsigned wanted = number(publisher, class);
+    if (wanted != 0)
+        put(publisher, class, wanted, what);
 }
 
 /* --- the sink ----------------------------------------------------------------------------------------- */
@@ -170,19 +181,31 @@ static struct class *class_at(const struct publisher *publisher, int class_index
     return &publisher->classes[class_index];
 }
 
-static bool sink_wants(void *context, int class_index)
+static void find_members(struct publisher *publisher, struct message_view *message)
 {
-    const struct publisher *publisher = context;
-    return wanted_of(publisher, class_at(publisher, class_index)) != 0;
+    size_t data_count = chosen_key_count(&message->data);
+    size_t needed = data_count + chosen_key_count(&message->metadata);
+    if (needed > publisher->found_capacity) {
+        publisher->found_capacity = needed;
+        publisher->found = realloc(publisher->found, needed * sizeof *publisher->found);
+        if (publisher->found == NULL)
+            abort();
+    }
+    chosen_find(&message->data, publisher->found);
+    chosen_find(&message->metadata, publisher->found + data_count);
 }
 
-static void sink_publish(void *context, struct text class_name, int class_index,
-                         const struct message_view *message)
+static void sink_publish(void *context, struct text class_name, int class_index, struct message_view *message)
 {
     struct publisher *publisher = context;
+    struct class *class = class_at(publisher, class_index);
     struct published published = {publisher->device_type, message};
+    unsigned wanted = number(publisher, class);
     (void)class_name;
-    publish(publisher, class_at(publisher, class_index), message == NULL ? NULL : &published);
+    if (wanted == 0)
+        return;
+    find_members(publisher, message);
+    put(publisher, class, wanted, &published);
 }
 
 /* Kept in the state, too: what its result says but the n. */
@@ -254,7 +277,7 @@ struct publisher *publisher_create(struct state *state, struct subscriptions *su
     publisher->dead_letter_keep = dead_letter_keep;
     publisher->ready_end = &publisher->ready;
     publisher->sink = (struct sink){
-        publisher, sink_attribute, sink_wants, sink_publish, sink_dead_letter, sink_log,
+        publisher, sink_attribute, sink_publish, sink_dead_letter, sink_log,
     };
     bool room = class_init(publisher, &publisher->own[OWN_ATTRIBUTES], TEXT("attributes"), &change_shape, NULL) &&
                 class_init(publisher, &publisher->own[OWN_DEADLETTER], TEXT("deadletter"), &letter_shape, NULL);
@@ -304,6 +327,7 @@ void publisher_destroy(struct publisher *publisher)
     results_destroy_all(publisher->spares);
     buf_fini(&publisher->letter_json);
     buf_fini(&publisher->beat);
+    free(publisher->found);
     free(publisher->classes);
     free(publisher);
 }

@@ -44,12 +44,12 @@ static size_t message_room(const void *what)
     enum { FRAME_ROOM = sizeof ",'deviceType':,'type':,'data':,'metadata':,null,null" };
     const struct published *published = what;
     return FRAME_ROOM + json_string_room(published->device_type) + json_string_room(published->message->type) +
-           published->message->data.len + published->message->metadata.len;
+           published->message->data.room + published->message->metadata.room;
 }
 
 static bool has_no_metadata(const struct published *published)
 {
-    return published->message->metadata.len == sizeof "{}" - 1;
+    return published->message->metadata.count == 0;
 }
 
 /* In front of a member of its own: those before it that are as the head says. */
@@ -63,11 +63,11 @@ static char *put_skipped(char *at, unsigned *skipped)
 static char *put_message_row(char *at, const struct common *common, const struct published *published)
 {
     unsigned skipped = 0;
-    at = put_text(put_text(at, TEXT(",")), published->message->data);
+    at = chosen_put(put_text(at, TEXT(",")), &published->message->data);
     if (common->no_metadata && has_no_metadata(published))
         skipped++;
     else
-        at = put_text(put_skipped(at, &skipped), published->message->metadata);
+        at = chosen_put(put_skipped(at, &skipped), &published->message->metadata);
     if (text_equal(common->device_type, published->device_type))
         skipped++;
     else
@@ -84,8 +84,8 @@ static char *put_message(char *at, const struct common *common, const void *what
         return put_message_row(at, common, published);
     at = put_json_string(put_name(at, NULL, TEXT("deviceType")), published->device_type);
     at = put_json_string(put_name(at, NULL, TEXT("type")), published->message->type);
-    at = put_text(put_name(at, NULL, TEXT("data")), published->message->data);
-    return put_text(put_name(at, NULL, TEXT("metadata")), published->message->metadata);
+    at = chosen_put(put_name(at, NULL, TEXT("data")), &published->message->data);
+    return chosen_put(put_name(at, NULL, TEXT("metadata")), &published->message->metadata);
 }
 
 static char *put_message_common(char *at, struct common *common, const void *what)

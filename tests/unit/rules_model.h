@@ -33,7 +33,6 @@ struct model {
     const char *put_error_key;  /* only for this key, if not NULL */
     struct buf happenings;      /* the sink's lines */
     struct buf borrowed;        /* what get gave out; overwritten by the next call, as a store may */
-    bool deaf;                  /* nobody listens to what is published */
 };
 
 static inline void model_init(struct model *model)
@@ -157,26 +156,16 @@ static inline void model_attribute(void *context, enum scope scope, struct text 
     buf_byte(lines, '\n');
 }
 
-static inline bool model_wants(void *context, int class_index)
+static inline void model_publish(void *context, struct text class_name, int class_index, struct message_view *message)
 {
-    assert_true(class_index >= 0);
-    return !((const struct model *)context)->deaf;
-}
-
-static inline void model_publish(void *context, struct text class_name, int class_index,
-                                 const struct message_view *message)
-{
-    struct buf *lines = &((struct model *)context)->happenings;
+    struct model *model = context;
+    struct buf *lines = &model->happenings;
     assert_true(class_index >= 0);
     buf_printf(lines, TEXT_FMT " ", TEXT_ARG(class_name));
-    if (message == NULL) {
-        buf_append(lines, TEXT("unheard\n"));
-        return;
-    }
-    buf_append(lines, message->data);
+    buf_append(lines, chosen_json(&message->data, &model->arena));
     if (text_is(class_name, "full")) { /* tests that look at the metadata publish in this class */
         buf_byte(lines, ' ');
-        buf_append(lines, message->metadata);
+        buf_append(lines, chosen_json(&message->metadata, &model->arena));
     }
     buf_byte(lines, '\n');
 }
@@ -258,7 +247,7 @@ static inline bool model_apply_event(struct model *model, const struct ruleset *
 {
     struct arena arena;
     arena_init(&arena, 64 * 1024);
-    struct sink sink = {model, model_attribute, model_wants, model_publish, model_dead_letter, model_log};
+    struct sink sink = {model, model_attribute, model_publish, model_dead_letter, model_log};
     struct apply_input input = {
         .event = event,
         .seq = 7,

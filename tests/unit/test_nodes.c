@@ -474,19 +474,6 @@ static void test_publish_sends_what_is_chosen(void **state)
 #undef ALL_METADATA
 }
 
-static void test_publish_only_counts_what_nobody_hears(void **state)
-{
-    (void)state;
-    struct ruleset *ruleset =
-        rules_of("chain: root\nfirst: n\nnodes: {n: {type: publish, class: full, on: always, data: [a]}}\n");
-    struct model model;
-    model_init(&model);
-    model.deaf = true;
-    assert_string_equal(model_run(&model, ruleset, EVENT("{\"a\":1}")), "full unheard\n");
-    model_fini(&model);
-    ruleset_destroy(ruleset);
-}
-
 static void test_log(void **state)
 {
     (void)state;
@@ -597,7 +584,6 @@ int main(void)
         cmocka_unit_test(test_delete_keys),
         cmocka_unit_test(test_publish_is_silent_without_a_change),
         cmocka_unit_test(test_publish_sends_what_is_chosen),
-        cmocka_unit_test(test_publish_only_counts_what_nobody_hears),
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_rule_chain_hands_the_message_over),
         cmocka_unit_test(test_members_are_bounded),
