@@ -308,7 +308,7 @@ static void test_what_was_not_answered_goes_again_on_a_new_connection(void **sta
     size_t peer_bytes = door->envelope_bytes[0];
     memcpy(peer, door->envelope[0], peer_bytes);
     assert_string_equal(request(door, client), "{\"source\":\"s\",\"n\":1}");
-    assert_int_equal(counts_of(client).resends, 1);
+    assert_true(counts_of(client).resends >= 1); /* a slow machine may have waited for it more than once */
     assert_non_null(strstr(fwsync_last_error(client), "within 0.05 s: is fwsyncd running?"));
     assert_false(peer_bytes == door->envelope_bytes[0] && memcmp(peer, door->envelope[0], peer_bytes) == 0);
     fwsync_close(client);
