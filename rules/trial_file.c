@@ -427,18 +427,33 @@ static void read_file(struct reader *reader, const struct source *source)
         read_trial(reader, source, item);
 }
 
-const struct trial *trial_files_read(const char *dir, const struct ruleset *ruleset, struct arena *arena,
-                                     struct problems *problems)
+static const struct trial *read_files(const struct sources *sources, const struct ruleset *ruleset,
+                                      struct arena *arena, struct problems *problems)
 {
     enum { SCRATCH_BYTES = 64 * 1024 };
     const struct trial *first = NULL;
-    struct sources sources;
     size_t before = problems->count;
     struct reader reader = {.ruleset = ruleset, .arena = arena, .problems = problems, .last = &first};
     arena_init(&reader.scratch, SCRATCH_BYTES);
-    bool complete = sources_read_tests(dir, arena, &sources, problems);
-    for (size_t i = 0; i < sources.count; i++)
-        read_file(&reader, &sources.items[i]);
+    for (size_t i = 0; i < sources->count; i++)
+        read_file(&reader, &sources->items[i]);
     arena_fini(&reader.scratch);
-    return complete && problems->count == before ? first : NULL;
+    return problems->count == before ? first : NULL;
+}
+
+const struct trial *trial_files_read(const char *dir, const struct ruleset *ruleset, struct arena *arena,
+                                     struct problems *problems)
+{
+    struct sources sources;
+    bool complete = sources_read_tests(dir, arena, &sources, problems);
+    const struct trial *first = read_files(&sources, ruleset, arena, problems);
+    return complete ? first : NULL;
+}
+
+const struct trial *trial_text_read(const char *file, struct text text, const struct ruleset *ruleset,
+                                    struct arena *arena, struct problems *problems)
+{
+    struct source source = {text_of(file), file, text};
+    const struct sources sources = {&source, 1, file};
+    return read_files(&sources, ruleset, arena, problems);
 }

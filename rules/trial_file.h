@@ -64,5 +64,8 @@ struct trial {
  * NULL with at least one problem. They live in `arena`, and as long as `ruleset`, which is that folder's. */
 const struct trial *trial_files_read(const char *dir, const struct ruleset *ruleset, struct arena *arena,
                                      struct problems *problems);
+/* trial_text_read - the same of one file's text; both texts live as long as the tests. */
+const struct trial *trial_text_read(const char *file, struct text text, const struct ruleset *ruleset,
+                                    struct arena *arena, struct problems *problems);
 
 #endif
