@@ -36,6 +36,7 @@ extern const struct command command_rules_draw;
 extern const struct command command_rules_whatif;
 extern const struct command command_rules_apply;
 extern const struct command command_rules_rollback;
+extern const struct command command_rules_judge;
 extern const struct command command_rules_list;
 extern const struct command command_rules_show;
 extern const struct command command_rules_trace;

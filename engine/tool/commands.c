@@ -19,6 +19,7 @@ const struct command *const commands[] = {
     &command_rules_whatif,
     &command_rules_apply,
     &command_rules_rollback,
+    &command_rules_judge,
     &command_rules_list,
     &command_rules_show,
     &command_rules_trace,

@@ -16,7 +16,7 @@ from tool import NOWHERE, StandIn, accepted, done, doors, read_line, started
 
 COMMANDS = ["send", "get", "list", "count", "explain", "history", "watch", "stats", "metrics", "deadletters",
             "ping", "export", "import", "backup", "completion", "rules apply", "rules check", "rules draw",
-            "rules list", "rules rollback", "rules show", "rules test", "rules trace",
+            "rules judge", "rules list", "rules rollback", "rules show", "rules test", "rules trace",
             "rules whatif"]
 
 

@@ -128,6 +128,32 @@ def what_fails_or_is_published_otherwise_is_told():
 
 
 @test
+def judging_brings_what_was_predicted_without_a_word_of_the_devices():
+    with tempfile.TemporaryDirectory() as folder, Daemon() as daemon:
+        others = rules(folder, **STRICTER)
+        fleet(daemon)
+        heard = {row["device"]: row["lastSeen"] for row in daemon.query({"op": "devices", "limit": 1000})["devices"]}
+        predicted, total = predict(daemon, others)
+        done(fwsync("rules", "apply", others, daemon=daemon))
+        assert done(fwsync("rules", "judge", "--prefix", "d0000", daemon=daemon)) == "1 device judged\n"
+        said = json.loads(done(fwsync("rules", "judge", "--json", daemon=daemon)))
+        assert said == {"ok": True, "devices": total["devices"]}
+        found = values(daemon)
+        for device, rows in predicted.items():
+            for row in rows:
+                if "key" in row:
+                    assert found.get((device, row["scope"], row["key"])) == row.get("then"), (device, row)
+        after = {row["device"]: row["lastSeen"] for row in daemon.query({"op": "devices", "limit": 1000})["devices"]}
+        assert after == heard and len(predicted) > 100
+        assert done(fwsync("rules", "judge", "--type", "none", daemon=daemon)) == "0 devices judged\n"
+        code, out, err = fwsync("rules", "judge", "--timeout", "0.2", "--query", daemon.query_endpoint,
+                                "--events", "tcp://127.0.0.1:1")
+        assert (code, out) == (1, "") and "127.0.0.1:1" in err, err
+    code, _, err = fwsync("rules", "judge", "ESP32")
+    assert code == 2 and "too much: 'ESP32'" in err
+
+
+@test
 def the_tool_lists_devices_and_sums_up():
     with tempfile.TemporaryDirectory() as folder, Daemon() as daemon:
         others = rules(folder, **STRICTER)
