@@ -101,8 +101,6 @@ static bool activate(struct activation *activation, struct ruleset *ruleset, con
     step->ruleset = ruleset; /* from here on, since the publisher holds its class names */
     state_ruleset_activate(step->state, row, ruleset_bundle(ruleset));
     activation->active_by = row->by;
-    if (row->by != RULESET_BY_OPERATOR)
-        remember(activation, row->version, row->by);
     log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu by=%s seq=%" PRIu64,
              TEXT_ARG(row->version), ruleset_chain_count(ruleset), activation_by(row->by), row->seq);
     return true;
@@ -145,7 +143,8 @@ bool activation_replay(struct activation *activation, const struct journal_recor
         .since_ms = record->received_ms,
         .by = by_of(record->kind),
     };
-    activate(activation, ruleset, &row, &refused);
+    if (activate(activation, ruleset, &row, &refused) && row.by != RULESET_BY_OPERATOR)
+        remember(activation, row.version, row.by); /* when it wasn't replayed, hear_settings() did */
     return true;
 }
 
@@ -192,8 +191,9 @@ static void hear_settings(struct activation *activation, struct rules_change *ch
     if (is_active(activation, version))
         log_line(LOG_INFO, "rules-unchanged", "version=" TEXT_FMT, TEXT_ARG(version));
     else
-        log_line(LOG_WARN, "rules-kept", "version=" TEXT_FMT " by=operator %s=" TEXT_FMT,
-                 TEXT_ARG(ruleset_version(activation->step->ruleset)), activation_by(change->by), TEXT_ARG(version));
+        log_line(LOG_WARN, "rules-kept", "version=" TEXT_FMT " by=%s %s=" TEXT_FMT,
+                 TEXT_ARG(ruleset_version(activation->step->ruleset)), activation_by(activation->active_by),
+                 activation_by(change->by), TEXT_ARG(version));
     send_home(activation, change);
 }
 

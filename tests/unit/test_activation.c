@@ -69,6 +69,14 @@ static struct ruleset *rules_named(const char *name)
     return rules_of(yaml);
 }
 
+static void comes_back(struct work *work, bool has_space)
+{
+    struct rules_change *change = (struct rules_change *)work;
+    change->seq = has_space ? ++last_seq : 0;
+    change->received_ms = 1000;
+    activation_take(activation, change);
+}
+
 /* What the committer does; returns whether there was anything. */
 static bool commit(bool has_space)
 {
@@ -76,10 +84,7 @@ static bool commit(bool has_space)
     if (work == NULL)
         return false;
     assert_null(work->next);
-    struct rules_change *change = (struct rules_change *)work;
-    change->seq = has_space ? ++last_seq : 0;
-    change->received_ms = 1000;
-    activation_take(activation, change);
+    comes_back(work, has_space);
     return true;
 }
 
@@ -190,6 +195,24 @@ static void test_a_configuration_on_its_way_is_not_sent_again(void **unused)
     go_home();
 }
 
+/* Two changes of a folder are on their way, and when the first is active, the folder goes back to it. */
+static void test_the_last_that_was_heard_is_what_is_configured(void **unused)
+{
+    (void)unused;
+    configured(RULESET_BY_SETTINGS, "one", true);
+    activation_take(activation, rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
+    activation_take(activation, rules_change_create(rules_named("three"), RULESET_BY_SETTINGS));
+    struct work *two = queue_take(partition.commit_queue, 0), *three = two->next;
+    comes_back(two, true);
+    is_active("two");
+    activation_take(activation, rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
+    comes_back(three, true);
+    is_active("three");
+    assert_true(commit(true));
+    is_active("two");
+    go_home();
+}
+
 static void test_a_newer_programs_rules_leave_an_operators_alone(void **unused)
 {
     (void)unused;
@@ -252,6 +275,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_the_same_rules_of_a_folder_are_another_configuration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_configuration_on_its_way_is_not_sent_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_last_that_was_heard_is_what_is_configured, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_newer_programs_rules_leave_an_operators_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_change_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_journaled_is_answered_and_forgotten, set_up, tear_down),
