@@ -156,8 +156,13 @@ static bool is_active(const struct activation *activation, struct text version)
     return ruleset != NULL && text_equal(ruleset_version(ruleset), version);
 }
 
-static void send_home(struct activation *activation, struct rules_change *change)
+/* What the settings want goes home to the door, which is ready once it is settled. */
+static void settle(struct activation *activation, struct rules_change *change)
 {
+    if (change->by == RULESET_BY_OPERATOR) {
+        rules_change_destroy(change);
+        return;
+    }
     ruleset_destroy(change->ruleset);
     change->ruleset = NULL;
     queue_push(activation->partition->door_queue, &change->work);
@@ -194,7 +199,7 @@ static void hear_settings(struct activation *activation, struct rules_change *ch
         log_line(LOG_WARN, "rules-kept", "version=" TEXT_FMT " by=%s %s=" TEXT_FMT,
                  TEXT_ARG(ruleset_version(activation->step->ruleset)), activation_by(activation->active_by),
                  activation_by(change->by), TEXT_ARG(version));
-    send_home(activation, change);
+    settle(activation, change);
 }
 
 /* --- what an operator wants -------------------------------------------------------------------------------- */
@@ -258,7 +263,7 @@ void activation_take(struct activation *activation, struct rules_change *change)
     }
     if (change->asker != NULL)
         answer(activation, change, done ? NULL : &err);
-    send_home(activation, change);
+    settle(activation, change);
 }
 
 void activation_stop(struct activation *activation)

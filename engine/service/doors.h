@@ -23,8 +23,8 @@ const char *doors_events(const struct doors *doors);
 const char *doors_query(const struct doors *doors);
 const char *doors_results(const struct doors *doors);
 
-/* doors_run - serve until `signal_fd` (a signalfd, non-blocking) has a signal, what the settings
- * want of the rules is settled (active, or kept out), or the partition fails. Returns the signal's number (above 0), or one of these;
+/* doors_run - serve until `signal_fd` (a signalfd, non-blocking) has a signal, what the settings want of the rules is
+ * settled (active, or kept out), or the partition fails. Returns the signal's number (above 0), or one of these;
  * DOORS_FAILED comes with the error. */
 enum { DOORS_FAILED = 0, DOORS_RULES_SETTLED = -1 };
 int doors_run(struct doors *doors, struct partition *partition, int signal_fd, struct err *err);

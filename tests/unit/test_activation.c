@@ -256,6 +256,25 @@ static void test_what_cannot_be_journaled_is_answered_and_forgotten(void **unuse
     applied("two");
 }
 
+/* At a start without space the settings' rules wait; what comes of an operator's doesn't make the daemon ready. */
+static void test_only_what_the_settings_want_goes_to_the_door(void **unused)
+{
+    (void)unused;
+    activation_take(activation, rules_change_create(rules_named("one"), RULESET_BY_SETTINGS));
+    struct work *held = queue_take(partition.commit_queue, 0);
+    ask("two");
+    assert_true(commit(false));
+    struct work *home = queue_take(partition.door_queue, 0);
+    assert_int_equal(home->kind, WORK_QUERY);
+    assert_null(home->next);
+    query_destroy((struct query *)home);
+    comes_back(held, true);
+    home = queue_take(partition.door_queue, 0);
+    assert_int_equal(home->kind, WORK_RULES);
+    rules_change_destroy((struct rules_change *)home);
+    is_active("one");
+}
+
 static void test_a_stop_answers_what_is_on_its_way(void **unused)
 {
     (void)unused;
@@ -279,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_newer_programs_rules_leave_an_operators_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_change_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_journaled_is_answered_and_forgotten, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_only_what_the_settings_want_goes_to_the_door, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_stop_answers_what_is_on_its_way, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
