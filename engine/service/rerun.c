@@ -179,23 +179,32 @@ static void note_member(struct trial *trial, bool in_metadata, struct text key, 
     trial->member_bytes += sizeof *member + key.len + value_bytes(old) + value_bytes(new);
 }
 
-/* Where a node changed nothing, members stand where they stood. */
-static const struct value *value_at(const struct fields *fields, size_t position, struct text key)
+/* The value of a member, NULL: it isn't there. Members keep their order but for a few, so each is looked for where the one
+ * before it was found: *next is the position behind that. */
+static const struct value *value_next(const struct fields *fields, struct text key, size_t *next)
 {
-    return position < fields->count && text_equal(fields->items[position].key, key) ? &fields->items[position].value
-                                                                                   : fields_get(fields, key);
+    size_t at = *next;
+    if (at >= fields->count || !text_equal(fields->items[at].key, key))
+        for (at = 0; at < fields->count && !text_equal(fields->items[at].key, key);)
+            at++;
+    if (at == fields->count)
+        return NULL;
+    *next = at + 1;
+    return &fields->items[at].value;
 }
 
 static void note_members(struct trial *trial, bool in_metadata, const struct fields *before, const struct fields *after)
 {
+    size_t next = 0;
     for (size_t i = 0; i < after->count; i++) {
         const struct field *field = &after->items[i];
-        const struct value *old = value_at(before, i, field->key);
+        const struct value *old = value_next(before, field->key, &next);
         if (old == NULL || !value_equal(old, &field->value))
             note_member(trial, in_metadata, field->key, old, &field->value);
     }
+    next = 0;
     for (size_t i = 0; i < before->count; i++)
-        if (value_at(after, i, before->items[i].key) == NULL)
+        if (value_next(after, before->items[i].key, &next) == NULL)
             note_member(trial, in_metadata, before->items[i].key, &before->items[i].value, NULL);
 }
 

@@ -232,6 +232,18 @@ def a_large_message_is_shown_until_it_is_too_much():
 
 
 @test
+def members_that_only_moved_are_not_told():
+    """As many as a message may have, through as many nodes; it took seconds once."""
+    last = 998
+    nodes = "".join(f"  n{i}: {{type: rename-keys, keys: {{k{i}: z{i}}}, to: {{Success: n{i + 1}}}}}\n" for i in range(last))
+    with Daemon("--rules", Rules(f"chain: root\nfirst: n0\nnodes:\n{nodes}  n{last}: {{type: log}}\n")) as daemon:
+        found = trace(daemon, event=send(daemon, report(**{f"k{i}": i for i in range(1000)})))
+        assert "cut" not in found and len(found["path"]) == last + 1
+        for i, step in enumerate(found["path"][:last]):
+            assert step["message"] == [{"in": "data", "key": f"z{i}", "new": i}, {"in": "data", "key": f"k{i}", "old": i}]
+
+
+@test
 def the_tool_shows_the_way():
     with Daemon("--rules", Rules()) as daemon:
         seq = send(daemon, report(v="1", other="x"))
