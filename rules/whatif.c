@@ -41,6 +41,25 @@ void whatif_destroy(struct whatif *whatif)
 
 /* --- judging ---------------------------------------------------------------------------------------------- */
 
+static bool in_bounds(const char *what, struct text text, size_t least, size_t most, struct err *err)
+{
+    enum { SHOWN_BYTES = 64 };
+    return (text.len >= least && text.len <= most) ||
+           err_set(err, ERR_TOO_LARGE, "a device's %s '" TEXT_FMT "' of %zu bytes; expected %zu to %zu", what,
+                   TEXT_CUT(text, SHOWN_BYTES), text.len, least, most);
+}
+
+/* It comes from a daemon that may be another version. */
+static bool check(const struct whatif_device *device, struct err *err)
+{
+    bool right = in_bounds("name", device->name, 1, DEVICE_BYTES_MAX, err) &&
+                 in_bounds("type", device->type, 0, TYPE_BYTES_MAX, err);
+    for (enum scope scope = SCOPE_CLIENT; scope <= SCOPE_SERVER; scope++)
+        for (size_t i = 0; right && i < device->values[scope].count; i++)
+            right = in_bounds("key", device->values[scope].items[i].key, 1, KEY_BYTES_MAX, err);
+    return right;
+}
+
 static bool load(struct simulator *simulator, const struct whatif_device *device, struct err *err)
 {
     simulator_forget(simulator);
@@ -169,6 +188,8 @@ bool whatif_judge(struct whatif *whatif, const struct whatif_device *device, int
     const struct simulated_device *judged[SIDES];
     arena_reset(&whatif->arena);
     whatif->count = whatif->capacity = 0;
+    if (!check(device, err))
+        return false;
     for (unsigned side = 0; side < SIDES; side++) {
         if (!load(whatif->simulators[side], device, err))
             return false;

@@ -36,7 +36,7 @@ void whatif_destroy(struct whatif *whatif);
 
 /* whatif_judge - at the time `at_ms` of the clock.
  * differences  out: valid until the next call; values by scope and key, then results, then dead letters
- * Errors       ERR_TOO_LARGE, ERR_LIMIT: a value that no device can have. */
+ * Errors       ERR_TOO_LARGE: a name, key or value that no device can have. */
 bool whatif_judge(struct whatif *whatif, const struct whatif_device *device, int64_t at_ms,
                   struct difference **differences, size_t *count, struct err *err);
 

@@ -5,7 +5,7 @@ import random
 import tempfile
 
 from harness import ROOT, Daemon, fwsync, main, test
-from tool import done
+from tool import StandIn, done
 
 SHIPPED = os.path.join(ROOT, "rules", "chains")
 SAMPLE = os.path.join(ROOT, "tests", "bench", "rules")
@@ -183,6 +183,21 @@ def the_tool_lists_devices_and_sums_up():
     for args, said in (([], "DIR is missing"), (["a", "b"], "too much: 'b'"), (["a", "--limit", "0"], "from 1 to")):
         code, _, err = fwsync("rules", "whatif", *args)
         assert code == 2 and said in err, err
+
+
+@test
+def a_device_that_cannot_be_is_told():
+    """By a daemon that isn't this version, or none."""
+    files = {}
+    for name in ("root.yaml", "firmware-synced.yaml"):
+        with open(os.path.join(SHIPPED, name), encoding="utf-8") as file:
+            files[name] = file.read()
+    for device, said in (({}, "name '' of 0 bytes"), ({"device": "x" * 256}, "name 'xxx"),
+                         ({"device": "a", "server": {"": 1}}, "key '' of 0 bytes")):
+        answers = [{"ok": True, "version": "v"}, {"ok": True, "files": files}, {"ok": True, "devices": [device]}]
+        with StandIn(lambda number, _: answers[number - 1]) as one:
+            code, out, err = fwsync("--query", one.endpoint, "rules", "whatif", SHIPPED)
+            assert (code, out) == (1, "") and f"fwsync rules whatif: a device's {said}" in err, (code, out, err)
 
 
 main()

@@ -171,6 +171,31 @@ static void test_a_value_that_no_device_can_have_is_an_error(void **unused)
     ruleset_destroy(now);
 }
 
+static void test_what_no_device_can_be_is_an_error(void **unused)
+{
+    (void)unused;
+    struct ruleset *now = rules_of(rules_now);
+    struct whatif *whatif = whatif_create(now, now);
+    char *large = arena_zero(&arena, KEY_BYTES_MAX + 2);
+    memset(large, 'x', KEY_BYTES_MAX + 1);
+    struct field field = {.value = {.kind = VALUE_INTEGER}};
+    for (unsigned i = 0; i < 5; i++) {
+        struct text wrong = i % 2 == 0 ? text_of(large) : TEXT("");
+        struct whatif_device given = device("{}", "{}");
+        field.key = wrong;
+        if (i < 2)
+            given.name = wrong;
+        else if (i < 4)
+            given.values[SCOPE_CLIENT] = (struct fields){&field, 1};
+        else
+            given.type = wrong;
+        assert_false(whatif_judge(whatif, &given, AT_MS, &differences, &count, &err));
+        assert_int_equal(err.code, ERR_TOO_LARGE);
+    }
+    whatif_destroy(whatif);
+    ruleset_destroy(now);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_device_is_judged_by_what_it_reported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_values_are_reported_in_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_value_that_no_device_can_have_is_an_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_no_device_can_be_is_an_error, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
