@@ -33,15 +33,17 @@ void ruleset_destroy(struct ruleset *ruleset)
     free(ruleset);
 }
 
-/* A bundle travels in one request and is one record of the journal. */
+/* A bundle travels in one request, with some words around it, and is one record of the journal. */
+enum { AROUND_BYTES = 1024, BUNDLE_BYTES_MAX = REQUEST_BYTES_MAX - AROUND_BYTES };
+
 static void set_bundle(struct ruleset *ruleset, const struct sources *sources,
                        struct problems *problems)
 {
     ruleset->bundle = sources_bundle(sources, &ruleset->arena);
-    if (ruleset->bundle.len > REQUEST_BYTES_MAX)
+    if (ruleset->bundle.len > BUNDLE_BYTES_MAX)
         problem_add(problems, (struct place){sources->whole, 0, 0},
                     "the rules have %zu bytes as one bundle; at most %d are taken",
-                    ruleset->bundle.len, REQUEST_BYTES_MAX);
+                    ruleset->bundle.len, BUNDLE_BYTES_MAX);
     snprintf(ruleset->version, sizeof ruleset->version, "%016" PRIx64,
              text_fnv1a64(ruleset->bundle, FNV1A64_START));
 }

@@ -4,7 +4,7 @@
  * once, with its place. A rule set's bundle is its files as one JSON object ({"root.yaml":"..."}), its
  * version the FNV-1a 64 hash of that, 16 hex digits: the journal keeps the bundle, so a replay runs the
  * very rules that ran then.
- * A bundle has at most REQUEST_BYTES_MAX bytes, so it always fits a request and a journal record.
+ * A bundle has at most 1 KiB less than REQUEST_BYTES_MAX, so a request that brings it fits, and a journal record.
  * Load on any thread; run on one thread at a time. */
 #ifndef RULES_RULESET_H
 #define RULES_RULESET_H

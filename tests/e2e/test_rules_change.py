@@ -255,4 +255,20 @@ def the_tool_applies_and_rolls_back():
     assert (code, out) == (1, "") and "127.0.0.1:1" in err, err
 
 
+@test
+def rules_that_check_out_can_be_applied():
+    most = (1 << 20) - 1024
+    with folder("one") as (rules, _), Daemon() as daemon:
+        text = MARK % "one" + "# "
+        around = len(json.dumps({"root.yaml": text + "\n"}, separators=(",", ":")))
+        for size in (most + 1, most):
+            with open(os.path.join(rules, "root.yaml"), "w", encoding="utf-8") as file:
+                file.write(text + "x" * (size - around) + "\n")
+            code, out, err = fwsync("rules", "apply", rules, daemon=daemon)
+            if size > most:
+                assert code == 1 and f"have {size} bytes as one bundle; at most {most} are taken\n" in out, (out, err)
+        assert (code, err) == (0, "") and out.startswith("active: "), (code, out, err)
+        assert fwsync("rules", "draw", daemon=daemon)[0] == 0
+
+
 main()
