@@ -383,6 +383,9 @@ bool state_ruleset_bundle(struct state *state, struct text version, struct arena
  * is written at each checkpoint. At most 256 names of
  * 1..64 bytes; NULL when there is no room. */
 uint64_t *state_counter(struct state *state, struct text name);
+bool state_counter_exists(const struct state *state, struct text name);
+/* state_counter_room - for so many new ones. */
+size_t state_counter_room(const struct state *state);
 /* state_counter_each - visit all whose name starts with `prefix`, in no order. */
 void state_counter_each(struct state *state, struct text prefix,
                         void (*visit)(void *context, struct text name, uint64_t number),

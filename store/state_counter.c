@@ -2,20 +2,33 @@
 
 #include "store/state_db.h"
 
-static struct counter *find(struct state *state, struct text name)
+/* Its position, or counter_count. */
+static size_t find(const struct state *state, struct text name)
 {
-    for (size_t i = 0; i < state->counter_count; i++)
-        if (text_equal(state->counters[i].name, name))
-            return &state->counters[i];
-    return NULL;
+    size_t i = 0;
+    while (i < state->counter_count && !text_equal(state->counters[i].name, name))
+        i++;
+    return i;
+}
+
+bool state_counter_exists(const struct state *state, struct text name)
+{
+    return find(state, name) < state->counter_count;
+}
+
+size_t state_counter_room(const struct state *state)
+{
+    return COUNTER_COUNT_MAX - state->counter_count;
 }
 
 static struct counter *find_or_add(struct state *state, struct text name)
 {
-    struct counter *counter = find(state, name);
-    if (counter != NULL || state->counter_count == COUNTER_COUNT_MAX)
-        return counter;
-    counter = &state->counters[state->counter_count++];
+    size_t position = find(state, name);
+    if (position < state->counter_count)
+        return &state->counters[position];
+    if (state->counter_count == COUNTER_COUNT_MAX)
+        return NULL;
+    struct counter *counter = &state->counters[state->counter_count++];
     *counter = (struct counter){.name = arena_copy(&state->lasting, name)};
     const char *slash = memchr(counter->name.bytes, '/', name.len);
     size_t before = slash == NULL ? 0 : (size_t)(slash + 1 - counter->name.bytes);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/base/limits.h"
 #include "engine/base/log.h"
 #include "engine/service/shape.h"
 
@@ -246,24 +247,27 @@ static void sink_log(void *context, struct text chain, struct text node, struct 
 
 /* --- life ---------------------------------------------------------------------------------------------- */
 
-static bool class_init(struct publisher *publisher, struct class *class, struct text name,
-                       const struct shape *shape, struct err *err)
+enum { COUNTER_NAME_BYTES = 64 }; /* the most that a counter's can be */
+
+static struct text counter_name(struct text class_name, char name[COUNTER_NAME_BYTES])
 {
-    char counter[64]; /* the most a counter's name can be */
+    int len = snprintf(name, COUNTER_NAME_BYTES, "n/" TEXT_FMT, TEXT_ARG(class_name));
+    assert(len > 0 && len < COUNTER_NAME_BYTES);
+    return (struct text){name, (size_t)len};
+}
+
+/* There is room for it. */
+static void class_init(struct publisher *publisher, struct class *class, struct text name, const struct shape *shape)
+{
+    char counter[COUNTER_NAME_BYTES];
     class->name = name;
     class->shape = shape;
     class->n = &class->trial_n;
     if (publisher->state == NULL)
-        return true;
-    int len = snprintf(counter, sizeof counter, "n/" TEXT_FMT, TEXT_ARG(name));
-    assert(len > 0 && (size_t)len < sizeof counter);
-    class->n = state_counter(publisher->state, (struct text){counter, (size_t)len});
-    if (class->n == NULL)
-        return err_set(err, ERR_LIMIT, "no room for the result class \"" TEXT_FMT
-                                       "\": too many different ones in this data folder",
-                       TEXT_ARG(name));
+        return;
+    class->n = state_counter(publisher->state, counter_name(name, counter));
+    assert(class->n != NULL);
     class->slot = subscriptions_class(publisher->subscriptions, name);
-    return true;
 }
 
 struct publisher *publisher_create(struct state *state, struct subscriptions *subscriptions,
@@ -279,9 +283,8 @@ struct publisher *publisher_create(struct state *state, struct subscriptions *su
     publisher->sink = (struct sink){
         publisher, sink_attribute, sink_publish, sink_dead_letter, sink_log,
     };
-    bool room = class_init(publisher, &publisher->own[OWN_ATTRIBUTES], TEXT("attributes"), &change_shape, NULL) &&
-                class_init(publisher, &publisher->own[OWN_DEADLETTER], TEXT("deadletter"), &letter_shape, NULL);
-    assert(room);
+    class_init(publisher, &publisher->own[OWN_ATTRIBUTES], TEXT("attributes"), &change_shape);
+    class_init(publisher, &publisher->own[OWN_DEADLETTER], TEXT("deadletter"), &letter_shape);
     if (state != NULL)
         publisher->heartbeat_slot = subscriptions_class(subscriptions, TEXT("heartbeat"));
     return publisher;
@@ -337,17 +340,27 @@ void publisher_home(struct publisher *publisher, struct queue *home)
     publisher->home = home;
 }
 
+/* Rules that are refused take none of it. */
+static bool has_room(const struct publisher *publisher, const struct ruleset *ruleset, struct err *err)
+{
+    char counter[COUNTER_NAME_BYTES];
+    size_t new = 0, room = publisher->state == NULL ? SIZE_MAX : state_counter_room(publisher->state);
+    for (size_t i = 0; publisher->state != NULL && i < ruleset_class_count(ruleset); i++)
+        new += !state_counter_exists(publisher->state, counter_name(ruleset_class_name(ruleset, i), counter));
+    return new <= room || err_set(err, ERR_LIMIT, "%zu new result classes, and room for %zu: a data folder has at most %d "
+                                                  "in its life", new, room, CLASS_LIFE_COUNT_MAX);
+}
+
 bool publisher_rules(struct publisher *publisher, const struct ruleset *ruleset, struct err *err)
 {
     size_t count = ruleset_class_count(ruleset);
+    if (!has_room(publisher, ruleset, err))
+        return false;
     struct class *classes = calloc(count + 1, sizeof *classes);
     if (classes == NULL)
         abort();
     for (size_t i = 0; i < count; i++)
-        if (!class_init(publisher, &classes[i], ruleset_class_name(ruleset, i), &message_shape, err)) {
-            free(classes);
-            return false;
-        }
+        class_init(publisher, &classes[i], ruleset_class_name(ruleset, i), &message_shape);
     close_batches(publisher);
     free(publisher->classes);
     publisher->classes = classes;

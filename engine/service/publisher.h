@@ -26,7 +26,7 @@ void publisher_number(struct publisher *publisher, const struct history_row *row
  * than the publisher. */
 void publisher_home(struct publisher *publisher, struct queue *home);
 
-/* publisher_rules - learn the classes of a rule set. ERR_LIMIT: too many over the folder's life. */
+/* publisher_rules - learn the classes of a rule set. ERR_LIMIT: too many over the folder's life; nothing is learned. */
 bool publisher_rules(struct publisher *publisher, const struct ruleset *ruleset, struct err *err);
 
 /* publisher_event - what follows comes from this event. `line` is its JSON; all borrowed until the next. */

@@ -272,6 +272,39 @@ static void test_a_batch_has_a_bound(void **unused)
 }
 
 /* Those that the door still has when all kept ones are out are new, and go when they were sent. */
+static struct ruleset *rules_with_classes(const char *prefix, unsigned count)
+{
+    char yaml[8192];
+    int len = snprintf(yaml, sizeof yaml, "chain: root\nfirst: n0\nnodes:\n");
+    for (unsigned i = 0; i < count; i++)
+        len += snprintf(yaml + len, sizeof yaml - (size_t)len, "  n%u: {type: publish, class: %s%u, to: {Success: n%u}}\n",
+                        i, prefix, i, i + 1);
+    snprintf(yaml + len, sizeof yaml - (size_t)len, "  n%u: {type: log}\n", count);
+    return rules_of(yaml);
+}
+
+static void test_refused_rules_take_no_room_for_classes(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *prefix;
+        unsigned count;
+        bool taken;
+    } rows[] = {{"a", 64, true},  {"b", 64, true},  {"c", 64, true}, {"d", 60, true}, {"e", 3, false},
+                {"f", 64, false}, {"g", 2, true},   {"h", 1, false}, {"a", 64, true}, {"g", 3, false}};
+    struct ruleset *last = NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ruleset *ruleset = rules_with_classes(rows[i].prefix, rows[i].count);
+        assert_int_equal(publisher_rules(publisher, ruleset, &err), rows[i].taken);
+        if (!rows[i].taken)
+            assert_non_null(strstr(err.text, "a data folder has at most 256 in its life"));
+        ruleset_destroy(rows[i].taken ? last : ruleset);
+        if (rows[i].taken)
+            last = ruleset;
+    }
+    ruleset_destroy(last);
+}
+
 static void test_memory_is_used_again(void **unused)
 {
     (void)unused;
@@ -305,6 +338,7 @@ int main(void)
         TEST(test_rows_leave_out_what_the_head_says),
         TEST(test_both_forms_are_written_where_both_are_wanted),
         TEST(test_a_batch_has_a_bound),
+        TEST(test_refused_rules_take_no_room_for_classes),
         TEST(test_memory_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
