@@ -347,8 +347,9 @@ static bool has_room(const struct publisher *publisher, const struct ruleset *ru
     size_t new = 0, room = publisher->state == NULL ? SIZE_MAX : state_counter_room(publisher->state);
     for (size_t i = 0; publisher->state != NULL && i < ruleset_class_count(ruleset); i++)
         new += !state_counter_exists(publisher->state, counter_name(ruleset_class_name(ruleset, i), counter));
-    return new <= room || err_set(err, ERR_LIMIT, "%zu new result classes, and room for %zu: a data folder has at most %d "
-                                                  "in its life", new, room, CLASS_LIFE_COUNT_MAX);
+    return new <= room ||
+           err_set(err, ERR_LIMIT, "%zu new result classes, and room for %zu: a data folder has at most %d in its life",
+                   new, room, CLASS_LIFE_COUNT_MAX);
 }
 
 bool publisher_rules(struct publisher *publisher, const struct ruleset *ruleset, struct err *err)

@@ -16,7 +16,7 @@ enum work_kind {
     WORK_BATCH,   /* struct batch: door -> committer -> applier -> door */
     WORK_ACKS,    /* struct acks: committer -> door */
     WORK_QUERY,   /* struct query: door -> applier, answered -> door */
-    WORK_RULES,   /* struct rules_change: applier -> committer -> applier; the settings': from the door, and back to it */
+    WORK_RULES,   /* struct rules_change: applier -> committer -> applier; the settings': from the door and back */
     WORK_TICK,    /* struct tick: applier -> committer -> applier */
     WORK_RESULTS, /* struct results: applier -> door */
     WORK_BUNDLE,  /* struct replay_bundle: at a start, the replay's thread -> applier, and back */

@@ -91,7 +91,7 @@ static void print_walk(void)
          "        /*) command=${COMP_WORDS[i]} ;;");
     for (const char *const *group = command_groups; *group != NULL; group++)
         printf("        %s/*) command+=\" ${COMP_WORDS[i]}\" ;;\n", *group);
-    puts(         "        *) [[ $((at++)) != 0 ]] || first=${COMP_WORDS[i]} ;;\n"
+    puts("        *) [[ $((at++)) != 0 ]] || first=${COMP_WORDS[i]} ;;\n"
          "        esac\n"
          "        [[ -n $valued ]] || continue\n"
          "        valued=${COMP_WORDS[i++]}\n"
