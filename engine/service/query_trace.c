@@ -127,6 +127,18 @@ static void write_results(struct buf *out, const struct results *results)
     buf_byte(out, ']');
 }
 
+/* row  NULL: there is none */
+static bool run(struct traced *traced, const struct history_row *row, struct trace *trace, struct results **results)
+{
+    struct err *err = traced->ask->err;
+    if (!rerun_event(traced->rerun, traced->seq, traced->device, row, trace, results, err))
+        return false;
+    if (rerun_is_history(trace, *results, traced->seq, row, err))
+        return true;
+    results_destroy(*results);
+    return false;
+}
+
 static bool write_trace(struct traced *traced)
 {
     struct ask *ask = traced->ask;
@@ -146,7 +158,7 @@ static bool write_trace(struct traced *traced)
     json_member_integer(ask->out, "received", received_ms);
     json_member_text(ask->out, "type", event.type);
     json_member_raw(ask->out, "event", line);
-    if (!rerun_event(traced->rerun, traced->seq, traced->device, has_row ? &row : NULL, &trace, &results, ask->err))
+    if (!run(traced, has_row ? &row : NULL, &trace, &results))
         return false;
     json_member_text(ask->out, "rules", trace.version);
     write_changes(ask->out, "saved", &trace, 0, trace.saved_count);

@@ -392,6 +392,31 @@ static bool came_out_the_same(const struct history_row *row, const struct result
     return true;
 }
 
+static bool came_out_otherwise(uint64_t seq, struct err *err)
+{
+    return err_set(err, ERR_GONE, "event %" PRIu64 " can't be run again: its rules depend on telemetry, which has "
+                                  "no history", seq);
+}
+
+static bool same_change(const struct history_change *a, const struct history_change *b)
+{
+    return a->scope == b->scope && text_equal(a->new.key, b->new.key) && a->has_new == b->has_new &&
+           (!a->has_new || value_equal(&a->new.value, &b->new.value));
+}
+
+bool rerun_is_history(const struct trace *trace, const struct results *results, uint64_t seq,
+                      const struct history_row *row, struct err *err)
+{
+    size_t wanted = row == NULL ? 0 : row->change_count, found = 0;
+    bool same = row != NULL || results == NULL || results->count == 0;
+    for (size_t i = 0; same && i < trace->change_count; i++)
+        if (trace->changes[i].scope != SCOPE_TELEMETRY) {
+            same = found < wanted && same_change(&trace->changes[i], &row->changes[found]);
+            found++;
+        }
+    return (same && found == wanted) || came_out_otherwise(seq, err);
+}
+
 static bool apply(struct rerun *rerun, const struct past *past, struct trial *trial, struct err *err)
 {
     unsigned dead_letters;
@@ -446,8 +471,7 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
         return false;
     if (!came_out_the_same(row, published)) {
         results_destroy(published);
-        return err_set(err, ERR_GONE, "event %" PRIu64 " can't be run again: its rules depend on telemetry, which has "
-                                      "no history", seq);
+        return came_out_otherwise(seq, err);
     }
     leave_device(rerun, trial.device, row);
     *results = published;

@@ -87,4 +87,10 @@ bool rerun_find_row(struct rerun *rerun, uint64_t seq, uint32_t device, struct h
 bool rerun_event(struct rerun *rerun, uint64_t seq, struct text device, const struct history_row *row,
                  struct trace *trace, struct results **results, struct err *err);
 
+/* rerun_is_history - did the event change then what it changed now? `row` is its row of history, NULL: there is none, as
+ * it changed nothing and had no results. What a result said isn't kept, so it isn't compared.
+ * Errors  ERR_GONE: it came out otherwise. */
+bool rerun_is_history(const struct trace *trace, const struct results *results, uint64_t seq,
+                      const struct history_row *row, struct err *err);
+
 #endif

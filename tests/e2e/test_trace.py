@@ -221,6 +221,27 @@ def what_depends_on_telemetry_is_gone_when_it_comes_out_otherwise():
 
 
 @test
+def what_did_not_happen_then_is_not_told():
+    """The same ways, and as many results: but with the telemetry of now other values are saved, or any at all."""
+    rules = Rules("chain: root\nfirst: what-came\nnodes:\n"
+                  "  what-came: {type: message-type-switch, to: {Post telemetry: save, Post attributes: look}}\n"
+                  "  save: {type: save-telemetry}\n"
+                  "  look: {type: fetch-attributes, telemetry: [x], to: {Success: there}}\n"
+                  "  there: {type: check-fields, metadata: [x], to: {True: note}}\n"
+                  "  note: {type: set, data: {seen: '${x}'}, to: {Success: keep}}\n"
+                  "  keep: {type: save-attributes, scope: SERVER_SCOPE, keys: [seen]}\n")
+    with Daemon("--rules", rules) as daemon:
+        telemetry = [{"device": "a", "type": "POST_TELEMETRY_REQUEST", "data": {"x": x}} for x in (1, 2)]
+        send(daemon, report(v=1))
+        nothing, _, one = [send(daemon, sent) for sent in (report(v=1), telemetry[0], report(v=1))]
+        assert changes(trace(daemon, event=one)) == [{"scope": "SERVER_SCOPE", "key": "seen", "new": "1"}]
+        send(daemon, telemetry[1])
+        for event in (nothing, one):
+            reply = daemon.query({"op": "trace", "device": "a", "event": event})
+            assert reply.get("code") == "gone" and "depend on telemetry" in reply["error"], reply
+
+
+@test
 def a_large_message_is_shown_until_it_is_too_much():
     nodes = "".join(f"  n{i}: {{type: rename-keys, keys: {{k{i}: k{i + 1}}}, to: {{Success: n{i + 1}}}}}\n" for i in range(40))
     with Daemon("--rules", Rules(f"chain: root\nfirst: n0\nnodes:\n{nodes}  n40: {{type: log}}\n")) as daemon:
