@@ -194,11 +194,12 @@ static enum part part_of(enum scope scope)
     return scope == SCOPE_TELEMETRY ? PART_TELEMETRY : PART_ATTRIBUTES;
 }
 
-/* What a value takes in a device's record, roughly. */
-static size_t value_bytes(struct text key, const struct value *value)
+/* What a value takes in a device's record at the least, where its key is one of the words that are stored once: so any
+ * device that a daemon has fits in here. */
+static size_t value_bytes(const struct value *value)
 {
-    enum { AROUND_BYTES = 16 };
-    return key.len + AROUND_BYTES + (has_text(value) ? value->text.len : 0);
+    enum { AROUND_BYTES = 8 };
+    return AROUND_BYTES + (has_text(value) ? value->text.len : 0);
 }
 
 static struct value copy_value(struct arena *arena, const struct value *value)
@@ -231,9 +232,9 @@ static bool place_value(struct simulated_device *device, size_t position, const 
 {
     struct arena *arena = &device->simulator->arena;
     enum part part = part_of(new->scope);
-    size_t bytes = device->bytes[part] + value_bytes(new->key, &new->value);
+    size_t bytes = device->bytes[part] + value_bytes(&new->value);
     if (old != NULL)
-        bytes -= value_bytes(old->key, &old->value);
+        bytes -= value_bytes(&old->value);
     if (bytes > DEVICE_RECORD_BYTES_MAX)
         return err_set(err, ERR_TOO_LARGE, "device '" TEXT_FMT "': all its %s together would pass %d bytes",
                        TEXT_ARG(device->name), part == PART_TELEMETRY ? "telemetry" : "attributes",
@@ -357,7 +358,7 @@ static bool access_remove(void *context, enum scope scope, struct text key, bool
     if (!*existed)
         return true;
     struct simulated_value *value = &device->values[position];
-    device->bytes[part_of(scope)] -= value_bytes(value->key, &value->value);
+    device->bytes[part_of(scope)] -= value_bytes(&value->value);
     memmove(value, value + 1, (--device->count - position) * sizeof *value);
     note_change(device->simulator, scope, key, NULL);
     return true;

@@ -3,7 +3,8 @@
  *
  * Events go through apply_event(), and a device takes and gives values as the one in store/state.h does, so rules
  * can't tell the difference. Two things are simpler here. A deadline passes at the very moment it is due, where the
- * daemon may be up to a second or 1/64 of the way later. The bound on all values of a device counts them roughly.
+ * daemon may be up to a second or 1/64 of the way later. The bound on all values of a device counts the least that
+ * they can take.
  *
  * For tests of rules (trial.h), and for asking of many devices in turn what rules would make of them: after
  * simulator_forget() it is as it was created, in memory that is warm. Nothing here touches a file or a clock.

@@ -171,6 +171,23 @@ static void test_a_value_that_no_device_can_have_is_an_error(void **unused)
     ruleset_destroy(now);
 }
 
+/* As many long keys as a daemon has taken, which stores most of them once for all devices. */
+static void test_the_largest_device_is_judged(void **unused)
+{
+    (void)unused;
+    enum { KEY_COUNT = 4400 };
+    struct ruleset *now = rules_of(rules_now);
+    struct whatif *whatif = whatif_create(now, now);
+    struct field *fields = arena_zero(&arena, KEY_COUNT * sizeof *fields);
+    for (unsigned i = 0; i < KEY_COUNT; i++)
+        fields[i] = (struct field){arena_format(&arena, "%0*u", KEY_BYTES_MAX, i), {.kind = VALUE_INTEGER, .integer = 1}};
+    struct whatif_device given = device("{}", "{}");
+    given.values[SCOPE_SHARED] = (struct fields){fields, KEY_COUNT};
+    assert_string_equal(judge(whatif, &given), "");
+    whatif_destroy(whatif);
+    ruleset_destroy(now);
+}
+
 static void test_what_no_device_can_be_is_an_error(void **unused)
 {
     (void)unused;
@@ -204,6 +221,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_device_is_judged_by_what_it_reported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_values_are_reported_in_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_value_that_no_device_can_have_is_an_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_largest_device_is_judged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_no_device_can_be_is_an_error, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
