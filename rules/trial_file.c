@@ -394,7 +394,7 @@ static void read_trial(struct reader *reader, const struct source *source, const
 {
     struct trial *trial = arena_zero(reader->arena, sizeof *trial);
     struct yaml_node name = {.kind = YAML_SCALAR, .scalar = yaml->key, .place = yaml->key_place};
-    *trial = (struct trial){.file = source->name, .place = yaml->key_place};
+    trial->file = source->name;
     config_name(&name, "test", reader->problems, &trial->name);
     if (yaml->kind != YAML_SEQUENCE || yaml->count == 0) {
         problem_add(reader->problems, yaml->place, "test '%s': expected a list of steps, such as - send: {...}",

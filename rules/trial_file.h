@@ -54,7 +54,6 @@ struct trial_step {
 struct trial {
     struct text file; /* its name alone: "update.yaml" */
     struct text name;
-    struct place place;
     struct trial_step *steps;
     size_t step_count;
     const struct trial *next;
