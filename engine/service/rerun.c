@@ -12,6 +12,7 @@ void rerun_init(struct rerun *rerun, struct journal *journal, struct state *stat
     rerun->publisher = publisher_create_trial();
     arena_init(&rerun->arena, ARENA_BYTES);
     arena_init(&rerun->lasting, ARENA_BYTES);
+    arena_init(&rerun->telemetry_arena, ARENA_BYTES);
     arena_init(&rerun->scratch, ARENA_BYTES);
 }
 
@@ -21,6 +22,7 @@ void rerun_fini(struct rerun *rerun)
     ruleset_destroy(rerun->older);
     arena_fini(&rerun->arena);
     arena_fini(&rerun->lasting);
+    arena_fini(&rerun->telemetry_arena);
     arena_fini(&rerun->scratch);
 }
 
@@ -103,14 +105,33 @@ static bool rules_at(struct rerun *rerun, uint64_t seq, const struct ruleset **r
 
 /* --- what it goes by ------------------------------------------------------------------------------------- */
 
+/* An event to be run again. */
+struct past {
+    uint64_t seq;
+    int64_t received_ms;
+    struct event event;
+    struct text line;
+    const struct ruleset *ruleset; /* of that time */
+};
+
 struct trial {
+    struct rerun *rerun;
+    const struct past *past;
     struct device *device;
+    struct field *saved; /* telemetry, in the order in which it was */
+    size_t saved_count;
     bool traced;
     struct trace trace;
     struct tracer tracer;
     struct arena *arena;
     size_t member_bytes;
 };
+
+static bool depends_on_telemetry(uint64_t seq, struct err *err)
+{
+    return err_set(err, ERR_GONE, "event %" PRIu64 " can't be run again: its rules depend on telemetry, which has "
+                                  "no history", seq);
+}
 
 /* Room for one more: arrays double. */
 static void *grow(struct arena *arena, void *items, size_t count, size_t item_bytes)
@@ -253,11 +274,109 @@ static bool note_change(struct trial *trial, enum scope scope, struct text key, 
     return true;
 }
 
+/* --- telemetry -------------------------------------------------------------------------------------------- */
+
+/* What is stored now, or was before a rerun saved something else. It tells of then: a value keeps the number of the event
+ * that brought it as long as others bring the same. */
+struct stored_telemetry {
+    struct text key;
+    bool found;
+    uint64_t seq;
+    int64_t ts_ms;
+    struct value value;
+};
+
+enum telemetry_age {
+    TELEMETRY_OF_BEFORE, /* this is what the event found, and left; or there was nothing */
+    TELEMETRY_OF_EVENT,  /* what it brought */
+    TELEMETRY_OF_LATER,  /* unknown what there was */
+};
+
+static enum telemetry_age age_of(const struct trial *trial, const struct stored_telemetry *stored)
+{
+    return !stored->found || stored->seq < trial->past->seq ? TELEMETRY_OF_BEFORE
+           : stored->seq == trial->past->seq                ? TELEMETRY_OF_EVENT
+                                                            : TELEMETRY_OF_LATER;
+}
+
+static bool stored_telemetry(struct trial *trial, struct text key, const struct stored_telemetry **stored,
+                             struct err *err)
+{
+    struct rerun *rerun = trial->rerun;
+    struct arena *arena = &rerun->telemetry_arena;
+    struct attribute attribute;
+    for (size_t i = 0; i < rerun->telemetry_count; i++)
+        if (text_equal(rerun->telemetry[i].key, key)) {
+            *stored = &rerun->telemetry[i];
+            return true;
+        }
+    rerun->telemetry = grow(arena, rerun->telemetry, rerun->telemetry_count, sizeof *rerun->telemetry);
+    struct stored_telemetry *found = &rerun->telemetry[rerun->telemetry_count];
+    *found = (struct stored_telemetry){.key = arena_copy(arena, key)};
+    if (!device_get(trial->device, SCOPE_TELEMETRY, key, &attribute, &found->found, err))
+        return false;
+    if (found->found) {
+        found->seq = attribute.seq;
+        found->ts_ms = attribute.ts_ms;
+        found->value = copy_value(arena, &attribute.value);
+    }
+    rerun->telemetry_count++;
+    *stored = found;
+    return true;
+}
+
+/* The value that this run has saved, or NULL. */
+static const struct value *saved_telemetry(const struct trial *trial, struct text key)
+{
+    for (size_t i = trial->saved_count; i > 0; i--)
+        if (text_equal(trial->saved[i - 1].key, key))
+            return &trial->saved[i - 1].value;
+    return NULL;
+}
+
+/* What a save took is what a later node finds, but for one with a time of its own, which may have been too old. */
+static bool get_telemetry(struct trial *trial, struct text key, struct value *value, bool *found, struct err *err)
+{
+    const struct stored_telemetry *stored;
+    if (!stored_telemetry(trial, key, &stored, err))
+        return false;
+    const struct value *saved = saved_telemetry(trial, key);
+    enum telemetry_age age = age_of(trial, stored);
+    bool known = age == TELEMETRY_OF_BEFORE ||
+                 (saved != NULL && (age == TELEMETRY_OF_EVENT || !trial->past->event.has_ts));
+    if (!known)
+        return depends_on_telemetry(trial->past->seq, err);
+    *found = stored->found;
+    if (*found)
+        *value = age == TELEMETRY_OF_BEFORE ? stored->value : *saved;
+    if (trial->traced)
+        note_read(trial, SCOPE_TELEMETRY, key, *found ? stored->ts_ms : 0);
+    return true;
+}
+
+/* Was it a change? Of one that others have changed since, it is taken for one. */
+static bool put_telemetry(struct trial *trial, struct text key, const struct value *value, int64_t ts_ms,
+                          bool *changed, struct err *err)
+{
+    const struct stored_telemetry *stored;
+    if (!stored_telemetry(trial, key, &stored, err) ||
+        !device_put(trial->device, SCOPE_TELEMETRY, key, value, ts_ms, trial->past->seq, changed, err))
+        return false;
+    trial->saved = grow(trial->arena, trial->saved, trial->saved_count, sizeof *trial->saved);
+    trial->saved[trial->saved_count++] = (struct field){arena_copy(trial->arena, key), copy_value(trial->arena, value)};
+    *changed = !stored->found || age_of(trial, stored) != TELEMETRY_OF_BEFORE;
+    return true;
+}
+
+/* --- the device as the rules see it ----------------------------------------------------------------------- */
+
 static bool trial_get(void *context, enum scope scope, struct text key, struct value *value, bool *found,
                       struct err *err)
 {
     struct trial *trial = context;
     struct attribute attribute;
+    if (scope == SCOPE_TELEMETRY)
+        return get_telemetry(trial, key, value, found, err);
     if (!device_get(trial->device, scope, key, &attribute, found, err))
         return false;
     if (trial->traced)
@@ -271,12 +390,14 @@ static bool trial_put(void *context, enum scope scope, struct text key, const st
                       int64_t ts_ms, uint64_t seq, bool *changed, struct err *err)
 {
     struct trial *trial = context;
-    if (!note_change(trial, scope, key, value, err) ||
-        !device_put(trial->device, scope, key, value, ts_ms, seq, changed, err))
+    if (!note_change(trial, scope, key, value, err))
         return false;
-    *changed |= scope == SCOPE_TELEMETRY;
-    trial->trace.change_count += trial->traced && *changed;
-    return true;
+    bool done = scope == SCOPE_TELEMETRY
+                    ? put_telemetry(trial, key, value, ts_ms, changed, err)
+                    : device_put(trial->device, scope, key, value, ts_ms, seq, changed, err);
+    if (done)
+        trial->trace.change_count += trial->traced && *changed;
+    return done;
 }
 
 static bool trial_remove(void *context, enum scope scope, struct text key, bool *existed, struct err *err)
@@ -316,15 +437,6 @@ bool rerun_find_row(struct rerun *rerun, uint64_t seq, uint32_t device, struct h
 
 /* --- the rerun ------------------------------------------------------------------------------------------- */
 
-/* An event to be run again. */
-struct past {
-    uint64_t seq;
-    int64_t received_ms;
-    struct event event;
-    struct text line;
-    const struct ruleset *ruleset; /* of that time */
-};
-
 static bool read_past(struct rerun *rerun, struct text name, struct past *past, struct err *err)
 {
     return rerun_read(rerun, past->seq, name, &past->event, &past->line, &past->received_ms, err) &&
@@ -362,6 +474,8 @@ static bool open_before(struct rerun *rerun, const struct past *past, struct dev
     struct text name = past->event.device;
     bool existed = true;
     if (*device == NULL) {
+        rerun->telemetry_count = 0;
+        arena_reset(&rerun->telemetry_arena);
         if (!state_device_find(rerun->state, name, device, err))
             return false;
         if (*device == NULL)
@@ -383,19 +497,18 @@ static uint64_t count_of_class(const struct results *results, struct text class_
     return count;
 }
 
-/* As many results of each class as then? Else something that it depends on isn't as it was. */
+/* The results of then, no fewer and no others? Else something that it depends on isn't as it was. */
 static bool came_out_the_same(const struct history_row *row, const struct results *results)
 {
-    for (size_t i = 0; row != NULL && i < row->result_count; i++)
+    uint64_t count = 0;
+    if (row == NULL)
+        return true;
+    for (size_t i = 0; i < row->result_count; i++) {
         if (count_of_class(results, row->results[i].class_name) != row->results[i].count)
             return false;
-    return true;
-}
-
-static bool came_out_otherwise(uint64_t seq, struct err *err)
-{
-    return err_set(err, ERR_GONE, "event %" PRIu64 " can't be run again: its rules depend on telemetry, which has "
-                                  "no history", seq);
+        count += row->results[i].count;
+    }
+    return count == (results == NULL ? 0 : results->count);
 }
 
 static bool same_change(const struct history_change *a, const struct history_change *b)
@@ -414,7 +527,7 @@ bool rerun_is_history(const struct trace *trace, const struct results *results, 
             same = found < wanted && same_change(&trace->changes[i], &row->changes[found]);
             found++;
         }
-    return (same && found == wanted) || came_out_otherwise(seq, err);
+    return (same && found == wanted) || depends_on_telemetry(seq, err);
 }
 
 static bool apply(struct rerun *rerun, const struct past *past, struct trial *trial, struct err *err)
@@ -459,6 +572,8 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
 {
     struct past past = {.seq = seq};
     struct trial trial = {
+        .rerun = rerun,
+        .past = &past,
         .device = take_device(rerun, row),
         .traced = trace != NULL,
         .arena = &rerun->arena,
@@ -471,7 +586,7 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
         return false;
     if (!came_out_the_same(row, published)) {
         results_destroy(published);
-        return came_out_otherwise(seq, err);
+        return depends_on_telemetry(seq, err);
     }
     leave_device(rerun, trial.device, row);
     *results = published;

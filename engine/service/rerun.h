@@ -4,7 +4,7 @@
  * Rules are a pure function of state and event, so this gives the same again: the way through the chains, and
  * results with the numbers that they had; when results differ from those in the history, it says so. What it needs
  * is the event in the journal and, in the history, all that changed the device since. Telemetry isn't in the
- * history: rules that depend on it can't be run again. Events of one device, one after the other, go on from each
+ * history: where another event has brought another value since, rules that depend on it can't be run again. Events of one device, one after the other, go on from each
  * other.
  * On the applier's thread; it uses the state's working copy of a device. */
 #ifndef SERVICE_RERUN_H
@@ -57,6 +57,9 @@ struct rerun {
     size_t activation_count;
     struct publisher *publisher;
     struct device *device; /* the working copy, as the last rerun left it; NULL: nothing can go on from it */
+    struct stored_telemetry *telemetry; /* of it, as it was before any rerun; those that were asked for */
+    size_t telemetry_count;
+    struct arena telemetry_arena;
     uint64_t device_row;   /* position of the last row of its chain that is in it */
     struct arena arena; /* of what is given out; until rerun_clear */
     struct arena lasting; /* of the activations; until rerun_fini */

@@ -325,6 +325,49 @@ def test_results_that_telemetry_decided_are_the_same_or_said_to_be_gone():
         assert answer["code"] == "gone" and "telemetry" in answer["error"], answer
 
 
+LOOK_RULES = """
+chain: root
+first: what-came
+nodes:
+  what-came:
+    type: message-type-switch
+    to: {Post telemetry: look, Other: save}
+  look: {type: fetch-attributes, telemetry: [x], to: {Success: note}}
+  note: {type: set, data: {seen: '${x}'}, to: {Success: [found, save]}}
+  found: {type: publish, class: found, data: [seen], on: always}
+  save: {type: save-telemetry, keys: [x], to: {Success: again}}
+  again: {type: fetch-attributes, telemetry: [x], to: {Success: told}}
+  told: {type: publish, class: told, data: [x], metadata: [x], on: always}
+"""
+
+
+@test
+def test_what_rules_found_in_telemetry_is_told_as_it_was_or_is_gone():
+    """Random readings, some of the past: whatever `changes` says of an event is what was published then."""
+    chance = random.Random(5)
+    with Rules({"root.yaml": LOOK_RULES}) as rules, Daemon("--rules", rules) as daemon:
+        subscription = daemon.subscribe("told/", "found/")
+
+        def reading(device):
+            event = {"device": device, "type": chance.choice(["POST_TELEMETRY_REQUEST", "X"]),
+                     "data": {"x": chance.randrange(3)}}
+            return {**event, "ts": chance.randrange(1, 5)} if chance.random() < 0.3 else event
+        seqs = [send(daemon, reading(f"d{chance.randrange(40)}")) for _ in range(80)]
+        last = send(daemon, reading("last"))
+        published = {seq: [] for seq in seqs}
+        for result in iter(lambda: seen(subscription, 1)[0], None):
+            if result["seq"] == last:
+                break
+            published[result["seq"]].append(result)
+        outcomes = []
+        for seq, wanted in published.items():
+            answer = daemon.query({"op": "changes", "after": seq - 1, "limit": 1})
+            assert answer.get("code") == "gone" or answer["results"] == wanted, (seq, answer, wanted)
+            outcomes.append((answer["ok"], [result["class"] for result in wanted]))
+        for outcome in [(ok, classes) for ok in (True, False) for classes in (["told"], ["found", "told"])]:
+            assert outcome in outcomes, (outcome, outcomes)
+
+
 @test
 def test_one_device_that_changes_often_is_followed_page_by_page():
     with Rules() as rules, Daemon("--rules", rules) as daemon:
