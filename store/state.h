@@ -364,6 +364,10 @@ struct ruleset_activation {
 };
 /* state_ruleset_activate - keep the bundle under its version (1..VERSION_BYTES_MAX bytes) and make it the active one. */
 void state_ruleset_activate(struct state *state, const struct ruleset_activation *activation, struct text bundle);
+/* state_ruleset_trim - after that: forget the activations before the newest RULESETS_KEPT, but for the one that
+ * state_ruleset_configured() gives, and the bundles that no other names. */
+enum { RULESETS_KEPT = 1000 };
+bool state_ruleset_trim(struct state *state, struct arena *arena, struct err *err);
 /* state_ruleset_active - the newest activation and its bundle, in `arena`; version.len 0 when none ever was. */
 bool state_ruleset_active(struct state *state, struct arena *arena, struct ruleset_activation *active,
                           struct text *bundle, struct err *err);

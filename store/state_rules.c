@@ -128,6 +128,48 @@ bool state_ruleset_configured(struct state *state, struct arena *arena, struct r
     return newest(state, BY_CONFIGURATION, arena, configured, err);
 }
 
+/* --- forgetting --- */
+
+static bool is_named(const struct ruleset_activation *activations, size_t count, struct text version)
+{
+    for (size_t i = 0; i < count; i++)
+        if (text_equal(activations[i].version, version))
+            return true;
+    return false;
+}
+
+/* others  the activations that stay */
+static void forget(struct state *state, const struct ruleset_activation *activation,
+                   const struct ruleset_activation *others, size_t other_count)
+{
+    unsigned char key[ACTIVATION_KEY_BYTES];
+    char version_row[VERSION_KEY_BYTES_MAX];
+    activation_key(activation->seq, key);
+    state_db_delete(state, DB_RULESETS, row_key(key, sizeof key));
+    if (!is_named(others, other_count, activation->version))
+        state_db_delete(state, DB_RULESETS, row_key(version_row, version_key(activation->version, version_row)));
+}
+
+bool state_ruleset_trim(struct state *state, struct arena *arena, struct err *err)
+{
+    enum { ROWS_MAX = RULESETS_KEPT + 2 }; /* the newest ones, the one that is configured, and one too many */
+    struct ruleset_activation *rows = arena_alloc(arena, ROWS_MAX * sizeof *rows);
+    struct ruleset_activation configured;
+    size_t count, kept = RULESETS_KEPT;
+    if (!list_activations(state, BY_ANYBODY, ROWS_MAX, arena, rows, &count, err) ||
+        !state_ruleset_configured(state, arena, &configured, err))
+        return false;
+    for (size_t i = RULESETS_KEPT; i < count; i++)
+        if (rows[i].seq == configured.seq) {
+            struct ruleset_activation swapped = rows[kept];
+            rows[kept++] = rows[i];
+            rows[i] = swapped;
+        }
+    for (size_t i = kept; i < count; i++)
+        forget(state, &rows[i], rows, kept);
+    return true;
+}
+
 bool state_ruleset_bundle(struct state *state, struct text version, struct arena *arena,
                           struct text *bundle, bool *found, struct err *err)
 {

@@ -86,24 +86,36 @@ static void remember(struct activation *activation, struct text version, enum ru
     activation->configured_by = by;
 }
 
-/* Takes over `ruleset`. Too many classes leave the old rules active: that is the same at every replay. */
+static bool note_active(struct activation *activation, const struct ruleset_activation *row, struct err *err)
+{
+    struct state *state = activation->step->state;
+    struct arena arena;
+    arena_init(&arena, ARENA_BYTES);
+    state_ruleset_activate(state, row, ruleset_bundle(activation->step->ruleset));
+    bool done = state_ruleset_trim(state, &arena, err);
+    arena_fini(&arena);
+    return done;
+}
+
+/* Takes over `ruleset`. Too many classes leave the old rules active, which is the same at every replay: *active is false,
+ * and `err` says why. Returns false only when the store failed. */
 static bool activate(struct activation *activation, struct ruleset *ruleset, const struct ruleset_activation *row,
-                     struct err *err)
+                     bool *active, struct err *err)
 {
     struct step *step = activation->step;
     state_set_applied_seq(step->state, row->seq);
-    if (!publisher_rules(step->publisher, ruleset, err)) {
+    *active = publisher_rules(step->publisher, ruleset, err);
+    if (!*active) {
         log_line(LOG_ERROR, "rules-refused", "error=%s", log_quote(err->text));
         ruleset_destroy(ruleset);
-        return false;
+        return true;
     }
     ruleset_destroy(step->ruleset);
     step->ruleset = ruleset; /* from here on, since the publisher holds its class names */
-    state_ruleset_activate(step->state, row, ruleset_bundle(ruleset));
     activation->active_by = row->by;
     log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu by=%s seq=%" PRIu64,
              TEXT_ARG(row->version), ruleset_chain_count(ruleset), activation_by(row->by), row->seq);
-    return true;
+    return note_active(activation, row, err);
 }
 
 static bool load(struct activation *activation, struct arena *arena, struct err *err)
@@ -133,7 +145,7 @@ bool activation_load(struct activation *activation, struct err *err)
 
 bool activation_replay(struct activation *activation, const struct journal_record *record, struct err *err)
 {
-    struct err refused;
+    bool active;
     struct ruleset *ruleset = ruleset_load_kept(record->body, err);
     if (ruleset == NULL)
         return false;
@@ -143,7 +155,9 @@ bool activation_replay(struct activation *activation, const struct journal_recor
         .since_ms = record->received_ms,
         .by = by_of(record->kind),
     };
-    if (activate(activation, ruleset, &row, &refused) && row.by != RULESET_BY_OPERATOR)
+    if (!activate(activation, ruleset, &row, &active, err))
+        return false;
+    if (active && row.by != RULESET_BY_OPERATOR)
         remember(activation, row.version, row.by); /* when it wasn't replayed, hear_settings() did */
     return true;
 }
@@ -245,25 +259,25 @@ static void answer(struct activation *activation, struct rules_change *change, c
 
 /* --- what comes back ---------------------------------------------------------------------------------------- */
 
-void activation_take(struct activation *activation, struct rules_change *change)
+bool activation_take(struct activation *activation, struct rules_change *change, struct err *err)
 {
-    struct err err;
-    bool done = false;
+    bool active = false, done = true;
     if (!change->sent) {
         hear_settings(activation, change);
-        return;
+        return true;
     }
     if (change->seq > state_applied_seq(activation->step->state)) {
         struct ruleset_activation row = {
             ruleset_version(change->ruleset), change->seq, change->received_ms, change->by};
-        done = activate(activation, change->ruleset, &row, &err);
+        done = activate(activation, change->ruleset, &row, &active, err);
         change->ruleset = NULL;
     } else {
-        err_set(&err, ERR_FULL, "there is no space for a change of rules in the journal; the old ones stay");
+        err_set(err, ERR_FULL, "there is no space for a change of rules in the journal; the old ones stay");
     }
     if (change->asker != NULL)
-        answer(activation, change, done ? NULL : &err);
+        answer(activation, change, active && done ? NULL : err);
     settle(activation, change);
+    return done;
 }
 
 void activation_stop(struct activation *activation)

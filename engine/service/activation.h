@@ -45,8 +45,9 @@ bool activation_load(struct activation *activation, struct err *err);
 /* activation_replay - a rules record of the journal, once more. Errors as ruleset_load_kept. */
 bool activation_replay(struct activation *activation, const struct journal_record *record, struct err *err);
 
-/* activation_take - a change that the settings want, or one that comes back from the committer. */
-void activation_take(struct activation *activation, struct rules_change *change);
+/* activation_take - a change that the settings want, or one that comes back from the committer. False only when the
+ * store failed. */
+bool activation_take(struct activation *activation, struct rules_change *change, struct err *err);
 
 /* activation_ask - an operator wants `ruleset`, which is taken over, also on errors. *active: it is so already; else
  * `query` goes home with the answer when it is.

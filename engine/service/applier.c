@@ -359,8 +359,7 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
         return done;
     }
     case WORK_RULES:
-        activation_take(applier->activation, (struct rules_change *)work);
-        return true;
+        return activation_take(applier->activation, (struct rules_change *)work, err);
     case WORK_TICK:
         return take_tick(applier, (const struct tick *)work, err);
     case WORK_STOP: {
@@ -447,11 +446,8 @@ static bool open_all(struct applier *applier, struct err *err)
     publisher_home(applier->step.publisher, applier->partition->results_home);
     if (!recover(applier, err))
         return false;
-    for (struct work *work = queue_take(applier->partition->apply_queue, 0), *next; work != NULL; work = next) {
-        next = work->next;
-        activation_take(applier->activation, (struct rules_change *)work); /* what the settings want */
-    }
-    return true;
+    struct work *wanted = queue_take(applier->partition->apply_queue, 0); /* what is configured, and nothing else yet */
+    return activation_take(applier->activation, (struct rules_change *)wanted, err);
 }
 
 static void close_all(struct applier *applier)

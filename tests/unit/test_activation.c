@@ -69,12 +69,18 @@ static struct ruleset *rules_named(const char *name)
     return rules_of(yaml);
 }
 
+static void take(struct rules_change *change)
+{
+    if (!activation_take(activation, change, &err))
+        fail_msg("%s", err.text);
+}
+
 static void comes_back(struct work *work, bool has_space)
 {
     struct rules_change *change = (struct rules_change *)work;
     change->seq = has_space ? ++last_seq : 0;
     change->received_ms = 1000;
-    activation_take(activation, change);
+    take(change);
 }
 
 /* What the committer does; returns whether there was anything. */
@@ -118,7 +124,7 @@ static void is_active(const char *name)
 /* The configuration, at a start or a SIGHUP; `news`: it goes into the journal. */
 static void configured(enum ruleset_by by, const char *name, bool news)
 {
-    activation_take(activation, rules_change_create(rules_named(name), by));
+    take(rules_change_create(rules_named(name), by));
     assert_int_equal(commit(true), news);
     go_home();
 }
@@ -189,7 +195,7 @@ static void test_a_configuration_on_its_way_is_not_sent_again(void **unused)
     (void)unused;
     configured(RULESET_BY_SETTINGS, "one", true);
     for (int i = 0; i < 2; i++)
-        activation_take(activation, rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
+        take(rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
     assert_true(commit(true)); /* which sees that it is one */
     is_active("two");
     go_home();
@@ -200,12 +206,12 @@ static void test_the_last_that_was_heard_is_what_is_configured(void **unused)
 {
     (void)unused;
     configured(RULESET_BY_SETTINGS, "one", true);
-    activation_take(activation, rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
-    activation_take(activation, rules_change_create(rules_named("three"), RULESET_BY_SETTINGS));
+    take(rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
+    take(rules_change_create(rules_named("three"), RULESET_BY_SETTINGS));
     struct work *two = queue_take(partition.commit_queue, 0), *three = two->next;
     comes_back(two, true);
     is_active("two");
-    activation_take(activation, rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
+    take(rules_change_create(rules_named("two"), RULESET_BY_SETTINGS));
     comes_back(three, true);
     is_active("three");
     assert_true(commit(true));
@@ -260,7 +266,7 @@ static void test_what_cannot_be_journaled_is_answered_and_forgotten(void **unuse
 static void test_only_what_the_settings_want_goes_to_the_door(void **unused)
 {
     (void)unused;
-    activation_take(activation, rules_change_create(rules_named("one"), RULESET_BY_SETTINGS));
+    take(rules_change_create(rules_named("one"), RULESET_BY_SETTINGS));
     struct work *held = queue_take(partition.commit_queue, 0);
     ask("two");
     assert_true(commit(false));

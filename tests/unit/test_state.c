@@ -711,6 +711,44 @@ static void test_last_activated_rule_set_is_active(void **unused)
     assert_false(found);
 }
 
+static bool has_bundle(const char *version)
+{
+    struct text bundle;
+    bool found;
+    done(state_ruleset_bundle(state, text_of(version), &arena, &bundle, &found, &err));
+    return found;
+}
+
+/* Versions come and go; those that an activation still names stay, and the one that is configured. */
+static void test_old_activations_are_forgotten(void **unused)
+{
+    (void)unused;
+    struct ruleset_activation *all, configured;
+    size_t count;
+    activate("first", "1", 1, 100, RULESET_BY_SETTINGS);
+    for (uint64_t seq = 2; seq < RULESETS_KEPT + 10; seq++) {
+        activate(seq == 5 ? "once" : seq == 6 ? "again" : seq == 600 ? "again" : "other", "2", seq, 200,
+                 RULESET_BY_OPERATOR);
+        done(state_ruleset_trim(state, &arena, &err));
+        arena_reset(&arena);
+        if (seq == 300)
+            checkpoint();
+    }
+    checkpoint();
+    reopen();
+    done(state_rulesets(state, LIST_COUNT_MAX, &arena, &all, &count, &err));
+    assert_int_equal(count, RULESETS_KEPT);
+    assert_int_equal(all[0].seq, RULESETS_KEPT + 9);
+    assert_int_equal(all[RULESETS_KEPT - 1].seq, 10);
+    done(state_ruleset_configured(state, &arena, &configured, &err));
+    assert_int_equal(configured.seq, 1);
+    assert_true(has_bundle("first") && has_bundle("again") && has_bundle("other"));
+    assert_false(has_bundle("once"));
+    activate("second", "3", 5000, 300, RULESET_BY_SETTINGS); /* the first is as old as any other now */
+    done(state_ruleset_trim(state, &arena, &err));
+    assert_false(has_bundle("first"));
+}
+
 static void test_what_was_configured_last_is_found_among_an_operators(void **unused)
 {
     (void)unused;
@@ -781,6 +819,7 @@ int main(void)
         STATE_TEST(test_oldest_dead_letters_go),
         STATE_TEST(test_dead_letters_come_by_their_bytes),
         STATE_TEST(test_last_activated_rule_set_is_active),
+        STATE_TEST(test_old_activations_are_forgotten),
         STATE_TEST(test_what_was_configured_last_is_found_among_an_operators),
         STATE_TEST(test_counters_are_bounded_and_kept),
     };
