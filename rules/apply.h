@@ -73,6 +73,8 @@ struct tracer {
     /* the message left a node by a relation, "" where nothing can follow. passage NULL: not asked for */
     void (*passed)(void *context, struct text chain, struct text node, const char *type, const char *relation,
                    const struct message_passage *passage);
+    /* the node that the message is at publishes it; before `passed`; may be NULL */
+    void (*published)(void *context, struct text class_name);
     bool wants_passages; /* may be changed on the way, when it was enough */
 };
 

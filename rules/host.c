@@ -334,6 +334,9 @@ void fwsync_publish(struct fwsync_message *message, int class_index, const struc
         .data = {.fields = &message->data.fields, .keys = data},
         .metadata = {.fields = &message->metadata.fields, .keys = metadata},
     };
+    const struct tracer *tracer = message->run->input->tracer;
+    if (tracer != NULL && tracer->published != NULL)
+        tracer->published(tracer->context, class_name);
     sink->publish(sink->context, class_name, class_index, &view);
 }
 

@@ -184,7 +184,7 @@ bool sources_read_dir(const char *dir, struct arena *arena, struct sources *sour
     bool right = read_files(whole, arena, sources, problems);
     if (right && sources->count == 0) {
         problem_add(problems, (struct place){whole, 0, 0},
-                    "no *.yaml file in this directory; expected at least root.yaml");
+                    "no *.yaml or *.yml file in this directory; expected at least root.yaml");
         right = false;
     }
     return right;
@@ -227,7 +227,7 @@ bool sources_read_bundle(struct text bundle, struct arena *arena, struct sources
     for (size_t i = 0; i < fields.count; i++) {
         const struct field *field = &fields.items[i];
         if (field->key.len == 0 || !is_rule_file(field->key) || field->value.kind != VALUE_STRING) {
-            problem_add(problems, place, "'%s': expected a file name that ends in .yaml with its text",
+            problem_add(problems, place, "'%s': expected a file name that ends in .yaml or .yml and begins with no '.', with its text",
                         field->key.bytes);
             right = false;
         } else if (!check_name(field->key, whole, problems)) {

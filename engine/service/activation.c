@@ -210,7 +210,8 @@ static void hear_settings(struct activation *activation, struct rules_change *ch
     if (is_active(activation, version))
         log_line(LOG_INFO, "rules-unchanged", "version=" TEXT_FMT, TEXT_ARG(version));
     else
-        log_line(LOG_WARN, "rules-kept", "version=" TEXT_FMT " by=%s %s=" TEXT_FMT,
+        log_line(LOG_WARN, "rules-kept", "version=" TEXT_FMT " by=%s %s=" TEXT_FMT
+                 " help=\"what is configured has not changed; fwsync rules rollback or apply brings it back\"",
                  TEXT_ARG(ruleset_version(activation->step->ruleset)), activation_by(activation->active_by),
                  activation_by(change->by), TEXT_ARG(version));
     settle(activation, change);

@@ -101,6 +101,8 @@ static void write_path(struct buf *out, const struct trace *trace)
         reply_step(out, step);
         write_changes(out, "changes", trace, change, step->changes_end);
         write_members(out, trace, member, step->members_end);
+        if (step->published.len > 0)
+            json_member_text(out, "published", step->published);
         buf_byte(out, '}');
         change = step->changes_end;
         member = step->members_end;

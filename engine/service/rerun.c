@@ -125,6 +125,7 @@ struct trial {
     struct tracer tracer;
     struct arena *arena;
     size_t member_bytes;
+    struct text published; /* by the node under way */
 };
 
 static bool depends_on_telemetry(uint64_t seq, struct err *err)
@@ -229,6 +230,12 @@ static void note_members(struct trial *trial, bool in_metadata, const struct fie
             note_member(trial, in_metadata, before->items[i].key, &before->items[i].value, NULL);
 }
 
+static void note_published(void *context, struct text class_name)
+{
+    struct trial *trial = context;
+    trial->published = arena_copy(trial->arena, class_name);
+}
+
 static void note_step(void *context, struct text chain, struct text node, const char *type, const char *relation,
                       const struct message_passage *passage)
 {
@@ -248,7 +255,9 @@ static void note_step(void *context, struct text chain, struct text node, const 
         .relation = text_of(relation),
         .changes_end = trace->change_count,
         .members_end = trace->member_count,
+        .published = trial->published,
     };
+    trial->published = TEXT("");
 }
 
 /* `value` NULL: it is deleted. The old value is looked up, so this comes before the change; but what of telemetry is there
@@ -579,7 +588,13 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
         .arena = &rerun->arena,
     };
     trial.trace.wants_members = trace != NULL && trace->wants_members;
-    trial.tracer = (struct tracer){&trial, note_begun, note_step, trial.trace.wants_members};
+    trial.tracer = (struct tracer){
+        .context = &trial,
+        .begun = note_begun,
+        .passed = note_step,
+        .published = note_published,
+        .wants_passages = trial.trace.wants_members,
+    };
     struct results *published;
     if (!read_past(rerun, name, &past, err) || !open_before(rerun, &past, &trial.device, err) ||
         !run(rerun, &past, row, &trial, &published, err))

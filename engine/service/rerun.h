@@ -19,6 +19,7 @@ struct trace_step {
     struct text chain, node;
     struct text type, relation;      /* relation "": nothing can follow the node */
     size_t changes_end, members_end; /* so many of both there were until now */
+    struct text published;           /* the class; "": nothing was */
 };
 /* What a node did to the message. */
 struct trace_member {

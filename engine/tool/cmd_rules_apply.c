@@ -15,6 +15,8 @@ static void print_answer(struct session *session)
     printf("%s: version " TEXT_FMT ", from event %lld on\n",
            field_boolean(&session->answer, "changed") ? "active" : "active already",
            TEXT_ARG(version), (long long)field_integer(&session->answer, "activated"));
+    if (session->setup->screen.tables && field_boolean(&session->answer, "changed"))
+        puts("Devices keep their verdicts until their next event; now: fwsync rules judge");
 }
 
 static int finish(struct session *session)

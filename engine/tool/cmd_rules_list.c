@@ -1,6 +1,7 @@
 /* cmd_rules_list.c - `fwsync rules list`: which rules are active, and which were. */
 #include <stdio.h>
 
+#include "engine/base/limits.h"
 #include "engine/tool/command.h"
 #include "engine/tool/session.h"
 #include "engine/tool/table.h"
@@ -27,7 +28,7 @@ static int run(const struct setup *setup, struct options *options)
     struct session session;
     session_open(&session, setup, "rules list");
     struct table *table = table_create(columns, sizeof columns / sizeof columns[0], &setup->screen);
-    session_question(&session, "rules");
+    json_member_integer(session_question(&session, "rules"), "limit", LIST_COUNT_MAX); /* all that are kept */
     if (session_ask(&session)) {
         struct value *activations;
         size_t count = field_array(&session, &session.answer, "activations", &activations);

@@ -1,8 +1,8 @@
 /* cmd_rules_trace.c - `fwsync rules trace DEVICE`: each node that an event passed, what changed there, and what became of
  * the message.
  *
- * A person gets a table; a program gets a line for each piece, whose first cell says what it is: event, saved, step,
- * data, metadata, result. What a node did stands behind its step. */
+ * A person gets a table; a program gets a line for each piece, whose first cell says what it is: event, said, saved, step,
+ * data, metadata, published, result, cut. What a node did stands behind its step. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -86,6 +86,19 @@ static void show_members(struct view *view, const struct fields *step)
     }
 }
 
+/* That a node which is there for it publishes nothing is what people look for. */
+static void show_published(struct view *view, const struct fields *step)
+{
+    struct text class_name = field_text(step, "published");
+    bool meant_to = text_is(field_text(step, "type"), "publish");
+    if (view->table == NULL && (class_name.len > 0 || meant_to))
+        PRINT_CELLS(view->session, TEXT("published"), class_name);
+    else if (class_name.len > 0)
+        add_row(view, arena_format(&view->session->arena, "published: " TEXT_FMT, TEXT_ARG(class_name)));
+    else if (meant_to)
+        add_row(view, TEXT("not published: nothing was changed"));
+}
+
 /* --- the way --- */
 
 static void begin_step(struct view *view, const struct fields *step)
@@ -116,6 +129,7 @@ static void show_path(struct view *view)
         begin_step(view, &step);
         show_changes(view, &step, "changes");
         show_members(view, &step);
+        show_published(view, &step);
         if (view->table != NULL && !view->had_effect)
             add_row(view, TEXT(""));
     }
@@ -151,9 +165,13 @@ static void print_lines(struct session *session)
     struct view view = {.session = session, .trace = field_object(session, &session->answer, "trace")};
     PRINT_CELLS(session, TEXT("event"), event_number(session, &view.trace), field_text(&view.trace, "type"),
                 event_came(session, &view.trace), field_text(&view.trace, "rules"));
+    struct fields event = field_object(session, &view.trace, "event");
+    PRINT_CELLS(session, TEXT("said"), field_json(&event, "data"), field_json(&event, "metadata"));
     show_saved(&view);
     show_path(&view);
     show_results(&view);
+    if (field_boolean(&view.trace, "cut"))
+        PRINT_CELLS(session, TEXT("cut"));
 }
 
 static void print_answer(struct session *session)
@@ -228,8 +246,9 @@ const struct command command_rules_trace = {
     .usage = "DEVICE [--event SEQ]",
     .summary = "show what an event did at each node of the rules",
     .details = "The event is run once more on the device as it was, through the rules of that time, and leaves no\n"
-               "trace. Of the message, $[...] is data and ${...} metadata. In a pipe each line begins with what it is:\n"
-               "event, saved, step, data, metadata, result; what a node did stands behind its step.\n"
+               "trace. Of the message, $[...] is data and ${...} metadata. What telemetry there was before isn't known.\n"
+               "In a pipe each line begins with what it is: event, said, saved, step, data, metadata, published,\n"
+               "result, cut; what a node did stands behind its step.\n"
                "\n"
                "  fwsync rules trace ESP32\n"
                "  fwsync rules trace ESP32 --event 17\n",

@@ -69,6 +69,28 @@ static struct text side(const struct survey *survey, const struct value *value, 
     return value->kind == VALUE_NULL ? TEXT("") : screen_value(&survey->session.setup->screen, value, arena);
 }
 
+/* Where both share a long beginning, a narrow screen would show nothing else of them: from the word on in which they begin
+ * to differ. */
+static void put_cells(struct survey *survey, struct table *table, const struct text cells[COLUMNS])
+{
+    enum { LONG_BYTES = 16 };
+    const struct screen *screen = &survey->session.setup->screen;
+    struct text now = cells[NOW], then = cells[THEN];
+    size_t same = 0, word = 0;
+    for (; same < now.len && same < then.len && now.bytes[same] == then.bytes[same]; same++)
+        if (now.bytes[same] == ' ')
+            word = same + 1;
+    table_cell(table, cells[WHAT], STYLE_PLAIN);
+    if (!screen->tables || screen->columns == 0 || word < LONG_BYTES) {
+        table_cell(table, now, STYLE_PLAIN);
+        table_cell(table, then, STYLE_PLAIN);
+        return;
+    }
+    struct arena *arena = &survey->session.arena;
+    table_cell(table, arena_format(arena, "...%.*s", (int)(now.len - word), now.bytes + word), STYLE_PLAIN);
+    table_cell(table, arena_format(arena, "...%.*s", (int)(then.len - word), then.bytes + word), STYLE_PLAIN);
+}
+
 static void write_difference(struct buf *out, const struct difference *difference)
 {
     json_comma(out);
@@ -161,8 +183,7 @@ static void list_device(struct survey *survey, const struct whatif_device *devic
         if (!listed || survey->session.setup->json)
             continue;
         table_cell(survey->devices, device->name, STYLE_PLAIN);
-        for (size_t column = 0; column < COLUMNS; column++)
-            table_cell(survey->devices, cells[column], STYLE_PLAIN);
+        put_cells(survey, survey->devices, cells);
     }
 }
 
@@ -236,8 +257,7 @@ static void print_groups(struct survey *survey)
     qsort(survey->groups, survey->group_count, sizeof survey->groups[0], more_devices_first);
     for (size_t i = 0; i < survey->group_count; i++) {
         table_cell_count(table, survey->groups[i].devices);
-        for (size_t column = 0; column < COLUMNS; column++)
-            table_cell(table, survey->groups[i].cells[column], STYLE_PLAIN);
+        put_cells(survey, table, survey->groups[i].cells);
     }
     putchar('\n');
     table_print(table, stdout);
@@ -322,9 +342,12 @@ const struct command command_rules_whatif = {
     .usage = "DIR [--limit N|--all]",
     .summary = "show what other rules would make of the fleet",
     .details = "Each device, as it is, is judged twice: by the rules that run, and by those in the folder. Judged\n"
-               "means that a write comes that writes nothing, and then the device reports again what it reported\n"
-               "last. What differs then is listed: values, how often a class was published, how often a node failed.\n"
-               "Telemetry isn't taken along. Nothing is changed, here or at the daemon.\n"
+               "means that a write comes that writes nothing, and then the device reports all its client attributes\n"
+               "again, in one event. What differs then is listed: values, how often a class was published, how often\n"
+               "a node failed. Nothing is changed, here or at the daemon.\n"
+               "\n"
+               "What it can't see: telemetry, the metadata of events, deadlines, and whatever comes only of a value\n"
+               "that the device doesn't have yet. For these there is `fwsync rules test`.\n"
                "\n"
                "  fwsync rules whatif my-rules\n"
                "  fwsync rules whatif my-rules --all | awk -F'\\t' '$2 == \"server.fwSyncState\" {print $1}'\n",

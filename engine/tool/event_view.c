@@ -30,19 +30,25 @@ struct text event_number(struct session *session, const struct fields *fields)
     return seq == 0 ? TEXT("") : arena_format(&session->arena, "%" PRId64, seq);
 }
 
-void event_print_data(struct session *session, const struct fields *event)
+/* As much of it as there is room for. */
+static void print_line(struct session *session, struct text line)
 {
     enum { WIDTH_UNLIMITED = 120 };
     size_t columns = (size_t)session->setup->screen.columns;
-    struct fields body = field_object(session, event, "event");
-    const struct value *data = fields_get(&body, TEXT("data"));
-    if (data == NULL || data->kind != VALUE_JSON || text_is(data->text, "{}"))
-        return;
-    struct text scope = event_scope(&body);
-    struct text line = arena_format(&session->arena, "It said: " TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(scope),
-                                    scope.len > 0 ? " " : "", TEXT_ARG(data->text));
     line = screen_cut(screen_clean(line, &session->arena), columns > 0 ? columns : WIDTH_UNLIMITED, &session->arena);
     printf(TEXT_FMT "\n", TEXT_ARG(line));
+}
+
+void event_print_data(struct session *session, const struct fields *event)
+{
+    struct fields body = field_object(session, event, "event");
+    struct text data = field_json(&body, "data"), metadata = field_json(&body, "metadata");
+    struct text scope = event_scope(&body);
+    if (data.len > 0 && !text_is(data, "{}"))
+        print_line(session, arena_format(&session->arena, "It said: " TEXT_FMT "%s" TEXT_FMT, TEXT_ARG(scope),
+                                         scope.len > 0 ? " " : "", TEXT_ARG(data)));
+    if (metadata.len > 0)
+        print_line(session, arena_format(&session->arena, "With metadata: " TEXT_FMT, TEXT_ARG(metadata)));
 }
 
 void print_cells(struct session *session, const struct text *cells, size_t count)

@@ -14,8 +14,8 @@ struct text event_came(struct session *session, const struct fields *fields);
 struct text event_scope(const struct fields *fields);
 struct text event_number(struct session *session, const struct fields *fields);
 
-/* event_print_data - what an event brought, in a line: the scope of a write, and as much of the data of its member `event`
- * as there is room for. */
+/* event_print_data - what an event brought, in a line or two: the scope of a write, and as much of the data and the
+ * metadata of its member `event` as there is room for. */
 void event_print_data(struct session *session, const struct fields *event);
 
 /* PRINT_CELLS - a line for a program: clean texts with tabs between, "-" for an empty one. */

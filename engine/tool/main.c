@@ -91,6 +91,9 @@ static int unknown_command(const struct options *options, const char *group)
     for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
         if (group[0] == '\0' && strcmp(options->value, elsewhere[i].name) == 0)
             return options_wrong(options, "there is no command '%s': %s", elsewhere[i].name, elsewhere[i].instead);
+    for (const struct command *const *command = commands; *command != NULL && group[0] == '\0'; command++)
+        if (command_group(*command)[0] != '\0' && strcmp(command_word(*command), options->value) == 0)
+            return options_wrong(options, "there is no command '%s'; did you mean '%s'?", options->value, (*command)->name);
     const char *words[WORD_COUNT_MAX];
     options_one_of(options, "command", words, list_words(group, words));
     return EXIT_USAGE;
@@ -156,7 +159,10 @@ static int run_group(struct options *options, const char *group)
         print_group(group);
         return EXIT_DONE;
     case OPTION_WORD:
-        return run_command(options, group);
+        if (strcmp(options->value, "help") != 0)
+            return run_command(options, group);
+        print_group(group);
+        return EXIT_DONE;
     case OPTION_WRONG:
         return EXIT_USAGE;
     default:

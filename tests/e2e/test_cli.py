@@ -55,7 +55,7 @@ def help_shows_the_options_that_a_command_uses():
 def a_group_of_commands_lists_them():
     listed = done(fwsync("help", "rules"))
     assert sorted(re.findall(r"^  (\S+ \S+)  ", listed, re.M)) == [name for name in COMMANDS if " " in name]
-    assert done(fwsync("rules", "--help")) == listed
+    assert done(fwsync("rules", "--help")) == done(fwsync("rules", "help")) == listed
     code, out, _ = fwsync("rules")
     assert (code, out) == (2, listed)
 
@@ -106,6 +106,7 @@ def bad_usage_exits_with_2_and_names_the_nearest_word():
             (["rules", "chek", "x"], "did you mean 'check'?"),
             (["rules", "nonsense"], "no command 'nonsense'; there are: check, test, draw, "),
             (["rules", "what"], "did you mean 'whatif'?"),
+            (["whatif", "x"], "there is no command 'whatif'; did you mean 'rules whatif'?"),
             (["help", "rules", "shw"], "did you mean 'show'?"),
             (["rule"], "did you mean 'rules'?"),
             (["rules", "list", "x"], "too much: 'x'"),

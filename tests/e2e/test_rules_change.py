@@ -231,6 +231,17 @@ def a_stop_answers_who_waits_for_new_rules():
 # --- the tool
 
 @test
+def the_tool_lists_all_that_is_kept_and_says_what_comes_next():
+    with Daemon() as daemon:
+        for number in range(150):
+            apply(daemon, f"m{number % 2}")
+        assert len(done(fwsync("rules", "list", daemon=daemon)).splitlines()) == 151
+        assert len(daemon.query({"op": "rules"})["activations"]) == 100
+        said = done(fwsync("rules", "rollback", daemon=daemon, env={"FWSYNC_TABLE": "1"}))
+        assert said.endswith("\nDevices keep their verdicts until their next event; now: fwsync rules judge\n"), said
+
+
+@test
 def the_tool_applies_and_rolls_back():
     with folder("one") as (rules, write), Daemon() as daemon:
         shipped = daemon.query({"op": "rules"})["version"]

@@ -172,6 +172,9 @@ def the_tool_lists_devices_and_sums_up():
         assert out.count("d00 ") == 2 and "d01" not in out
         assert "\nDEVICES  WHAT " in out and "\n     30  results sync  " in out, out
         assert "\n30 of 31 devices would come out otherwise" in out
+        narrow = fwsync("rules", "whatif", others, daemon=daemon, env={"FWSYNC_TABLE": "1", "COLUMNS": "80"})[1]
+        assert "...the downgrade has no\u2026  ...downgrades are refused" in narrow, narrow
+        assert all(len(line) <= 80 for line in narrow.splitlines()[:-1]), narrow
         out, err = fwsync("rules", "whatif", SHIPPED, daemon=daemon)[1:]
         assert out == "" and "0 of 31 devices would come out otherwise" in err
         with open(os.path.join(folder, "root.yaml"), "a", encoding="utf-8") as file:

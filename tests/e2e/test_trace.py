@@ -82,7 +82,8 @@ def each_node_tells_what_it_did():
         assert found["metadata"] == {"deviceName": "a", "deviceType": "default", "ts": str(found["received"])}
         steps = {step["node"]: step for step in found["path"]}
         plain = {"chain", "node", "type", "relation"}
-        assert set(steps["what-came"]) == set(steps["tell"]) == plain
+        assert set(steps["what-came"]) == plain and set(steps["tell"]) == {*plain, "published"}
+        assert steps["tell"]["published"] == "seen"
         assert set(steps["save"]) == set(steps["keep"]) == {*plain, "changes"}
         assert set(steps["rename"]) == set(steps["mark"]) == set(steps["drop"]) == {*plain, "message"}
         assert steps["save"]["changes"] == [{"scope": "CLIENT_SCOPE", "key": "v", "new": "1"},
@@ -273,6 +274,7 @@ def the_tool_shows_the_way():
         lines = [line.split("\t") for line in done(fwsync("rules", "trace", "a", daemon=daemon)).splitlines()]
         assert lines[0][:3] == ["event", str(seq + 1), "POST_ATTRIBUTES_REQUEST"] and lines[0][4] == rules
         assert lines[1:] == [
+            ["said", '{"v":"2","other":"x"}', "-"],
             ["step", "root", "what-came", "message-type-switch", "Post attributes"],
             ["step", "root", "save", "save-attributes", "Success"],
             ["saved", "client.v", "1", "2"],
@@ -287,6 +289,7 @@ def the_tool_shows_the_way():
             ["step", "root", "keep", "save-attributes", "Success"],
             ["saved", "server.version", "1", "2"],
             ["step", "root", "tell", "publish", "Success"],
+            ["published", "seen"],
             ["result", "seen", '{"version":"2"}']], lines
         text = done(fwsync("rules", "trace", "a", "--event", seq, daemon=daemon, env={"FWSYNC_TABLE": "1"}))
         assert text.startswith(f"Event {seq} (POST_ATTRIBUTES_REQUEST, ") and f") under rules {rules}\n" in text
@@ -294,12 +297,17 @@ def the_tool_shows_the_way():
         rows, margin = text.splitlines(), " " * 56
         assert 'root   save       save-attributes      Success          client.v: "1"' in rows, text
         assert margin + "client.other: x" in rows and margin + '$[v]: "1" -> gone' in rows, text
-        assert "root   tell       publish              Success          -" in rows, text
+        assert "root   tell       publish              Success          published: seen" in rows, text
+        seq = send(daemon, {**report(v="2", other="x"), "metadata": {"site": "north"}})
+        lines = done(fwsync("rules", "trace", "a", "--event", seq, daemon=daemon)).splitlines()
+        assert lines[1] == 'said\t{"v":"2","other":"x"}\t{"site":"north"}' and lines[-1] == "published\t-", lines
+        text = done(fwsync("rules", "trace", "a", "--event", seq, daemon=daemon, env={"FWSYNC_TABLE": "1"}))
+        assert 'With metadata: {"site":"north"}\n' in text and "not published: nothing was changed" in text, text
         answer = json.loads(done(fwsync("rules", "trace", "a", "--json", daemon=daemon)))
-        assert answer["trace"]["seq"] == seq + 1
+        assert answer["trace"]["seq"] == seq - 1, "the newest that changed something"
         seq = send(daemon, write(asked=1))
         lines = done(fwsync("rules", "trace", "a", daemon=daemon)).splitlines()
-        assert lines[1] == "saved\tserver.asked\t-\t1" and lines[-1].startswith("result\tdeadletter\t"), lines
+        assert lines[2] == "saved\tserver.asked\t-\t1" and lines[-1].startswith("result\tdeadletter\t"), lines
         code, out, err = fwsync("rules", "trace", "a", "--event", 99, daemon=daemon)
         assert (code, out) == (1, "") and "there is no event 99 yet" in err
     for args, said in ((["rules", "trace"], "DEVICE is missing"), (["rules", "trace", "a", "b"], "too much: 'b'"),

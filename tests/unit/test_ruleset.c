@@ -223,9 +223,9 @@ static void test_chains_among_each_other(void **state)
         {{"a.yaml", CALL("root", "bb"), "b.yaml", LEAF("b"), NULL},
          "a.yaml:3:38: unknown chain 'bb'; did you mean 'b'? Expected one of: b, root\n"},
         {{"../a.yaml", LEAF("root"), NULL},
-         "rules: '../a.yaml': expected a file name that ends in .yaml with its text\n"},
+         "rules: '../a.yaml': expected a file name that ends in .yaml or .yml and begins with no '.', with its text\n"},
         {{"a.txt", LEAF("root"), NULL},
-         "rules: 'a.txt': expected a file name that ends in .yaml with its text\n"},
+         "rules: 'a.txt': expected a file name that ends in .yaml or .yml and begins with no '.', with its text\n"},
         {{"x/a.yaml", LEAF("root"), NULL},
          "rules: 'x/a.yaml' can't be a rule file's name; expected UTF-8 without '/' or control "
          "characters\n"},
@@ -447,8 +447,8 @@ static void test_a_bad_bundle_is_refused(void **state)
         {"", "rules: empty, where JSON was expected\n"},
         {"[]", "rules: expected a JSON object: {...}\n"},
         {"{}", "rules: 0 rule files; expected 1 to 1000\n"},
-        {"{\"a.yaml\":1}", "rules: 'a.yaml': expected a file name that ends in .yaml with its text\n"},
-        {"{\".yaml\":\"\"}", "rules: '.yaml': expected a file name that ends in .yaml with its text\n"},
+        {"{\"a.yaml\":1}", "rules: 'a.yaml': expected a file name that ends in .yaml or .yml and begins with no '.', with its text\n"},
+        {"{\".yaml\":\"\"}", "rules: '.yaml': expected a file name that ends in .yaml or .yml and begins with no '.', with its text\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct problems problems;
@@ -656,7 +656,7 @@ static void test_a_directory_shows_its_path_in_problems(void **state)
 {
     const struct dir *dir = *state;
     char path[128];
-    expect_dir(dir, dir->path, "DIR: no *.yaml file in this directory; expected at least root.yaml\n");
+    expect_dir(dir, dir->path, "DIR: no *.yaml or *.yml file in this directory; expected at least root.yaml\n");
     snprintf(path, sizeof path, "%s/none", dir->path);
     expect_dir(dir, path, "DIR/none: the rules directory can't be opened: No such file or directory\n");
     write_file(dir, "a.yaml", TEXT("chain: root\nfirst: x\nnodes: {l: {type: log}}\n"));
