@@ -33,8 +33,8 @@ struct chosen {
     size_t count;               /* of those that are */
     size_t room;                /* for chosen_put() */
 };
-/* chosen_find - look for the members, before they are put anywhere. `found` has room for chosen_key_count() of them, and
- * lives as long as `chosen` is used. */
+/* chosen_find - look for the members, before they are put anywhere. `found` has room for chosen_key_count() of them,
+ * and lives as long as `chosen` is used. */
 size_t chosen_key_count(const struct chosen *chosen);
 void chosen_find(struct chosen *chosen, const struct field **found);
 /* chosen_put - one JSON object; returns where it ends. */

@@ -86,8 +86,8 @@ struct ruleset *ruleset_load_kept(struct text bundle, struct err *err)
     problems_init(&problems);
     struct ruleset *ruleset = ruleset_load_bundle(bundle, &problems);
     if (ruleset == NULL)
-        err_set(err, ERR_RULE, "the rules kept in the data folder aren't understood by this version (one that does can go back to "
-                                "others: fwsync rules rollback): %s",
+        err_set(err, ERR_RULE, "the rules kept in the data folder aren't understood by this version (one that does can "
+                               "go back to others: fwsync rules rollback): %s",
                 problems.first->line);
     problems_fini(&problems);
     return ruleset;

@@ -54,7 +54,7 @@ static const struct targets *run_failure(struct run *run, struct fwsync_message 
 
 static struct fields fields_copy(const struct fields *fields, struct arena *arena)
 {
-    struct fields copy = {.items = arena_alloc(arena, (fields->count + 1) * sizeof *copy.items), .count = fields->count};
+    struct fields copy = {arena_alloc(arena, (fields->count + 1) * sizeof *copy.items), fields->count};
     if (fields->count > 0)
         memcpy(copy.items, fields->items, fields->count * sizeof *copy.items);
     return copy;

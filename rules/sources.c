@@ -227,7 +227,8 @@ bool sources_read_bundle(struct text bundle, struct arena *arena, struct sources
     for (size_t i = 0; i < fields.count; i++) {
         const struct field *field = &fields.items[i];
         if (field->key.len == 0 || !is_rule_file(field->key) || field->value.kind != VALUE_STRING) {
-            problem_add(problems, place, "'%s': expected a file name that ends in .yaml or .yml and begins with no '.', with its text",
+            problem_add(problems, place,
+                        "'%s': expected a file name that ends in .yaml or .yml and begins with no '.', with its text",
                         field->key.bytes);
             right = false;
         } else if (!check_name(field->key, whole, problems)) {

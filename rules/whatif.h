@@ -25,7 +25,7 @@ struct difference {
     enum difference_kind kind;
     enum scope scope;         /* of a value */
     struct text name;         /* its key; the class; or the node that failed, CHAIN/NODE, "" when the engine did */
-    struct value now, then;   /* the value, VALUE_NULL: there is none; or how many results or dead letters, an integer */
+    struct value now, then;   /* the value, VALUE_NULL: there is none; or how many results or dead letters */
 };
 
 struct whatif;

@@ -362,7 +362,7 @@ struct ruleset_activation {
     int64_t since_ms;
     enum ruleset_by by;
 };
-/* state_ruleset_activate - keep the bundle under its version (1..VERSION_BYTES_MAX bytes) and make it the active one. */
+/* state_ruleset_activate - keep the bundle under its version (1..VERSION_BYTES_MAX bytes); it is the active one now. */
 void state_ruleset_activate(struct state *state, const struct ruleset_activation *activation, struct text bundle);
 /* state_ruleset_trim - after that: forget the activations before the newest RULESETS_KEPT, but for the one that
  * state_ruleset_configured() gives, and the bundles that no other names. */

@@ -97,8 +97,8 @@ static bool note_active(struct activation *activation, const struct ruleset_acti
     return done;
 }
 
-/* Takes over `ruleset`. Too many classes leave the old rules active, which is the same at every replay: *active is false,
- * and `err` says why. Returns false only when the store failed. */
+/* Takes over `ruleset`. Too many classes leave the old rules active, which is the same at every replay: *active is
+ * false, and `err` says why. Returns false only when the store failed. */
 static bool activate(struct activation *activation, struct ruleset *ruleset, const struct ruleset_activation *row,
                      bool *active, struct err *err)
 {

@@ -399,7 +399,7 @@ void *committer_run(void *argument)
             break; /* nothing more is written, answered or freed: the process ends */
         }
     }
-    for (struct work *next; taken != NULL; taken = next) { /* behind the stop: the applier's, and dropped with the queue */
+    for (struct work *next; taken != NULL; taken = next) { /* behind the stop: dropped with the queue */
         next = taken->next;
         queue_push(committer.partition->commit_queue, taken);
     }

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 
 enum { ARENA_BYTES = 16384, ACTIVATIONS_MAX = 1000 };
-enum { TRACE_MEMBERS_BYTES = REQUEST_BYTES_MAX }; /* of what all steps did to the message */
 
 void rerun_init(struct rerun *rerun, struct journal *journal, struct state *state, const struct ruleset *active)
 {
@@ -120,12 +119,7 @@ struct trial {
     struct device *device;
     struct field *saved; /* telemetry, in the order in which it was */
     size_t saved_count;
-    bool traced;
-    struct trace trace;
-    struct tracer tracer;
-    struct arena *arena;
-    size_t member_bytes;
-    struct text published; /* by the node under way */
+    struct trace *trace; /* NULL: nobody wants to know */
 };
 
 static bool depends_on_telemetry(uint64_t seq, struct err *err)
@@ -134,159 +128,31 @@ static bool depends_on_telemetry(uint64_t seq, struct err *err)
                                   "no history", seq);
 }
 
-/* Room for one more: arrays double. */
-static void *grow(struct arena *arena, void *items, size_t count, size_t item_bytes)
-{
-    if (count > 0 && (count < 8 || (count & (count - 1)) != 0))
-        return items;
-    void *larger = arena_alloc(arena, (count < 8 ? 8 : 2 * count) * item_bytes);
-    if (count > 0)
-        memcpy(larger, items, count * item_bytes);
-    return larger;
-}
-
-static void note_read(struct trial *trial, enum scope scope, struct text key, int64_t ts_ms)
-{
-    struct trace *trace = &trial->trace;
-    for (size_t i = 0; i < trace->read_count; i++)
-        if (trace->reads[i].scope == scope && text_equal(trace->reads[i].key, key))
-            return;
-    trace->reads = grow(trial->arena, trace->reads, trace->read_count, sizeof *trace->reads);
-    trace->reads[trace->read_count++] = (struct trace_read){scope, arena_copy(trial->arena, key), ts_ms};
-}
-
-static struct value copy_value(struct arena *arena, const struct value *value)
-{
-    struct value copy = *value;
-    if (value->kind == VALUE_STRING || value->kind == VALUE_JSON)
-        copy.text = arena_copy(arena, value->text);
-    return copy;
-}
-
-static void note_begun(void *context, const struct fields *metadata)
-{
-    struct trial *trial = context;
-    struct trace *trace = &trial->trace;
-    trace->saved_count = trace->change_count;
-    if (!trace->wants_members)
-        return;
-    trace->metadata = (struct fields){arena_alloc(trial->arena, metadata->count * sizeof(struct field)), metadata->count};
-    for (size_t i = 0; i < metadata->count; i++)
-        trace->metadata.items[i] = (struct field){arena_copy(trial->arena, metadata->items[i].key),
-                                                  copy_value(trial->arena, &metadata->items[i].value)};
-}
-
-static size_t value_bytes(const struct value *value)
-{
-    return value != NULL && (value->kind == VALUE_STRING || value->kind == VALUE_JSON) ? value->text.len : 0;
-}
-
-/* One member that is otherwise now; NULL: it wasn't there, or is no longer. */
-static void note_member(struct trial *trial, bool in_metadata, struct text key, const struct value *old,
-                        const struct value *new)
-{
-    struct trace *trace = &trial->trace;
-    trace->members = grow(trial->arena, trace->members, trace->member_count, sizeof *trace->members);
-    struct trace_member *member = &trace->members[trace->member_count++];
-    *member = (struct trace_member){
-        .in_metadata = in_metadata,
-        .has_old = old != NULL,
-        .has_new = new != NULL,
-        .key = arena_copy(trial->arena, key),
-    };
-    if (old != NULL)
-        member->old = copy_value(trial->arena, old);
-    if (new != NULL)
-        member->new = copy_value(trial->arena, new);
-    trial->member_bytes += sizeof *member + key.len + value_bytes(old) + value_bytes(new);
-}
-
-/* The value of a member, NULL: it isn't there. Members keep their order but for a few, so each is looked for where the one
- * before it was found: *next is the position behind that. */
-static const struct value *value_next(const struct fields *fields, struct text key, size_t *next)
-{
-    size_t at = *next;
-    if (at >= fields->count || !text_equal(fields->items[at].key, key))
-        for (at = 0; at < fields->count && !text_equal(fields->items[at].key, key);)
-            at++;
-    if (at == fields->count)
-        return NULL;
-    *next = at + 1;
-    return &fields->items[at].value;
-}
-
-static void note_members(struct trial *trial, bool in_metadata, const struct fields *before, const struct fields *after)
-{
-    size_t next = 0;
-    for (size_t i = 0; i < after->count; i++) {
-        const struct field *field = &after->items[i];
-        const struct value *old = value_next(before, field->key, &next);
-        if (old == NULL || !value_equal(old, &field->value))
-            note_member(trial, in_metadata, field->key, old, &field->value);
-    }
-    next = 0;
-    for (size_t i = 0; i < before->count; i++)
-        if (value_next(after, before->items[i].key, &next) == NULL)
-            note_member(trial, in_metadata, before->items[i].key, &before->items[i].value, NULL);
-}
-
-static void note_published(void *context, struct text class_name)
-{
-    struct trial *trial = context;
-    trial->published = arena_copy(trial->arena, class_name);
-}
-
-static void note_step(void *context, struct text chain, struct text node, const char *type, const char *relation,
-                      const struct message_passage *passage)
-{
-    struct trial *trial = context;
-    struct trace *trace = &trial->trace;
-    if (passage != NULL) {
-        note_members(trial, false, &passage->data_before, &passage->data);
-        note_members(trial, true, &passage->metadata_before, &passage->metadata);
-        trace->cut = trial->member_bytes > TRACE_MEMBERS_BYTES;
-        trial->tracer.wants_passages = !trace->cut;
-    }
-    trace->steps = grow(trial->arena, trace->steps, trace->step_count, sizeof *trace->steps);
-    trace->steps[trace->step_count++] = (struct trace_step){
-        .chain = arena_copy(trial->arena, chain),
-        .node = arena_copy(trial->arena, node),
-        .type = text_of(type),
-        .relation = text_of(relation),
-        .changes_end = trace->change_count,
-        .members_end = trace->member_count,
-        .published = trial->published,
-    };
-    trial->published = TEXT("");
-}
-
-/* `value` NULL: it is deleted. The old value is looked up, so this comes before the change; but what of telemetry is there
- * now says nothing of then. It counts once the caller knows that it changed something. */
+/* `value` NULL: it is deleted. The old value is looked up, so this comes before the change; but what of telemetry is
+ * there now says nothing of then. */
 static bool note_change(struct trial *trial, enum scope scope, struct text key, const struct value *value,
                         struct err *err)
 {
-    struct trace *trace = &trial->trace;
     struct attribute old;
     bool found = false;
-    if (!trial->traced)
+    if (trial->trace == NULL)
         return true;
     if (scope != SCOPE_TELEMETRY && !device_get(trial->device, scope, key, &old, &found, err))
         return false;
-    trace->changes = grow(trial->arena, trace->changes, trace->change_count, sizeof *trace->changes);
-    struct history_change *change = &trace->changes[trace->change_count];
-    *change = (struct history_change){.scope = scope, .has_old = found, .has_new = value != NULL};
-    change->old.key = change->new.key = arena_copy(trial->arena, key);
-    if (found)
-        change->old.value = copy_value(trial->arena, &old.value);
-    if (value != NULL)
-        change->new.value = copy_value(trial->arena, value);
+    trace_note_change(trial->trace, scope, key, found ? &old.value : NULL, value);
     return true;
+}
+
+static void count_change(struct trial *trial, bool changed)
+{
+    if (trial->trace != NULL)
+        trial->trace->change_count += changed;
 }
 
 /* --- telemetry -------------------------------------------------------------------------------------------- */
 
-/* What is stored now, or was before a rerun saved something else. It tells of then: a value keeps the number of the event
- * that brought it as long as others bring the same. */
+/* What is stored now, or was before a rerun saved something else. It tells of then: a value keeps the number of the
+ * event that brought it as long as others bring the same. */
 struct stored_telemetry {
     struct text key;
     bool found;
@@ -319,7 +185,7 @@ static bool stored_telemetry(struct trial *trial, struct text key, const struct 
             *stored = &rerun->telemetry[i];
             return true;
         }
-    rerun->telemetry = grow(arena, rerun->telemetry, rerun->telemetry_count, sizeof *rerun->telemetry);
+    rerun->telemetry = trace_grow(arena, rerun->telemetry, rerun->telemetry_count, sizeof *rerun->telemetry);
     struct stored_telemetry *found = &rerun->telemetry[rerun->telemetry_count];
     *found = (struct stored_telemetry){.key = arena_copy(arena, key)};
     if (!device_get(trial->device, SCOPE_TELEMETRY, key, &attribute, &found->found, err))
@@ -327,7 +193,7 @@ static bool stored_telemetry(struct trial *trial, struct text key, const struct 
     if (found->found) {
         found->seq = attribute.seq;
         found->ts_ms = attribute.ts_ms;
-        found->value = copy_value(arena, &attribute.value);
+        found->value = trace_copy_value(arena, &attribute.value);
     }
     rerun->telemetry_count++;
     *stored = found;
@@ -358,8 +224,8 @@ static bool get_telemetry(struct trial *trial, struct text key, struct value *va
     *found = stored->found;
     if (*found)
         *value = age == TELEMETRY_OF_BEFORE ? stored->value : *saved;
-    if (trial->traced)
-        note_read(trial, SCOPE_TELEMETRY, key, *found ? stored->ts_ms : 0);
+    if (trial->trace != NULL)
+        trace_note_read(trial->trace, SCOPE_TELEMETRY, key, *found ? stored->ts_ms : 0);
     return true;
 }
 
@@ -371,8 +237,9 @@ static bool put_telemetry(struct trial *trial, struct text key, const struct val
     if (!stored_telemetry(trial, key, &stored, err) ||
         !device_put(trial->device, SCOPE_TELEMETRY, key, value, ts_ms, trial->past->seq, changed, err))
         return false;
-    trial->saved = grow(trial->arena, trial->saved, trial->saved_count, sizeof *trial->saved);
-    trial->saved[trial->saved_count++] = (struct field){arena_copy(trial->arena, key), copy_value(trial->arena, value)};
+    struct arena *arena = &trial->rerun->arena;
+    trial->saved = trace_grow(arena, trial->saved, trial->saved_count, sizeof *trial->saved);
+    trial->saved[trial->saved_count++] = (struct field){arena_copy(arena, key), trace_copy_value(arena, value)};
     *changed = !stored->found || age_of(trial, stored) != TELEMETRY_OF_BEFORE;
     return true;
 }
@@ -388,8 +255,8 @@ static bool trial_get(void *context, enum scope scope, struct text key, struct v
         return get_telemetry(trial, key, value, found, err);
     if (!device_get(trial->device, scope, key, &attribute, found, err))
         return false;
-    if (trial->traced)
-        note_read(trial, scope, key, *found ? attribute.ts_ms : 0);
+    if (trial->trace != NULL)
+        trace_note_read(trial->trace, scope, key, *found ? attribute.ts_ms : 0);
     if (*found)
         *value = attribute.value;
     return true;
@@ -405,7 +272,7 @@ static bool trial_put(void *context, enum scope scope, struct text key, const st
                     ? put_telemetry(trial, key, value, ts_ms, changed, err)
                     : device_put(trial->device, scope, key, value, ts_ms, seq, changed, err);
     if (done)
-        trial->trace.change_count += trial->traced && *changed;
+        count_change(trial, *changed);
     return done;
 }
 
@@ -414,7 +281,7 @@ static bool trial_remove(void *context, enum scope scope, struct text key, bool 
     struct trial *trial = context;
     if (!note_change(trial, scope, key, NULL, err) || !device_delete(trial->device, scope, key, existed, err))
         return false;
-    trial->trace.change_count += trial->traced && *existed;
+    count_change(trial, *existed);
     return true;
 }
 
@@ -550,10 +417,11 @@ static bool apply(struct rerun *rerun, const struct past *past, struct trial *tr
         .device = trial,
         .access = &trial_access,
         .sink = publisher_sink(rerun->publisher),
-        .tracer = trial->traced ? &trial->tracer : NULL,
+        .tracer = trial->trace == NULL ? NULL : trace_begin(trial->trace, &rerun->arena),
         .arena = &rerun->scratch,
     };
-    trial->trace.version = arena_copy(trial->arena, ruleset_version(past->ruleset));
+    if (trial->trace != NULL)
+        trial->trace->version = arena_copy(&rerun->arena, ruleset_version(past->ruleset));
     return apply_event(past->ruleset, &input, &dead_letters, err);
 }
 
@@ -584,16 +452,7 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
         .rerun = rerun,
         .past = &past,
         .device = take_device(rerun, row),
-        .traced = trace != NULL,
-        .arena = &rerun->arena,
-    };
-    trial.trace.wants_members = trace != NULL && trace->wants_members;
-    trial.tracer = (struct tracer){
-        .context = &trial,
-        .begun = note_begun,
-        .passed = note_step,
-        .published = note_published,
-        .wants_passages = trial.trace.wants_members,
+        .trace = trace,
     };
     struct results *published;
     if (!read_past(rerun, name, &past, err) || !open_before(rerun, &past, &trial.device, err) ||
@@ -605,7 +464,5 @@ bool rerun_event(struct rerun *rerun, uint64_t seq, struct text name, const stru
     }
     leave_device(rerun, trial.device, row);
     *results = published;
-    if (trace != NULL)
-        *trace = trial.trace;
     return true;
 }

@@ -1,53 +1,18 @@
 /* rerun.h - an event once more: on the device as it was before it, through the rules that were active then,
  * leaving no trace.
  *
- * Rules are a pure function of state and event, so this gives the same again: the way through the chains, and
- * results with the numbers that they had; when results differ from those in the history, it says so. What it needs
- * is the event in the journal and, in the history, all that changed the device since. Telemetry isn't in the
- * history: where another event has brought another value since, rules that depend on it can't be run again. Events of one device, one after the other, go on from each
- * other.
- * On the applier's thread; it uses the state's working copy of a device. */
+ * Rules are a pure function of state and event, so this gives the same again: the way through the chains, and results
+ * with the numbers that they had; when results differ from those in the history, it says so. What it needs is the
+ * event in the journal and, in the history, all that changed the device since. Telemetry isn't in the history: where
+ * another event has brought another value since, rules that depend on it can't be run again. Events of one device,
+ * one after the other, go on from each other. On the applier's thread; it uses the state's working copy of a device. */
 #ifndef SERVICE_RERUN_H
 #define SERVICE_RERUN_H
 
 #include "engine/service/publisher.h"
+#include "engine/service/trace.h"
 #include "rules/event.h"
 #include "store/journal.h"
-
-/* What a rerun went by, in the order in which it happened. Texts are static or in the rerun's arena. */
-struct trace_step {
-    struct text chain, node;
-    struct text type, relation;      /* relation "": nothing can follow the node */
-    size_t changes_end, members_end; /* so many of both there were until now */
-    struct text published;           /* the class; "": nothing was */
-};
-/* What a node did to the message. */
-struct trace_member {
-    bool in_metadata; /* else in data */
-    bool has_old, has_new;
-    struct text key;
-    struct value old, new;
-};
-struct trace_read {
-    enum scope scope;
-    struct text key;
-    int64_t ts_ms; /* of what was found; 0: there was nothing */
-};
-struct trace {
-    bool wants_members; /* in: are they to be noted? */
-    bool cut;           /* they became too much: the last steps are without */
-    struct fields metadata; /* of the message as it came to the first node, if members are wanted */
-    struct trace_step *steps;
-    size_t step_count;
-    struct trace_read *reads; /* stored values that nodes asked for, each once */
-    size_t read_count;
-    struct history_change *changes; /* values that were really changed */
-    size_t change_count;
-    size_t saved_count;  /* the first of them are the engine's: an operator's write */
-    struct trace_member *members;
-    size_t member_count;
-    struct text version; /* of the rules */
-};
 
 struct rerun {
     struct journal *journal;
@@ -77,22 +42,22 @@ void rerun_clear(struct rerun *rerun);
 bool rerun_read(struct rerun *rerun, uint64_t seq, struct text device, struct event *event, struct text *line,
                 int64_t *received_ms, struct err *err);
 
-/* rerun_find_row - the row of history that the event `seq` made of the device with that number. *found false: it changed
- * nothing of it, and had no results. Errors as state_history_seek. */
+/* rerun_find_row - the row of history that the event `seq` made of the device with that number. *found false: it
+ * changed nothing of it, and had no results. Errors as state_history_seek. */
 bool rerun_find_row(struct rerun *rerun, uint64_t seq, uint32_t device, struct history_row *row, bool *found,
                     struct err *err);
 
 /* rerun_event - the event `seq` once more, on `device`.
  * row      its row of history, for the numbers of its results; NULL: they don't matter
- * trace    in and out: may be NULL
+ * trace    out: may be NULL; zero it, but for wants_members
  * results  out: what it published, to be given to results_destroy; NULL when it was nothing
  * Errors   ERR_GONE: the event or the history since are no longer kept, or it comes out otherwise than in `row`;
  *          ERR_NOT_FOUND: no such event or device; ERR_RULE: rules of a newer program; ERR_DAMAGED; ERR_STORE. */
 bool rerun_event(struct rerun *rerun, uint64_t seq, struct text device, const struct history_row *row,
                  struct trace *trace, struct results **results, struct err *err);
 
-/* rerun_is_history - did the event change then what it changed now? `row` is its row of history, NULL: there is none, as
- * it changed nothing and had no results. What a result said isn't kept, so it isn't compared.
+/* rerun_is_history - did the event change then what it changed now? `row` is its row of history, NULL: there is none,
+ * as it changed nothing and had no results. What a result said isn't kept, so it isn't compared.
  * Errors  ERR_GONE: it came out otherwise. */
 bool rerun_is_history(const struct trace *trace, const struct results *results, uint64_t seq,
                       const struct history_row *row, struct err *err);

@@ -47,8 +47,8 @@ const struct command command_rules_list = {
     .name = "rules list",
     .usage = "",
     .summary = "list the rule sets that are and were active",
-    .details = "The newest first. BY is `settings`, a folder that the daemon's settings name; `operator`, `rules apply`\n"
-               "or `rules rollback`; or `shipped`, fwsync's own. SEQ is the event that made it active.\n"
+    .details = "The newest first. BY is `settings`, a folder that the daemon's settings name; `operator`, `rules\n"
+               "apply` or `rules rollback`; or `shipped`, fwsync's own. SEQ is the event that made it active.\n"
                "\n"
                "  fwsync rules list\n",
     .common = COMMON_JSON | COMMON_TIMEOUT | COMMON_QUERY,

@@ -1,8 +1,8 @@
-/* cmd_rules_trace.c - `fwsync rules trace DEVICE`: each node that an event passed, what changed there, and what became of
- * the message.
+/* cmd_rules_trace.c - `fwsync rules trace DEVICE`: each node that an event passed, what changed there, and what
+ * became of the message.
  *
- * A person gets a table; a program gets a line for each piece, whose first cell says what it is: event, said, saved, step,
- * data, metadata, published, result, cut. What a node did stands behind its step. */
+ * A person gets a table; a program gets a line for each piece, whose first cell says what it is: event, said, saved,
+ * step, data, metadata, published, result, cut. What a node did stands behind its step. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -188,7 +188,8 @@ static void print_answer(struct session *session)
     struct text type = screen_clean(field_text(&view.trace, "type"), &session->arena);
     struct text rules = screen_clean(field_text(&view.trace, "rules"), &session->arena);
     printf("Event " TEXT_FMT " (" TEXT_FMT ", " TEXT_FMT ") under rules " TEXT_FMT "\n",
-           TEXT_ARG(event_number(session, &view.trace)), TEXT_ARG(type), TEXT_ARG(event_came(session, &view.trace)), TEXT_ARG(rules));
+           TEXT_ARG(event_number(session, &view.trace)), TEXT_ARG(type), TEXT_ARG(event_came(session, &view.trace)),
+           TEXT_ARG(rules));
     event_print_data(session, &view.trace);
     putchar('\n');
     show_saved(&view);
@@ -246,9 +247,9 @@ const struct command command_rules_trace = {
     .usage = "DEVICE [--event SEQ]",
     .summary = "show what an event did at each node of the rules",
     .details = "The event is run once more on the device as it was, through the rules of that time, and leaves no\n"
-               "trace. Of the message, $[...] is data and ${...} metadata. What telemetry there was before isn't known.\n"
-               "In a pipe each line begins with what it is: event, said, saved, step, data, metadata, published,\n"
-               "result, cut; what a node did stands behind its step.\n"
+               "trace. Of the message, $[...] is data and ${...} metadata. What telemetry there was before isn't\n"
+               "known. In a pipe each line begins with what it is: event, said, saved, step, data, metadata,\n"
+               "published, result, cut; what a node did stands behind its step.\n"
                "\n"
                "  fwsync rules trace ESP32\n"
                "  fwsync rules trace ESP32 --event 17\n",

@@ -69,8 +69,8 @@ static struct text side(const struct survey *survey, const struct value *value, 
     return value->kind == VALUE_NULL ? TEXT("") : screen_value(&survey->session.setup->screen, value, arena);
 }
 
-/* Where both share a long beginning, a narrow screen would show nothing else of them: from the word on in which they begin
- * to differ. */
+/* Where both share a long beginning, a narrow screen would show nothing else of them: from the word on in which they
+ * begin to differ. */
 static void put_cells(struct survey *survey, struct table *table, const struct text cells[COLUMNS])
 {
     enum { LONG_BYTES = 16 };
@@ -280,8 +280,8 @@ static void print_sum(struct survey *survey)
         fprintf(stderr, "These are the first %" PRId64 " devices; for more: --limit N or --all\n", survey->limit);
     print_groups(survey);
     fprintf(survey->session.setup->screen.tables ? stdout : stderr,
-            "%s%" PRId64 " of %" PRId64 " device%s would come out otherwise by %s (" TEXT_FMT ") than by the active rules ("
-            TEXT_FMT ")\n",
+            "%s%" PRId64 " of %" PRId64 " device%s would come out otherwise by %s (" TEXT_FMT
+            ") than by the active rules (" TEXT_FMT ")\n",
             survey->group_count > 0 && survey->session.setup->screen.tables ? "\n" : "", survey->differing,
             survey->device_count, survey->device_count == 1 ? "" : "s", survey->dir, TEXT_ARG(then), TEXT_ARG(now));
 }

@@ -9,8 +9,8 @@
  * which is with what it wrote. */
 struct text event_when(struct session *session, const struct fields *fields, const char *key);
 struct text event_came(struct session *session, const struct fields *fields);
-/* event_scope - the short name of the member `scope`. event_number - the member `seq`, which is a name and no count; "" when
- * there is none. */
+/* event_scope - the short name of the member `scope`. event_number - the member `seq`, which is a name and no count;
+ * "" when there is none. */
 struct text event_scope(const struct fields *fields);
 struct text event_number(struct session *session, const struct fields *fields);
 

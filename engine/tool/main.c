@@ -93,7 +93,8 @@ static int unknown_command(const struct options *options, const char *group)
             return options_wrong(options, "there is no command '%s': %s", elsewhere[i].name, elsewhere[i].instead);
     for (const struct command *const *command = commands; *command != NULL && group[0] == '\0'; command++)
         if (command_group(*command)[0] != '\0' && strcmp(command_word(*command), options->value) == 0)
-            return options_wrong(options, "there is no command '%s'; did you mean '%s'?", options->value, (*command)->name);
+            return options_wrong(options, "there is no command '%s'; did you mean '%s'?", options->value,
+                                 (*command)->name);
     const char *words[WORD_COUNT_MAX];
     options_one_of(options, "command", words, list_words(group, words));
     return EXIT_USAGE;
