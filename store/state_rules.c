@@ -73,8 +73,8 @@ enum {
     BY_ANYBODY = BY_CONFIGURATION | 1 << RULESET_BY_OPERATOR,
 };
 
-/* All activations pass by, oldest first; the last `limit` of them stay, newest first. There is one for
- * each change of rules in the folder's life. */
+/* All activations of those pass by, oldest first; the last `limit` of them stay, newest first. There are RULESETS_KEPT
+ * of them, and the configured one. */
 static bool walk(struct scan *scan, unsigned by, size_t limit, struct arena *arena,
                  struct ruleset_activation *rulesets, size_t *count, struct err *err)
 {

@@ -15,7 +15,7 @@ struct activation {
     /* What was configured last, and became active or is about to; "": nothing yet. */
     char configured[VERSION_BYTES_MAX + 1];
     enum ruleset_by configured_by;
-    struct rules_change *asked;           /* an operator's, on its way */
+    struct rules_change *asked; /* an operator's, on its way */
 };
 
 struct rules_change *rules_change_create(struct ruleset *ruleset, enum ruleset_by by)
@@ -34,10 +34,10 @@ void rules_change_destroy(struct rules_change *change)
 }
 
 /* What the journal keeps of who it was. */
-static const struct source {
+static const struct origin {
     const char *name;
     enum journal_kind kind;
-} sources[] = {
+} origins[] = {
     [RULESET_BY_SETTINGS] = {"settings", JOURNAL_RULES},
     [RULESET_BY_OPERATOR] = {"operator", JOURNAL_RULES_OF_OPERATOR},
     [RULESET_BY_PROGRAM] = {"shipped", JOURNAL_RULES_OF_PROGRAM},
@@ -45,18 +45,18 @@ static const struct source {
 
 enum journal_kind rules_change_kind(const struct rules_change *change)
 {
-    return sources[change->by].kind;
+    return origins[change->by].kind;
 }
 
 const char *activation_by(enum ruleset_by by)
 {
-    return sources[by].name;
+    return origins[by].name;
 }
 
 static enum ruleset_by by_of(enum journal_kind kind)
 {
     enum ruleset_by by = RULESET_BY_SETTINGS;
-    while (sources[by].kind != kind)
+    while (origins[by].kind != kind)
         by++;
     return by;
 }

@@ -155,7 +155,7 @@ static bool find_former(struct ask *ask, struct text *version)
 {
     struct ruleset_activation *activations;
     size_t count, i = 1;
-    if (!state_rulesets(ask->context->state, LIST_COUNT_MAX, &ask->query->arena, &activations, &count, ask->err))
+    if (!state_rulesets(ask->context->state, RULESETS_KEPT, &ask->query->arena, &activations, &count, ask->err))
         return false;
     while (i < count && text_equal(activations[i].version, activations[0].version))
         i++;

@@ -77,14 +77,7 @@ static void write_members(struct buf *out, const struct trace *trace, size_t fro
         buf_byte(out, '{');
         json_member_text(out, "in", member->in_metadata ? TEXT("metadata") : TEXT("data"));
         json_member_text(out, "key", member->key);
-        if (member->has_old) {
-            json_key(out, "old");
-            json_value(out, &member->old);
-        }
-        if (member->has_new) {
-            json_key(out, "new");
-            json_value(out, &member->new);
-        }
+        reply_values(out, member->has_old ? &member->old : NULL, member->has_new ? &member->new : NULL);
         buf_byte(out, '}');
     }
     buf_byte(out, ']');

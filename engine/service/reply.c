@@ -1,6 +1,7 @@
 #include "engine/service/reply.h"
 
-#include "engine/service/rerun.h"
+#include "engine/service/results.h"
+#include "engine/service/trace.h"
 
 void reply_begin(struct buf *reply, uint64_t seq)
 {
@@ -41,18 +42,23 @@ bool reply_scopes(struct buf *reply, struct device *device, enum scope last, str
     return true;
 }
 
+void reply_values(struct buf *reply, const struct value *old, const struct value *new)
+{
+    if (old != NULL) {
+        json_key(reply, "old");
+        json_value(reply, old);
+    }
+    if (new != NULL) {
+        json_key(reply, "new");
+        json_value(reply, new);
+    }
+}
+
 void reply_change(struct buf *reply, const struct history_change *change)
 {
     json_member_text(reply, "scope", text_of(scope_name(change->scope)));
     json_member_text(reply, "key", change->new.key);
-    if (change->has_old) {
-        json_key(reply, "old");
-        json_value(reply, &change->old.value);
-    }
-    if (change->has_new) {
-        json_key(reply, "new");
-        json_value(reply, &change->new.value);
-    }
+    reply_values(reply, change->has_old ? &change->old.value : NULL, change->has_new ? &change->new.value : NULL);
 }
 
 void reply_result(struct buf *reply, struct text topic, struct text payload)

@@ -20,7 +20,9 @@ void reply_error_begin(struct buf *reply, enum err_code code, const char *error)
 /* reply_scopes - `"client":{...}` and so on: the device's attributes by scope, up to the scope `last`. */
 bool reply_scopes(struct buf *reply, struct device *device, enum scope last, struct err *err);
 
-/* reply_change - the members of one: scope, key, old, new. */
+/* reply_values - the members `old` and `new` of a change; NULL: it wasn't there, or is no longer. */
+void reply_values(struct buf *reply, const struct value *old, const struct value *new);
+/* reply_change - the members of a stored value's: scope, key, old, new. */
 void reply_change(struct buf *reply, const struct history_change *change);
 /* reply_result - one as it was published, with its class, as an element of an array. */
 void reply_result(struct buf *reply, struct text topic, struct text payload);

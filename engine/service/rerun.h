@@ -5,7 +5,9 @@
  * with the numbers that they had; when results differ from those in the history, it says so. What it needs is the
  * event in the journal and, in the history, all that changed the device since. Telemetry isn't in the history: where
  * another event has brought another value since, rules that depend on it can't be run again. Events of one device,
- * one after the other, go on from each other. On the applier's thread; it uses the state's working copy of a device. */
+ * one after the other, go on from each other.
+ *
+ * On the applier's thread; it uses the state's working copy of a device. */
 #ifndef SERVICE_RERUN_H
 #define SERVICE_RERUN_H
 
@@ -49,7 +51,7 @@ bool rerun_find_row(struct rerun *rerun, uint64_t seq, uint32_t device, struct h
 
 /* rerun_event - the event `seq` once more, on `device`.
  * row      its row of history, for the numbers of its results; NULL: they don't matter
- * trace    out: may be NULL; zero it, but for wants_members
+ * trace    out: may be NULL; zero it, but for wants_members. On errors it is so again
  * results  out: what it published, to be given to results_destroy; NULL when it was nothing
  * Errors   ERR_GONE: the event or the history since are no longer kept, or it comes out otherwise than in `row`;
  *          ERR_NOT_FOUND: no such event or device; ERR_RULE: rules of a newer program; ERR_DAMAGED; ERR_STORE. */

@@ -39,6 +39,7 @@ struct trace {
     size_t member_count;
     struct text version; /* of the rules */
 
+    /* while notes are taken */
     struct tracer tracer;
     struct arena *arena;
     size_t member_bytes;

@@ -238,6 +238,37 @@ def test_what_is_no_longer_kept_is_said_and_the_rest_is_there():
         assert any(line.startswith(f"later\t{last}\tPOST_ATTRIBUTES_REQUEST\t20") for line in told(daemon))
 
 
+BY_TELEMETRY = """
+chain: root
+first: what-came
+nodes:
+  what-came:
+    type: message-type-switch
+    to: {Post telemetry: save, Post attributes: keep, Other: early}
+  save: {type: save-telemetry}
+  keep: {type: save-attributes, scope: CLIENT_SCOPE}
+  early: {type: fetch-attributes, client: [early], to: {Success: look}}
+  look: {type: fetch-attributes, telemetry: [x], to: {Success: judge}}
+  judge: {type: set, data: {fwStateIsSynced: true}, to: {Success: write}}
+  write: {type: save-attributes, scope: SERVER_SCOPE, keys: [fwStateIsSynced]}
+"""
+
+
+@test
+def test_a_decision_that_cannot_be_run_again_leaves_nothing_in_the_later_one():
+    with folder(root=BY_TELEMETRY) as rules, Daemon("--rules", rules) as daemon:
+        send(daemon, report("a", "v1", data={"early": 1}), stage("a", x=1))
+        decided = send(daemon, {"device": "a", "type": "LOOK"})
+        assert nodes(explain(daemon))[-1] == ("root", "write", "Success")
+        send(daemon, stage("a", x=2))
+        last = send(daemon, report("a", "v2"))
+        answer = explain(daemon)
+        assert answer["decided"]["seq"] == decided and "telemetry" in answer["decided"]["missing"], answer
+        assert "path" not in answer["decided"] and answer["later"]["seq"] == last
+        assert [step["node"] for step in answer["later"]["path"]] == ["what-came", "keep"], answer["later"]
+        assert ("CLIENT_SCOPE", "early") not in facts(answer)
+
+
 @test
 def test_an_update_rests_on_what_the_device_said_of_it():
     with folder(root=ROOT, firmware=FIRMWARE % "1d") as rules, Daemon("--rules", rules) as daemon:
