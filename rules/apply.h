@@ -29,14 +29,14 @@ struct chosen {
     const struct fields *fields;
     const struct fwsync_keys *keys;
     /* by chosen_find() */
-    const struct field **found; /* at each key's position; NULL: it isn't there */
+    const struct value **found; /* at each key's position; NULL: it isn't there */
     size_t count;               /* of those that are */
     size_t room;                /* for chosen_put() */
 };
 /* chosen_find - look for the members, before they are put anywhere. `found` has room for chosen_key_count() of them,
  * and lives as long as `chosen` is used. */
 size_t chosen_key_count(const struct chosen *chosen);
-void chosen_find(struct chosen *chosen, const struct field **found);
+void chosen_find(struct chosen *chosen, const struct value **found);
 /* chosen_put - one JSON object; returns where it ends. */
 char *chosen_put(char *at, const struct chosen *chosen);
 /* chosen_json - all of that: the object in the arena. */

@@ -57,9 +57,9 @@ size_t chosen_key_count(const struct chosen *chosen)
     return chosen->keys == NULL ? 0 : chosen->keys->count;
 }
 
-static size_t value_room(const struct field *field)
+static size_t value_room(const struct value *value)
 {
-    return sizeof "," + json_value_room(&field->value);
+    return sizeof "," + json_value_room(value);
 }
 
 static void find_all(struct chosen *chosen)
@@ -68,18 +68,10 @@ static void find_all(struct chosen *chosen)
     chosen->count = fields->count;
     chosen->room = sizeof "{}";
     for (size_t i = 0; i < fields->count; i++)
-        chosen->room += value_room(&fields->items[i]) + sizeof ":" + json_string_room(fields->items[i].key);
+        chosen->room += value_room(&fields->items[i].value) + sizeof ":" + json_string_room(fields->items[i].key);
 }
 
-static const struct field *find_one(const struct fields *fields, struct text key)
-{
-    for (size_t i = 0; i < fields->count; i++)
-        if (text_equal(fields->items[i].key, key))
-            return &fields->items[i];
-    return NULL;
-}
-
-void chosen_find(struct chosen *chosen, const struct field **found)
+void chosen_find(struct chosen *chosen, const struct value **found)
 {
     const struct fwsync_keys *keys = chosen->keys;
     size_t count = 0, room = sizeof "{}";
@@ -88,11 +80,11 @@ void chosen_find(struct chosen *chosen, const struct field **found)
         return;
     }
     for (size_t i = 0; i < keys->count; i++) {
-        const struct field *field = found[i] = find_one(chosen->fields, keys->items[i].key);
-        if (field == NULL)
+        const struct value *value = found[i] = fields_get(chosen->fields, keys->items[i].key);
+        if (value == NULL)
             continue;
         count++;
-        room += value_room(field) + keys->items[i].name.len + PUT_SHORT_MORE;
+        room += value_room(value) + keys->items[i].name.len + PUT_SHORT_MORE;
     }
     *chosen = (struct chosen){chosen->fields, keys, found, count, room};
 }
@@ -104,13 +96,16 @@ char *chosen_put(char *at, const struct chosen *chosen)
     if (chosen->count == 0)
         return put_text(at, TEXT("{}"));
     for (size_t i = 0, end = keys == NULL ? chosen->count : keys->count; i < end; i++) {
-        const struct field *field = keys == NULL ? &chosen->fields->items[i] : chosen->found[i];
-        if (field == NULL)
+        const struct value *value = keys == NULL ? &chosen->fields->items[i].value : chosen->found[i];
+        if (value == NULL)
             continue;
         *at++ = before;
         before = ',';
-        at = keys == NULL ? put_text(put_json_string(at, field->key), TEXT(":")) : put_short(at, keys->items[i].name);
-        at = put_json_value(at, &field->value);
+        if (keys == NULL)
+            at = put_text(put_json_string(at, chosen->fields->items[i].key), TEXT(":"));
+        else
+            at = put_short(at, keys->items[i].name);
+        at = put_json_value(at, value);
     }
     *at++ = '}';
     return at;

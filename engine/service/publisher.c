@@ -40,7 +40,7 @@ struct publisher {
     unsigned made_count;
     struct buf letter_json;  /* the dead letter being written */
     struct buf beat;         /* the heartbeat, likewise */
-    const struct field **found; /* members of the message being written */
+    const struct value **found; /* members of the message being written */
     size_t found_capacity;
 
     /* the event under way */
