@@ -9,6 +9,8 @@
  * parse   requests of 100 lines become batches, as at the door
  * commit  the committer takes each batch into the journal, in a commit of its own
  * apply   the rules on the state, with a subscriber to `sync`, in batches
+ * follow  the same with nobody who listens, and with a subscriber to each class, in batches: the difference is what a
+ *         follower costs
  *
  * FOLDER has to be empty. RULES is a folder; with an empty one, it is the shipped rules, and only what they do
  * is counted. Prints a line per counted part, in the order in which they ran: its name and its
@@ -177,6 +179,27 @@ static void warm_pass(struct path *path, const char *work)
     end_pass(path);
 }
 
+static void subscribe(struct path *path, const char *topic, bool on)
+{
+    subscriptions_change(path->partition.subscriptions, text_of(topic), on);
+}
+
+/* topic  NULL: nobody listens */
+static void follow_pass(struct path *path, const char *name, const char *topic)
+{
+    if (topic != NULL)
+        subscribe(path, topic, true);
+    pass(path, "changing");
+    start_pass(path, "changing");
+    parse(path);
+    commit(path);
+    printf("follow-%s%s %zu\n", path->shipped ? "shipped-" : "", name, counted(apply, path));
+    assert((path->results_bytes > 0) == (topic != NULL));
+    end_pass(path);
+    if (topic != NULL)
+        subscribe(path, topic, false);
+}
+
 /* --- life -------------------------------------------------------------------------------------------- */
 
 static const char *below(char path[PATH_BYTES], const char *folder, const char *name)
@@ -226,7 +249,7 @@ static void path_open(struct path *path, const char *folder, const char *rules)
     };
     step_init(&path->step);
     open_stores(path, folder);
-    subscriptions_change(path->partition.subscriptions, TEXT("batch/sync"), true);
+    subscribe(path, "batch/sync", true);
     path->step.publisher = publisher_create(path->step.state, path->partition.subscriptions, 100);
     publisher_home(path->step.publisher, path->partition.results_home);
     load_rules(path, rules);
@@ -271,6 +294,11 @@ int main(int argc, char **argv)
     assert(path.results_bytes == 0);
     warm_pass(&path, "changing");
     assert(path.results_bytes > 0);
+    subscribe(&path, "batch/sync", false);
+    pass(&path, "changing");
+    follow_pass(&path, "nobody", NULL);
+    follow_pass(&path, "attributes", "batch/attributes");
+    follow_pass(&path, "sync", "batch/sync");
     path_close(&path);
     return 0;
 }
