@@ -21,7 +21,7 @@ static struct members first_metadata(const struct event *event, const struct app
     put_text(&members, TEXT("deviceName"), event->device);
     put_text(&members, TEXT("deviceType"), input->device_type);
     char *digits = arena_alloc(input->arena, DECIMAL_BYTES);
-    put_text(&members, TEXT("ts"), text_decimal((uint64_t)ts_ms, digits));
+    put_text(&members, TEXT("ts"), (struct text){digits, (size_t)(put_unsigned(digits, (uint64_t)ts_ms) - digits)});
     if (event->has_scope)
         put_text(&members, TEXT("scope"), text_of(scope_name(event->scope)));
     size_t engine_count = members.fields.count;

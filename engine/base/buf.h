@@ -52,7 +52,7 @@ void buf_unsigned(struct buf *buf, uint64_t number);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* For a record of many pieces, room is made once and each piece put there: each of these gives where the next
- * one goes. put_unsigned takes up to DECIMAL_BYTES, a string or a value up to what its room says. */
+ * one goes. A number takes up to DECIMAL_BYTES, a string or a value up to what its room says. */
 static inline char *put_text(char *at, struct text text)
 {
     if (text.len > 0)
@@ -72,13 +72,6 @@ static inline char *put_short(char *at, struct text text)
     for (size_t i = 0; text.len - i > sizeof word; i += sizeof word)
         memcpy(at + i, text.bytes + i, sizeof word);
     memcpy(at + text.len - sizeof word, text.bytes + text.len - sizeof word, sizeof word);
-    return at + text.len;
-}
-static inline char *put_unsigned(char *at, uint64_t number)
-{
-    char digits[2 * DECIMAL_BYTES] = ""; /* as many behind them: a copy of a length that is known needs no call */
-    struct text text = text_decimal(number, digits);
-    memcpy(at, text.bytes, DECIMAL_BYTES);
     return at + text.len;
 }
 char *put_json_string(char *at, struct text text);

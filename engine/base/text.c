@@ -5,21 +5,13 @@
 
 #include "engine/base/limits.h"
 
-struct text text_decimal(uint64_t number, char digits[DECIMAL_BYTES])
+char *put_long_unsigned(char *at, uint64_t number)
 {
-    static const char pairs[] = "0001020304050607080910111213141516171819"
-                                "2021222324252627282930313233343536373839"
-                                "4041424344454647484950515253545556575859"
-                                "6061626364656667686970717273747576777879"
-                                "8081828384858687888990919293949596979899";
-    size_t at = DECIMAL_BYTES;
-    for (; number >= 100; number /= 100)
-        memcpy(digits + (at -= 2), pairs + number % 100 * 2, 2);
-    if (number >= 10)
-        memcpy(digits + (at -= 2), pairs + number * 2, 2);
-    else
-        digits[--at] = (char)('0' + number);
-    return (struct text){digits + at, DECIMAL_BYTES - at};
+    enum { ONE_MORE = EIGHT_DIGITS_MAX + 1 };
+    at = put_unsigned(at, number / ONE_MORE);
+    uint64_t word = htole64(eight_digits(number % ONE_MORE) | ASCII_ZEROS);
+    memcpy(at, &word, sizeof word);
+    return at + sizeof word;
 }
 
 /* Is the byte special? In a word of eight, the high bit of each that is; above the first, of some others

@@ -159,11 +159,12 @@ static void test_plain_length_stops_at_the_first_special_byte(void **state)
 static void test_decimal_is_what_printf_gives(void **state)
 {
     (void)state;
-    static const uint64_t numbers[] = {0, 1, 9, 10, 99, 100, 1732147200000, UINT64_MAX};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    uint64_t number = UINT64_MAX;
+    for (size_t i = 0; i < 100000; i++) {
         char digits[DECIMAL_BYTES], wanted[DECIMAL_BYTES + 1];
-        snprintf(wanted, sizeof wanted, "%llu", (unsigned long long)numbers[i]);
-        assert_true(text_is(text_decimal(numbers[i], digits), wanted));
+        number = i < 20000 ? i : number <= 1 ? UINT64_MAX - i : number - number / 16 - 1; /* of all lengths */
+        snprintf(wanted, sizeof wanted, "%llu", (unsigned long long)number);
+        assert_true(text_is((struct text){digits, (size_t)(put_unsigned(digits, number) - digits)}, wanted));
     }
 }
 
