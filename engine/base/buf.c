@@ -55,14 +55,13 @@ void buf_printf(struct buf *buf, const char *format, ...)
 
 /* --- into room that is there ---------------------------------------------------------------------------- */
 
-/* In a word of eight, the high bit of each byte that JSON doesn't allow bare; above the first, of some others
- * too, since a subtraction borrows from the next byte. (Bit Twiddling Hacks, "determine if a word has a
- * byte less than n") */
-static uint64_t bytes_to_escape(uint64_t word)
+/* Is there a byte among these that JSON doesn't allow bare? The compiler knows what compares sixteen at once. */
+typedef unsigned char bytes16 __attribute__((vector_size(16)));
+typedef uint64_t words2 __attribute__((vector_size(16)));
+static inline bool has_special(bytes16 bytes)
 {
-    const uint64_t ones = UINT64_MAX / 0xFF;
-    return ((word - ones * 0x20) | ((word ^ ones * '"') - ones) | ((word ^ ones * '\\') - ones)) & ~word &
-           (ones * 0x80);
+    words2 each = (words2)(bytes < 0x20) | (words2)(bytes == '"') | (words2)(bytes == '\\');
+    return (each[0] | each[1]) != 0;
 }
 
 static char *put_escape(char *at, unsigned char byte)
@@ -80,30 +79,9 @@ static char *put_escape(char *at, unsigned char byte)
     return at;
 }
 
-/* Mostly nothing is to be escaped. Copies the text with up to eight bytes more behind it; false when something is, and
- * then what was copied is of no use. */
-static bool put_plain(char *at, struct text text)
+static __attribute__((noinline)) char *put_escaped(char *at, struct text text)
 {
-    uint64_t word, special = 0;
-    if (text.len < sizeof word) {
-        word = short_word(text.bytes, text.len);
-        special = bytes_to_escape(word) & (((uint64_t)1 << text.len * 8) - 1); /* not of what is behind the text */
-        word = htole64(word);
-        memcpy(at, &word, sizeof word);
-        return special == 0;
-    }
-    for (size_t i = 0; text.len - i > sizeof word; i += sizeof word) {
-        memcpy(&word, text.bytes + i, sizeof word);
-        memcpy(at + i, &word, sizeof word);
-        special |= bytes_to_escape(word);
-    }
-    memcpy(&word, text.bytes + text.len - sizeof word, sizeof word); /* the last eight, some of them once more */
-    memcpy(at + text.len - sizeof word, &word, sizeof word);
-    return (special | bytes_to_escape(word)) == 0;
-}
-
-static char *put_escaped(char *at, struct text text)
-{
+    *at++ = '"';
     for (size_t i = 0; i < text.len; i++) {
         unsigned char byte = (unsigned char)text.bytes[i];
         if (byte < 0x20 || byte == '"' || byte == '\\')
@@ -111,15 +89,58 @@ static char *put_escaped(char *at, struct text text)
         else
             *at++ = (char)byte;
     }
+    *at++ = '"';
     return at;
+}
+
+/* Mostly nothing is to be escaped, so a text is copied while it is looked at, up to eight bytes too many; only when
+ * something is special, that was of no use. Each of these copies the text and says whether it was: of up to seven bytes,
+ * of up to 16, of more. */
+static inline bool copy_word(char *at, struct text text)
+{
+    const uint64_t spaces = UINT64_C(0x2020202020202020);
+    uint64_t word = htole64(short_word(text.bytes, text.len) | spaces << text.len * 8);
+    memcpy(at, &word, sizeof word);
+    return !has_special((bytes16)(words2){word, spaces});
+}
+
+static inline bool copy_two_words(char *at, struct text text)
+{
+    uint64_t first, last; /* some bytes may be in both */
+    memcpy(&first, text.bytes, sizeof first);
+    memcpy(&last, text.bytes + text.len - sizeof last, sizeof last);
+    memcpy(at, &first, sizeof first);
+    memcpy(at + text.len - sizeof last, &last, sizeof last);
+    return !has_special((bytes16)(words2){first, last});
+}
+
+static inline bool copy_sixteen(char *at, const char *from)
+{
+    bytes16 bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    memcpy(at, &bytes, sizeof bytes);
+    return !has_special(bytes);
+}
+
+static __attribute__((noinline)) bool copy_more(char *at, struct text text)
+{
+    size_t last = text.len - sizeof(bytes16); /* these, too, some of them once more */
+    for (size_t i = 0; i < last; i += sizeof(bytes16))
+        if (!copy_sixteen(at + i, text.bytes + i))
+            return false;
+    return copy_sixteen(at + last, text.bytes + last);
 }
 
 char *put_json_string(char *at, struct text text)
 {
-    *at++ = '"';
-    at = put_plain(at, text) ? at + text.len : put_escaped(at, text);
-    *at++ = '"';
-    return at;
+    bool plain = text.len < sizeof(uint64_t)        ? copy_word(at + 1, text)
+                 : text.len <= 2 * sizeof(uint64_t) ? copy_two_words(at + 1, text)
+                                                    : copy_more(at + 1, text);
+    if (!plain)
+        return put_escaped(at, text);
+    *at = '"';
+    at[text.len + 1] = '"';
+    return at + text.len + 2;
 }
 
 static char *put_integer(char *at, int64_t number)

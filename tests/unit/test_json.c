@@ -251,11 +251,11 @@ static void write_plainly(struct buf *buf, struct text text)
 static void test_each_byte_is_escaped_at_each_place(void **state)
 {
     (void)state;
-    enum { LENGTH_MAX = 18 };
+    enum { LENGTH_MAX = 36 };
     for (size_t len = 0; len <= LENGTH_MAX; len++)
         for (size_t place = 0; place < len; place++)
             for (int byte = 0; byte <= 0xFF; byte++) {
-                char bytes[LENGTH_MAX] = "abcdefghijklmnopq";
+                char bytes[LENGTH_MAX] = "abcdefghijklmnopqABCDEFGHIJKLMNOPQ";
                 bytes[place] = (char)byte;
                 struct text text = {bytes, len};
                 struct buf ours = {.arena = &arena}, plain = {.arena = &arena};
