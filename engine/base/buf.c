@@ -94,8 +94,8 @@ static __attribute__((noinline)) char *put_escaped(char *at, struct text text)
 }
 
 /* Mostly nothing is to be escaped, so a text is copied while it is looked at, up to eight bytes too many; only when
- * something is special, that was of no use. Each of these copies the text and says whether it was: of up to seven bytes,
- * of up to 16, of more. */
+ * something is special, that was of no use. Each of these copies the text and says whether nothing was: of up to seven
+ * bytes, of up to 16, of more. */
 static inline bool copy_word(char *at, struct text text)
 {
     const uint64_t spaces = UINT64_C(0x2020202020202020);
@@ -156,7 +156,7 @@ char *put_json_value(char *at, const struct value *value)
     case VALUE_NULL:
         return put_text(at, TEXT("null"));
     case VALUE_BOOLEAN:
-        return put_text(at, value->boolean ? TEXT("true") : TEXT("false"));
+        return value->boolean ? put_text(at, TEXT("true")) : put_text(at, TEXT("false"));
     case VALUE_INTEGER:
         return put_integer(at, value->integer);
     case VALUE_DOUBLE:

@@ -69,10 +69,12 @@ static inline char *put_short(char *at, struct text text)
         memcpy(at, &word, sizeof word);
         return at + text.len;
     }
-    for (size_t i = 0; text.len - i > sizeof word; i += sizeof word)
-        memcpy(at + i, text.bytes + i, sizeof word);
-    memcpy(at + text.len - sizeof word, text.bytes + text.len - sizeof word, sizeof word);
-    return at + text.len;
+    const char *from = text.bytes, *last = from + text.len - sizeof word;
+    char *end = at + text.len;
+    memcpy(end - sizeof word, last, sizeof word); /* some of these once more, below */
+    for (; from < last; from += sizeof word, at += sizeof word)
+        memcpy(at, from, sizeof word);
+    return end;
 }
 char *put_json_string(char *at, struct text text);
 char *put_json_value(char *at, const struct value *value);

@@ -40,21 +40,28 @@ static inline uint64_t short_word(const char *bytes, size_t len)
     return (unsigned char)bytes[0] | middle << len / 2 * 8 | end << (len - 1) * 8;
 }
 
-/* Names, words and values are mostly short: quicker than the call of memcmp(). */
-static inline bool bytes_equal(const char *a, const char *b, size_t len)
+static inline bool words_equal(const char *a, const char *b)
 {
     uint64_t word_a, word_b;
-    if (len < sizeof word_a)
-        return short_word(a, len) == short_word(b, len);
-    for (size_t at = 0; len - at > sizeof word_a; at += sizeof word_a) {
-        memcpy(&word_a, a + at, sizeof word_a);
-        memcpy(&word_b, b + at, sizeof word_b);
-        if (word_a != word_b)
-            return false;
-    }
-    memcpy(&word_a, a + len - sizeof word_a, sizeof word_a); /* the last eight, some of them once more */
-    memcpy(&word_b, b + len - sizeof word_b, sizeof word_b);
+    memcpy(&word_a, a, sizeof word_a);
+    memcpy(&word_b, b, sizeof word_b);
     return word_a == word_b;
+}
+
+/* Names, words and values are mostly short: quicker than the call of memcmp(). The end first: what is alike mostly
+ * begins alike. */
+static inline bool bytes_equal(const char *a, const char *b, size_t len)
+{
+    enum { WORD = sizeof(uint64_t) };
+    if (len < WORD)
+        return short_word(a, len) == short_word(b, len);
+    const char *last = a + len - WORD;
+    if (!words_equal(last, b + len - WORD))
+        return false;
+    for (; a < last; a += WORD, b += WORD)
+        if (!words_equal(a, b))
+            return false;
+    return true;
 }
 
 static inline bool text_equal(struct text a, struct text b)
