@@ -28,19 +28,26 @@ struct device_access {
 struct chosen {
     const struct fields *fields;
     const struct fwsync_keys *keys;
-    /* by chosen_find() */
-    const struct value **found; /* at each key's position; NULL: it isn't there */
-    size_t count;               /* of those that are */
-    size_t room;                /* for chosen_put() */
 };
-/* chosen_find - look for the members, before they are put anywhere. `found` has room for chosen_key_count() of them,
- * and lives as long as `chosen` is used. */
-size_t chosen_key_count(const struct chosen *chosen);
-void chosen_find(struct chosen *chosen, const struct value **found);
-/* chosen_put - one JSON object; returns where it ends. */
-char *chosen_put(char *at, const struct chosen *chosen);
-/* chosen_json - all of that: the object in the arena. */
-struct text chosen_json(struct chosen *chosen, struct arena *arena);
+struct fwsync_keys {
+    size_t count;
+    struct member_key {
+        struct text key;
+        struct text name; /* the same as JSON, a comma before it and the colon behind it */
+    } items[];
+};
+/* chosen_none - is none of them there? */
+bool chosen_none_of_some(const struct chosen *chosen);
+static inline bool chosen_none(const struct chosen *chosen)
+{
+    size_t count = chosen->keys == NULL ? chosen->fields->count : chosen->keys->count;
+    return count == 0 || (chosen->keys != NULL && chosen_none_of_some(chosen));
+}
+/* chosen_put - one JSON object; returns where it ends. NULL: it may not fit in front of `end`; what is there then is of
+ * no use. */
+char *chosen_put(char *at, const char *end, const struct chosen *chosen);
+/* chosen_json - the object in the arena. */
+struct text chosen_json(const struct chosen *chosen, struct arena *arena);
 
 /* What of a message goes out when it is published; borrowed during the call. */
 struct message_view {
@@ -53,7 +60,8 @@ struct sink {
     void *context;
     /* a stored attribute (never telemetry) really changed; value NULL: deleted */
     void (*attribute)(void *context, enum scope scope, struct text key, const struct value *value);
-    void (*publish)(void *context, struct text class_name, int class_index, struct message_view *message);
+    void (*publish)(void *context, struct text class_name, int class_index,
+                    const struct message_view *message);
     /* a branch failed with no Failure link; chain and node are "" when the engine itself failed */
     void (*dead_letter)(void *context, struct text chain, struct text node, const char *error);
     void (*log)(void *context, struct text chain, struct text node, struct text line);

@@ -224,6 +224,7 @@ bool fwsync_config_texts(struct fwsync_config *config, const char *key, enum fws
 static struct text member_name(struct fwsync_config *config, struct text key)
 {
     struct buf buf = {.arena = &config->ruleset->arena};
+    buf_byte(&buf, ',');
     json_string(&buf, key);
     buf_byte(&buf, ':');
     return buf_text(&buf);

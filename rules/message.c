@@ -52,71 +52,80 @@ bool members_delete(struct members *members, struct text key, struct arena *aren
 
 /* --- as JSON ---------------------------------------------------------------------------------------------- */
 
-size_t chosen_key_count(const struct chosen *chosen)
-{
-    return chosen->keys == NULL ? 0 : chosen->keys->count;
-}
-
-static size_t value_room(const struct value *value)
-{
-    return sizeof "," + json_value_room(value);
-}
-
-static void find_all(struct chosen *chosen)
-{
-    const struct fields *fields = chosen->fields;
-    chosen->count = fields->count;
-    chosen->room = sizeof "{}";
-    for (size_t i = 0; i < fields->count; i++)
-        chosen->room += value_room(&fields->items[i].value) + sizeof ":" + json_string_room(fields->items[i].key);
-}
-
-void chosen_find(struct chosen *chosen, const struct value **found)
+bool chosen_none_of_some(const struct chosen *chosen)
 {
     const struct fwsync_keys *keys = chosen->keys;
-    size_t count = 0, room = sizeof "{}";
-    if (keys == NULL) {
-        find_all(chosen);
-        return;
-    }
-    for (size_t i = 0; i < keys->count; i++) {
-        const struct value *value = found[i] = fields_get(chosen->fields, keys->items[i].key);
-        if (value == NULL)
-            continue;
-        count++;
-        room += value_room(value) + keys->items[i].name.len + PUT_SHORT_MORE;
-    }
-    *chosen = (struct chosen){chosen->fields, keys, found, count, room};
+    size_t i = 0;
+    while (i < keys->count && fields_get(chosen->fields, keys->items[i].key) == NULL)
+        i++;
+    return i == keys->count;
 }
 
-char *chosen_put(char *at, const struct chosen *chosen)
+enum { END_ROOM = sizeof "{}" };
+
+/* Each member with a comma before it. */
+static char *put_all(char *at, const char *end, const struct fields *fields)
 {
-    const struct fwsync_keys *keys = chosen->keys;
-    char before = '{';
-    if (chosen->count == 0)
-        return put_text(at, TEXT("{}"));
-    for (size_t i = 0, end = keys == NULL ? chosen->count : keys->count; i < end; i++) {
-        const struct value *value = keys == NULL ? &chosen->fields->items[i].value : chosen->found[i];
-        if (value == NULL)
-            continue;
-        *at++ = before;
-        before = ',';
-        if (keys == NULL)
-            at = put_text(put_json_string(at, chosen->fields->items[i].key), TEXT(":"));
-        else
-            at = put_short(at, keys->items[i].name);
-        at = put_json_value(at, value);
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if ((size_t)(end - at) < sizeof ",:" + json_string_room(field->key) + json_value_room(&field->value) + END_ROOM)
+            return NULL;
+        at = put_json_string(put_text(at, TEXT(",")), field->key);
+        at = put_json_value(put_text(at, TEXT(":")), &field->value);
     }
-    *at++ = '}';
     return at;
 }
 
-struct text chosen_json(struct chosen *chosen, struct arena *arena)
+/* In [first, end); NULL: there is none. */
+static __attribute__((noinline)) const struct field *find(const struct field *first, const struct field *end,
+                                                          struct text key)
 {
-    size_t key_count = chosen_key_count(chosen);
-    chosen_find(chosen, key_count == 0 ? NULL : arena_alloc(arena, key_count * sizeof *chosen->found));
-    char *bytes = arena_alloc(arena, chosen->room);
-    return (struct text){bytes, (size_t)(chosen_put(bytes, chosen) - bytes)};
+    for (; first < end; first++)
+        if (text_equal(first->key, key))
+            return first;
+    return NULL;
+}
+
+/* Likewise, those that are named. Mostly they stand in the message in the order in which they were chosen, so a look
+ * behind the last one finds the next. */
+static char *put_named(char *at, const char *end, const struct fields *fields, const struct fwsync_keys *keys)
+{
+    const struct field *items = fields->items, *items_end = items + fields->count, *next = items;
+    for (const struct member_key *key = keys->items, *keys_end = key + keys->count; key < keys_end; key++) {
+        bool is_next = next < items_end && text_equal(next->key, key->key);
+        const struct field *field = is_next ? next : find(items, items_end, key->key);
+        if (field == NULL)
+            continue;
+        next = field + 1;
+        if ((size_t)(end - at) < key->name.len + PUT_SHORT_MORE + json_value_room(&field->value) + END_ROOM)
+            return NULL;
+        at = put_json_value(put_short(at, key->name), &field->value);
+    }
+    return at;
+}
+
+char *chosen_put(char *at, const char *end, const struct chosen *chosen)
+{
+    char *start = at;
+    if (end - at < END_ROOM)
+        return NULL;
+    at = chosen->keys == NULL ? put_all(at, end, chosen->fields) : put_named(at, end, chosen->fields, chosen->keys);
+    if (at == NULL)
+        return NULL;
+    if (at == start)
+        at++;
+    *start = '{'; /* in place of the first comma */
+    return put_text(at, TEXT("}"));
+}
+
+struct text chosen_json(const struct chosen *chosen, struct arena *arena)
+{
+    enum { FIRST_ROOM = 1024 };
+    for (size_t room = FIRST_ROOM;; room *= 2) {
+        char *bytes = arena_alloc(arena, room), *end = chosen_put(bytes, bytes + room, chosen);
+        if (end != NULL)
+            return (struct text){bytes, (size_t)(end - bytes)};
+    }
 }
 
 struct text members_json(const struct members *members, struct arena *arena)

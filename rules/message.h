@@ -48,15 +48,6 @@ bool members_delete(struct members *members, struct text key, struct arena *aren
 bool message_save(struct fwsync_message *message, enum scope scope, struct text key,
                   const struct value *value, int64_t ts_ms);
 
-/* Members that are chosen by name. */
-struct fwsync_keys {
-    size_t count;
-    struct member_key {
-        struct text key;
-        struct text name; /* the same as JSON, with the colon behind it */
-    } items[];
-};
-
 /* members_json - all of them as one JSON object in the arena. */
 struct text members_json(const struct members *members, struct arena *arena);
 

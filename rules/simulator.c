@@ -379,7 +379,8 @@ static void sink_attribute(void *context, enum scope scope, struct text key, con
     (void)context, (void)scope, (void)key, (void)value; /* access_put noted it, and telemetry too */
 }
 
-static void sink_publish(void *context, struct text class_name, int class_index, struct message_view *message)
+static void sink_publish(void *context, struct text class_name, int class_index,
+                         const struct message_view *message)
 {
     struct simulator *simulator = context;
     struct note *note = note_add(simulator, NOTE_RESULTS);

@@ -8,6 +8,7 @@
 #include "engine/base/log.h"
 #include "engine/service/shape.h"
 
+enum { FIRST_ROOM = 1024 }; /* for the members of a result, before it shows that they need more */
 enum { RESULTS_KEPT = 16 }; /* for the next use; more are needed only while the door is behind */
 enum { OWN_ATTRIBUTES, OWN_DEADLETTER, OWN_COUNT }; /* classes that fwsync itself publishes */
 
@@ -40,8 +41,6 @@ struct publisher {
     unsigned made_count;
     struct buf letter_json;  /* the dead letter being written */
     struct buf beat;         /* the heartbeat, likewise */
-    const struct value **found; /* members of the message being written */
-    size_t found_capacity;
 
     /* the event under way */
     uint64_t seq;
@@ -84,10 +83,9 @@ static void make_ready(struct publisher *publisher, struct results **open)
 }
 
 /* A row's n and ts are in its batch's head: numbers that nobody listened to, or another time, need a new one. */
-static bool takes_row(const struct class *class, int64_t ts_ms, size_t row_room)
+static bool takes_row(const struct class *class, int64_t ts_ms)
 {
-    return class->batch != NULL && class->batch_next_n == *class->n && class->batch_ms == ts_ms &&
-           results_has_room(class->batch, row_room);
+    return class->batch != NULL && class->batch_next_n == *class->n && class->batch_ms == ts_ms;
 }
 
 /* what  the first row */
@@ -107,32 +105,61 @@ static void begin_batch(struct publisher *publisher, struct class *class, const 
     results_end_head(class->batch, put_text(at, TEXT("]}")));
 }
 
-static void put_row(struct publisher *publisher, struct class *class, size_t room, const void *what)
+/* At the end of the class's batch; false when there is no room for it. */
+static inline bool put_row(const struct publisher *publisher, const struct class *class, const void *what)
 {
-    if (!takes_row(class, publisher->received_ms, room)) {
-        make_ready(publisher, &class->batch);
-        begin_batch(publisher, class, what);
-    }
-    class->batch_next_n++;
-    char *at = results_begin_row(class->batch, room);
-    at = put_unsigned(put_text(at, TEXT("[")), publisher->seq);
+    enum { EACH_ROOM = sizeof "n[,]" + DECIMAL_BYTES };
+    const char *end; /* it may be before `at`, behind a large first row */
+    char *at = results_begin_row(class->batch, &end);
+    if (end - at < (ptrdiff_t)(EACH_ROOM + json_string_room(publisher->device)))
+        return false;
+    at = put_unsigned(put_text(at, TEXT("\n[")), publisher->seq);
     at = put_json_string(put_text(at, TEXT(",")), publisher->device);
-    at = class->shape->put(at, &class->common, what);
-    *at++ = ']';
-    results_end_row(class->batch, at);
+    at = class->shape->put(at, end - 1, &class->common, what);
+    if (at == NULL)
+        return false;
+    results_end_row(class->batch, put_text(at, TEXT("]")));
+    return true;
 }
 
-static void put_single(struct publisher *publisher, struct class *class, size_t room, const void *what)
+static __attribute__((noinline)) void put_first_row(struct publisher *publisher, struct class *class, const void *what)
 {
-    struct results *single = single_results(publisher);
-    char *at = results_begin(single, class->name, publisher->device, room);
+    make_ready(publisher, &class->batch);
+    begin_batch(publisher, class, what);
+    while (!put_row(publisher, class, what))
+        results_grow(class->batch);
+}
+
+static void add_row(struct publisher *publisher, struct class *class, const void *what)
+{
+    if (!takes_row(class, publisher->received_ms) || !put_row(publisher, class, what))
+        put_first_row(publisher, class, what);
+    class->batch_next_n++;
+}
+
+/* payload_room  of which it may need more: then false */
+static bool put_single(const struct publisher *publisher, const struct class *class, struct results *single,
+                       size_t payload_room, const void *what)
+{
+    char *at = results_begin(single, class->name, publisher->device, payload_room), *end = at + payload_room;
     at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
     at = put_unsigned(put_text(at, TEXT(",\"seq\":")), publisher->seq);
     at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
     at = put_json_string(put_text(at, TEXT(",\"device\":")), publisher->device);
-    at = class->shape->put(at, NULL, what);
-    *at++ = '}';
-    results_end(single, at);
+    at = class->shape->put(at, end - 1, NULL, what);
+    if (at == NULL)
+        return false;
+    results_end(single, put_text(at, TEXT("}")));
+    return true;
+}
+
+static void add_single(struct publisher *publisher, const struct class *class, const void *what)
+{
+    enum { EACH_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
+    size_t room = EACH_ROOM + json_string_room(publisher->device) + FIRST_ROOM;
+    struct results *single = single_results(publisher);
+    while (!put_single(publisher, class, single, room, what))
+        room *= 2;
 }
 
 /* Of WANTED_*; a trial is all for its results. */
@@ -152,12 +179,10 @@ static unsigned number(struct publisher *publisher, struct class *class)
 
 static void put(struct publisher *publisher, struct class *class, unsigned wanted, const void *what)
 {
-    enum { EACH_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
-    size_t room = EACH_ROOM + json_string_room(publisher->device) + class->shape->room(what);
     if ((wanted & WANTED_BATCHED) != 0)
-        put_row(publisher, class, room, what);
+        add_row(publisher, class, what);
     if ((wanted & WANTED_SINGLE) != 0)
-        put_single(publisher, class, room, what);
+        add_single(publisher, class, what);
 }
 
 static void publish(struct publisher *publisher, struct class *class, const void *what)
@@ -182,31 +207,16 @@ static struct class *class_at(const struct publisher *publisher, int class_index
     return &publisher->classes[class_index];
 }
 
-static void find_members(struct publisher *publisher, struct message_view *message)
-{
-    size_t data_count = chosen_key_count(&message->data);
-    size_t needed = data_count + chosen_key_count(&message->metadata);
-    if (needed > publisher->found_capacity) {
-        publisher->found_capacity = needed;
-        publisher->found = realloc(publisher->found, needed * sizeof *publisher->found);
-        if (publisher->found == NULL)
-            abort();
-    }
-    chosen_find(&message->data, publisher->found);
-    chosen_find(&message->metadata, publisher->found + data_count);
-}
-
-static void sink_publish(void *context, struct text class_name, int class_index, struct message_view *message)
+static void sink_publish(void *context, struct text class_name, int class_index,
+                         const struct message_view *message)
 {
     struct publisher *publisher = context;
     struct class *class = class_at(publisher, class_index);
     struct published published = {publisher->device_type, message};
     unsigned wanted = number(publisher, class);
     (void)class_name;
-    if (wanted == 0)
-        return;
-    find_members(publisher, message);
-    put(publisher, class, wanted, &published);
+    if (wanted != 0)
+        put(publisher, class, wanted, &published);
 }
 
 /* Kept in the state, too: what its result says but the n. */
@@ -218,9 +228,12 @@ static void keep_letter(struct publisher *publisher, const struct letter *letter
     json_member_unsigned(out, "seq", publisher->seq);
     json_member_integer(out, "ts", publisher->received_ms);
     json_member_text(out, "device", publisher->device);
-    char *at = letter_shape.put(buf_room(out, letter_shape.room(letter) + 1), NULL, letter);
-    *at++ = '}';
-    out->len = (size_t)(at - out->bytes);
+    char *end = NULL;
+    for (size_t room = FIRST_ROOM; end == NULL; room *= 2) {
+        char *at = buf_room(out, room);
+        end = letter_shape.put(at, at + room - 1, NULL, letter);
+    }
+    out->len = (size_t)(put_text(end, TEXT("}")) - out->bytes);
     state_dead_letter_add(publisher->state, buf_text(out), publisher->dead_letter_keep);
 }
 
@@ -330,7 +343,6 @@ void publisher_destroy(struct publisher *publisher)
     results_destroy_all(publisher->spares);
     buf_fini(&publisher->letter_json);
     buf_fini(&publisher->beat);
-    free(publisher->found);
     free(publisher->classes);
     free(publisher);
 }

@@ -77,23 +77,10 @@ void results_end_head(struct results *results, const char *end)
     results->bytes.len = (size_t)(end - results->bytes.bytes);
 }
 
-bool results_has_room(const struct results *results, size_t row_room)
+void results_grow(struct results *results)
 {
-    return results->bytes.len + 1 + row_room <= RESULTS_BATCH_BYTES;
-}
-
-char *results_begin_row(struct results *results, size_t row_room)
-{
-    assert(results->bytes.len > 0);
-    buf_room(&results->bytes, 1 + row_room);
-    buf_byte(&results->bytes, '\n');
-    return results->bytes.bytes + results->bytes.len;
-}
-
-void results_end_row(struct results *results, const char *end)
-{
-    results->bytes.len = (size_t)(end - results->bytes.bytes);
-    results->count++;
+    assert(results->count == 0);
+    buf_room(&results->bytes, 2 * results->bytes.capacity - results->bytes.len);
 }
 
 /* --- afterwards ---------------------------------------------------------------------------------------- */

@@ -44,11 +44,20 @@ struct text results_class(struct text topic);
  * results_end_head - `end` is behind the head. */
 char *results_begin_batch(struct results *results, struct text class_name, size_t head_room);
 void results_end_head(struct results *results, const char *end);
-/* results_has_room - does a row of that room fit below the bound? */
-bool results_has_room(const struct results *results, size_t row_room);
-/* results_begin_row, results_end_row - as for a single one. */
-char *results_begin_row(struct results *results, size_t row_room);
-void results_end_row(struct results *results, const char *end);
+/* results_begin_row - where the next row goes, with a newline before it, up to *end: within the bound, but for the
+ * first one. results_end_row - `end` is behind it; without it nothing was put. */
+static inline char *results_begin_row(const struct results *results, const char **end)
+{
+    *end = results->bytes.bytes + (results->count == 0 ? results->bytes.capacity : RESULTS_BATCH_BYTES);
+    return results->bytes.bytes + results->bytes.len;
+}
+static inline void results_end_row(struct results *results, const char *end)
+{
+    results->bytes.len = (size_t)(end - results->bytes.bytes);
+    results->count++;
+}
+/* results_grow - twice the room, for a first row that doesn't fit. */
+void results_grow(struct results *results);
 
 /* results_done - they were sent; results_destroy - free them. */
 void results_done(struct results *results);

@@ -15,17 +15,13 @@ static inline char *put_name(char *at, const struct common *common, struct text 
 
 /* --- a changed attribute ------------------------------------------------------------------------------ */
 
-static size_t change_room(const void *what)
+static char *put_change(char *at, const char *end, const struct common *common, const void *what)
 {
     enum { FRAME_ROOM = sizeof ",'scope':,'key':,null,'deleted':true" };
     const struct attribute_change *change = what;
-    return FRAME_ROOM + json_string_room(change->scope) + json_string_room(change->key) +
-           (change->value == NULL ? 0 : json_value_room(change->value));
-}
-
-static char *put_change(char *at, const struct common *common, const void *what)
-{
-    const struct attribute_change *change = what;
+    if ((size_t)(end - at) < FRAME_ROOM + json_string_room(change->scope) + json_string_room(change->key) +
+                                 (change->value == NULL ? 0 : json_value_room(change->value)))
+        return NULL;
     at = put_json_string(put_name(at, common, TEXT("scope")), change->scope);
     at = put_json_string(put_name(at, common, TEXT("key")), change->key);
     if (change->value != NULL)
@@ -35,57 +31,65 @@ static char *put_change(char *at, const struct common *common, const void *what)
     return put_text(put_name(at, common, TEXT("deleted")), TEXT("true"));
 }
 
-const struct shape change_shape = {"\"scope\",\"key\",\"value\",\"deleted\"", change_room, put_change, NULL};
+const struct shape change_shape = {"\"scope\",\"key\",\"value\",\"deleted\"", put_change, NULL};
 
 /* --- a message that a rule publishes ------------------------------------------------------------------ */
 
-static size_t message_room(const void *what)
+enum { MESSAGE_ROOM = sizeof ",'deviceType':,'type':,'data':,'metadata':,null,null" };
+
+/* A row with members of its own, where they aren't as the head says. */
+static char *put_own_row(char *at, const char *end, const struct common *common, const struct published *published)
 {
-    enum { FRAME_ROOM = sizeof ",'deviceType':,'type':,'data':,'metadata':,null,null" };
-    const struct published *published = what;
-    return FRAME_ROOM + json_string_room(published->device_type) + json_string_room(published->message->type) +
-           published->message->data.room + published->message->metadata.room;
+    const struct message_view *message = published->message;
+    const struct text none = TEXT(",null");
+    bool metadata = !common->no_metadata || !chosen_none(&message->metadata);
+    bool device_type = !text_equal(common->device_type, published->device_type);
+    bool type = !text_equal(common->type, message->type);
+    at = chosen_put(put_text(at, TEXT(",")), end, &message->data);
+    if (at != NULL && metadata)
+        at = chosen_put(put_text(at, TEXT(",")), end, &message->metadata);
+    if (at == NULL)
+        return NULL;
+    if (!metadata && (device_type || type))
+        at = put_text(at, none);
+    if (device_type)
+        at = put_json_string(put_text(at, TEXT(",")), published->device_type);
+    else if (type)
+        at = put_text(at, none);
+    return type ? put_json_string(put_text(at, TEXT(",")), message->type) : at;
 }
 
-static bool has_no_metadata(const struct published *published)
+static char *put_whole(char *at, const char *end, const struct published *published)
 {
-    return published->message->metadata.count == 0;
-}
-
-/* In front of a member of its own: those before it that are as the head says. */
-static char *put_skipped(char *at, unsigned *skipped)
-{
-    for (; *skipped > 0; --*skipped)
-        at = put_text(at, TEXT(",null"));
-    return put_text(at, TEXT(","));
-}
-
-static char *put_message_row(char *at, const struct common *common, const struct published *published)
-{
-    unsigned skipped = 0;
-    at = chosen_put(put_text(at, TEXT(",")), &published->message->data);
-    if (common->no_metadata && has_no_metadata(published))
-        skipped++;
-    else
-        at = chosen_put(put_skipped(at, &skipped), &published->message->metadata);
-    if (text_equal(common->device_type, published->device_type))
-        skipped++;
-    else
-        at = put_json_string(put_skipped(at, &skipped), published->device_type);
-    if (text_equal(common->type, published->message->type))
-        return at;
-    return put_json_string(put_skipped(at, &skipped), published->message->type);
-}
-
-static char *put_message(char *at, const struct common *common, const void *what)
-{
-    const struct published *published = what;
-    if (common != NULL)
-        return put_message_row(at, common, published);
     at = put_json_string(put_name(at, NULL, TEXT("deviceType")), published->device_type);
     at = put_json_string(put_name(at, NULL, TEXT("type")), published->message->type);
-    at = chosen_put(put_name(at, NULL, TEXT("data")), &published->message->data);
-    return chosen_put(put_name(at, NULL, TEXT("metadata")), &published->message->metadata);
+    at = chosen_put(put_name(at, NULL, TEXT("data")), end, &published->message->data);
+    return at == NULL ? NULL : chosen_put(put_name(at, NULL, TEXT("metadata")), end, &published->message->metadata);
+}
+
+static __attribute__((noinline)) char *put_more(char *at, const char *end, const struct common *common,
+                                                const struct published *published)
+{
+    size_t room = MESSAGE_ROOM + json_string_room(published->device_type) +
+                  json_string_room(published->message->type); /* for all but data and metadata */
+    if ((size_t)(end - at) < room)
+        return NULL;
+    return common == NULL ? put_whole(at, end - room, published) : put_own_row(at, end - room, common, published);
+}
+
+static bool is_as_head(const struct common *common, const struct published *published)
+{
+    return common->no_metadata && chosen_none(&published->message->metadata) &&
+           text_equal(common->type, published->message->type) &&
+           text_equal(common->device_type, published->device_type);
+}
+
+static char *put_message(char *at, const char *end, const struct common *common, const void *what)
+{
+    const struct published *published = what;
+    if (common == NULL || !is_as_head(common, published))
+        return put_more(at, end, common, published);
+    return end == at ? NULL : chosen_put(put_text(at, TEXT(",")), end, &published->message->data);
 }
 
 static char *put_message_common(char *at, struct common *common, const void *what)
@@ -97,32 +101,28 @@ static char *put_message_common(char *at, struct common *common, const void *wha
     put_text(behind, type);
     common->device_type = (struct text){common->bytes, device_type.len};
     common->type = (struct text){behind, type.len};
-    common->no_metadata = has_no_metadata(published);
+    common->no_metadata = chosen_none(&published->message->metadata);
     at = put_json_string(put_name(at, NULL, TEXT("deviceType")), device_type);
     at = put_json_string(put_name(at, NULL, TEXT("type")), type);
     return common->no_metadata ? put_text(put_name(at, NULL, TEXT("metadata")), TEXT("{}")) : at;
 }
 
-const struct shape message_shape = {"\"data\",\"metadata\",\"deviceType\",\"type\"", message_room, put_message,
+const struct shape message_shape = {"\"data\",\"metadata\",\"deviceType\",\"type\"", put_message,
                                     put_message_common};
 
 /* --- a dead letter ------------------------------------------------------------------------------------ */
 
-static size_t letter_room(const void *what)
+static char *put_letter(char *at, const char *end, const struct common *common, const void *what)
 {
     enum { FRAME_ROOM = sizeof ",'chain':,'node':,'error':,'event':" };
     const struct letter *letter = what;
-    return FRAME_ROOM + json_string_room(letter->chain) + json_string_room(letter->node) +
-           json_string_room(letter->error) + letter->event.len;
-}
-
-static char *put_letter(char *at, const struct common *common, const void *what)
-{
-    const struct letter *letter = what;
+    if ((size_t)(end - at) < FRAME_ROOM + json_string_room(letter->chain) + json_string_room(letter->node) +
+                                 json_string_room(letter->error) + letter->event.len)
+        return NULL;
     at = put_json_string(put_name(at, common, TEXT("chain")), letter->chain);
     at = put_json_string(put_name(at, common, TEXT("node")), letter->node);
     at = put_json_string(put_name(at, common, TEXT("error")), letter->error);
     return put_text(put_name(at, common, TEXT("event")), letter->event);
 }
 
-const struct shape letter_shape = {"\"chain\",\"node\",\"error\",\"event\"", letter_room, put_letter, NULL};
+const struct shape letter_shape = {"\"chain\",\"node\",\"error\",\"event\"", put_letter, NULL};

@@ -19,12 +19,10 @@ enum { COMMON_ROOM = sizeof ",'deviceType':'','type':'','metadata':{}" + 12 * TY
 
 struct shape {
     const char *names; /* of a row's members, as JSON, in their order */
-    /* room - the bytes that each of the others may take. */
-    size_t (*room)(const void *what);
-    /* put - write the members of `what`, each with a comma before it; returns where they end. common NULL: a single
-     * result, with the names. Else a row; a member that it doesn't have, or has as `common` says, is null or behind the
-     * row's end. */
-    char *(*put)(char *at, const struct common *common, const void *what);
+    /* put - write the members of `what`, each with a comma before it; returns where they end. NULL: they may not fit in
+     * front of `end`; what is there then is of no use. common NULL: a single result, with the names. Else a row; a
+     * member that it doesn't have, or has as `common` says, is null or behind the row's end. */
+    char *(*put)(char *at, const char *end, const struct common *common, const void *what);
     /* put_common - choose what is common from the first row, and write that as members, up to COMMON_ROOM bytes; NULL:
      * nothing is. */
     char *(*put_common)(char *at, struct common *common, const void *what);

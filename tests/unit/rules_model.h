@@ -156,7 +156,8 @@ static inline void model_attribute(void *context, enum scope scope, struct text 
     buf_byte(lines, '\n');
 }
 
-static inline void model_publish(void *context, struct text class_name, int class_index, struct message_view *message)
+static inline void model_publish(void *context, struct text class_name, int class_index,
+                                 const struct message_view *message)
 {
     struct model *model = context;
     struct buf *lines = &model->happenings;

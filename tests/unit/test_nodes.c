@@ -456,6 +456,7 @@ static void test_publish_sends_what_is_chosen(void **state)
     const struct row rows[] = {
         {CHOSEN(""), NULL, event, "full " ALL " " ALL_METADATA "\n"},
         {CHOSEN(", data: [c, absent, a]"), NULL, event, "full {\"c\":null,\"a\":1} " ALL_METADATA "\n"},
+        {CHOSEN(", data: [a, absent, c]"), NULL, event, "full {\"a\":1,\"c\":null} " ALL_METADATA "\n"},
         {CHOSEN(", data: b, metadata: [ts, m]"), NULL, event,
          "full {\"b\":[2]} {\"ts\":\"1000\",\"m\":\"1\"}\n"},
         {CHOSEN(", metadata: []"), NULL, event, "full " ALL " {}\n"},

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "engine/service/publisher.h"
 #include "tests/unit/rules_model.h"
@@ -271,6 +272,69 @@ static void test_a_batch_has_a_bound(void **unused)
     assert_true(message_count >= 12 && message_count < 22);
 }
 
+/* Room is made where it turns out that there is none. Values of lengths about those at which that is so, of bytes that
+ * take six each; with the name that was chosen, and without. */
+static void publish_long(const struct field *field, const struct fwsync_keys *keys)
+{
+    const struct sink *sink = publisher_sink(publisher);
+    struct fields data = {(struct field[]){*field}, 1}, none = {NULL, 0};
+    struct message_view message = {TEXT("X"), {&data, keys}, {&none, NULL}};
+    sink->publish(sink->context, TEXT("told"), 0, &message);
+}
+
+/* The value in there, as it was. */
+static void holds_long(struct text json, const char *before, size_t len)
+{
+    static const char escape[] = "\\u0001";
+    const char *at = memmem(json.bytes, json.len, before, strlen(before));
+    assert_non_null(at);
+    at += strlen(before);
+    for (size_t i = 0; i < len; i++, at += sizeof escape - 1)
+        assert_memory_equal(at, escape, sizeof escape - 1);
+    assert_true(*at == '"' && at < json.bytes + json.len);
+}
+
+static void long_ones_are_whole(size_t len, const char *before)
+{
+    struct results *batch = publisher_take(publisher), *single = publisher_take(publisher);
+    struct text topic, payload;
+    size_t at = 0;
+    assert_int_equal(batch->count, 1);
+    holds_long(buf_text(&batch->bytes), before, len);
+    assert_memory_equal(batch->bytes.bytes + batch->bytes.len - 2, strcmp(before, "\"long\":\"") == 0 ? "}]" : "\"]", 2);
+    assert_true(results_next(single, &at, &topic, &payload));
+    holds_long(payload, strcmp(before, "\"long\":\"") == 0 ? before : "\"value\":\"", len);
+    assert_int_equal(payload.bytes[payload.len - 1], '}');
+    assert_false(results_next(single, &at, &topic, &payload));
+    results_done(batch);
+    results_done(single);
+}
+
+static void test_results_of_any_length_are_whole(void **unused)
+{
+    (void)unused;
+    static char bytes[16384];
+    memset(bytes, 1, sizeof bytes);
+    struct ruleset *ruleset = rules_of("chain: root\nfirst: n\nnodes: {n: {type: publish, class: told}}\n");
+    assert_true(publisher_rules(publisher, ruleset, &err));
+    subscriptions_change(subscriptions, TEXT("batch/"), true);
+    subscriptions_change(subscriptions, TEXT(""), true);
+    struct fwsync_keys *keys = calloc(1, sizeof *keys + sizeof keys->items[0]);
+    *keys = (struct fwsync_keys){.count = 1};
+    keys->items[0] = (struct member_key){TEXT("long"), TEXT(",\"long\":")};
+    for (size_t len = 0; len < sizeof bytes; len += len < 400 || (len > 5350 && len < 5460) ? 1 : 97) {
+        struct field field = {TEXT("long"), value_string((struct text){bytes, len})};
+        publish_long(&field, NULL);
+        long_ones_are_whole(len, "\"long\":\"");
+        publish_long(&field, keys);
+        long_ones_are_whole(len, "\"long\":\"");
+        attribute(&field.value);
+        long_ones_are_whole(len, "\"currentFwVer\",\"");
+    }
+    free(keys);
+    ruleset_destroy(ruleset);
+}
+
 /* Those that the door still has when all kept ones are out are new, and go when they were sent. */
 static struct ruleset *rules_with_classes(const char *prefix, unsigned count)
 {
@@ -338,6 +402,7 @@ int main(void)
         TEST(test_rows_leave_out_what_the_head_says),
         TEST(test_both_forms_are_written_where_both_are_wanted),
         TEST(test_a_batch_has_a_bound),
+        TEST(test_results_of_any_length_are_whole),
         TEST(test_refused_rules_take_no_room_for_classes),
         TEST(test_memory_is_used_again),
     };
