@@ -138,11 +138,22 @@ static void read_option(struct options *options, const char *option)
         usage();
 }
 
-/* What a run came to; and what the daemon took in the run before, where there was no subscriber. */
+/* What a run came to; and what the daemon took in the run beside it, where there was no subscriber. */
 struct pair {
     struct cpu alone_cpu;
     struct outcome outcome;
 };
+
+/* In the order of how much more the daemon took with the subscriber. */
+struct pairs {
+    struct pair items[PAIRS_MAX];
+    uint32_t count; /* a single run is a pair without the other one */
+};
+
+static double more_percent(const struct pair *pair)
+{
+    return 100 * (pair->outcome.daemon_cpu.all_s / pair->alone_cpu.all_s - 1);
+}
 
 /* --- output -------------------------------------------------------------------------------------- */
 
@@ -158,8 +169,16 @@ static void print_cpu(const struct demand *demand, const char *whose, const stru
         printf("\"%s_%s_us\":%.3f,", whose, daemon_threads[thread], per_event_us(demand, cpu->by_thread_s[thread]));
 }
 
-static void print_json(const struct options *options, double rest_mib, const struct pair *pair)
+static void print_following(const struct pairs *pairs)
 {
+    for (uint32_t i = 0; i < pairs->count; i++)
+        printf("%s%.3f", i == 0 ? "\"following\":[" : ",", more_percent(&pairs->items[i]));
+    printf("],");
+}
+
+static void print_json(const struct options *options, double rest_mib, const struct pairs *pairs)
+{
+    const struct pair *pair = &pairs->items[pairs->count / 2];
     const struct outcome *outcome = &pair->outcome;
     const struct demand *demand = &options->demand;
     printf("{\"work\":\"%s\",\"devices\":%" PRIu64 ",\"events\":%" PRIu64 ",\"batch\":%u,"
@@ -177,12 +196,15 @@ static void print_json(const struct options *options, double rest_mib, const str
            per_event_us(demand, outcome->own_cpu_s));
     print_cpu(demand, "daemon", &outcome->daemon_cpu);
     print_cpu(demand, "alone", &pair->alone_cpu);
+    if (options->pair_count > 0)
+        print_following(pairs);
     printf("\"asked\":%" PRIu64 ",\"ask_p50_ms\":%.4f,\"ask_p99_ms\":%.4f,\"ask_max_ms\":%.4f}\n",
            outcome->asked, outcome->ask_p50_ms, outcome->ask_p99_ms, outcome->ask_max_ms);
 }
 
-static void print_row(const struct options *options, double rest_mib, const struct pair *pair)
+static void print_row(const struct options *options, double rest_mib, const struct pairs *pairs)
 {
+    const struct pair *pair = &pairs->items[pairs->count / 2];
     const struct outcome *outcome = &pair->outcome;
     const struct demand *demand = &options->demand;
     printf("%s, %" PRIu64 " devices, %" PRIu64 " events, %u a request, %u requests under way, "
@@ -199,8 +221,11 @@ static void print_row(const struct options *options, double rest_mib, const stru
            outcome->anonymous_mib, rest_mib, outcome->file_mib,
            per_event_us(demand, outcome->daemon_cpu.all_s), per_event_us(demand, outcome->own_cpu_s),
            outcome->busy, outcome->results);
-    if (pair->alone_cpu.all_s > 0)
-        printf("  us/event without the subscriber %.2f\n", per_event_us(demand, pair->alone_cpu.all_s));
+    if (options->pair_count > 0)
+        printf("  us/event without the subscriber %.2f  with it %.1f %% more, quartiles %.1f and %.1f, of %u pairs\n",
+               per_event_us(demand, pair->alone_cpu.all_s), more_percent(pair),
+               more_percent(&pairs->items[pairs->count / 4]), more_percent(&pairs->items[pairs->count * 3 / 4]),
+               pairs->count);
     if (outcome->asked > 0)
         printf("  questions %" PRIu64 "  p50 %.2f ms  p99 %.2f ms  most %.2f ms\n", outcome->asked,
                outcome->ask_p50_ms, outcome->ask_p99_ms, outcome->ask_max_ms);
@@ -221,22 +246,19 @@ static void prepare(struct load *load, uint64_t device_count)
 
 static int compare_pairs(const void *left, const void *right)
 {
-    const struct pair *a = left, *b = right;
-    double a_times = a->outcome.daemon_cpu.all_s / a->alone_cpu.all_s;
-    double b_times = b->outcome.daemon_cpu.all_s / b->alone_cpu.all_s;
-    return (a_times > b_times) - (a_times < b_times);
+    double a = more_percent(left), b = more_percent(right);
+    return (a > b) - (a < b);
 }
 
 /* One behind the other, so that what the machine does meanwhile falls on both; every second pair the other way
  * round. */
-static struct pair measure_pairs(struct load *load, const struct options *options)
+static void measure_pairs(struct load *load, const struct options *options, struct pairs *pairs)
 {
-    static struct pair pairs[PAIRS_MAX];
     struct demand demand = options->demand;
     struct outcome alone;
     load_subscribe(load, options->subscribe);
     for (uint32_t run = 0; run < 2 * options->pair_count; run++) {
-        struct pair *pair = &pairs[run / 2];
+        struct pair *pair = &pairs->items[run / 2];
         bool followed = run % 4 == 1 || run % 4 == 2;
         load_listen(load, options->subscribe, followed);
         demand.seed++;
@@ -244,24 +266,23 @@ static struct pair measure_pairs(struct load *load, const struct options *option
         if (!followed)
             pair->alone_cpu = alone.daemon_cpu;
     }
-    qsort(pairs, options->pair_count, sizeof *pairs, compare_pairs);
-    return pairs[options->pair_count / 2];
+    pairs->count = options->pair_count;
+    qsort(pairs->items, pairs->count, sizeof pairs->items[0], compare_pairs);
 }
 
-static struct pair measure_once(struct load *load, const struct options *options)
+static void measure_once(struct load *load, const struct options *options, struct pairs *pairs)
 {
-    struct pair pair = {.alone_cpu.all_s = 0};
     if (options->subscribe != NULL)
         load_subscribe(load, options->subscribe);
-    load_run(load, &options->demand, &pair.outcome);
-    return pair;
+    load_run(load, &options->demand, &pairs->items[0].outcome);
+    pairs->count = 1;
 }
 
 static void measure(const struct options *options, const struct daemon *daemon)
 {
     const struct demand *demand = &options->demand;
     double rest_mib = daemon_memory(daemon).anonymous_mib;
-    struct pair pair;
+    static struct pairs pairs;
     if (options->prepare) {
         struct load *load = load_create(daemon, 1);
         prepare(load, demand->device_count);
@@ -271,17 +292,19 @@ static void measure(const struct options *options, const struct daemon *daemon)
     if (load_device_count(load) != demand->device_count)
         fail("the folder does not hold a fleet of %" PRIu64 " devices", demand->device_count);
     bool runs = demand->event_count > 0 || demand->ask_count > 0;
-    if (runs)
-        pair = options->pair_count > 0 ? measure_pairs(load, options) : measure_once(load, options);
+    if (runs && options->pair_count > 0)
+        measure_pairs(load, options, &pairs);
+    else if (runs)
+        measure_once(load, options, &pairs);
     if (load_device_count(load) != demand->device_count)
         fail("the number of devices is wrong");
     load_destroy(load);
     if (!runs)
         return;
     if (options->json)
-        print_json(options, rest_mib, &pair);
+        print_json(options, rest_mib, &pairs);
     else
-        print_row(options, rest_mib, &pair);
+        print_row(options, rest_mib, &pairs);
     fflush(stdout);
 }
 

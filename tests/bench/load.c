@@ -17,6 +17,7 @@ enum {
     FLUSH_BYTES = 64 * 1024,       /* the daemon shouldn't wait until a whole round is written */
     PACE_NS = 100 * 1000,          /* the shortest sleep of the open way: a wake-up costs too */
     SAMPLE_NS = 100 * 1000 * 1000, /* between two looks at the daemon's memory */
+    QUIET_NS = 30 * 1000 * 1000,   /* without a result: there is none on its way */
     FRAMES_MAX = 4,
     READY_MAX = 256,
 };
@@ -322,11 +323,25 @@ uint64_t load_device_count(struct load *load)
     return (uint64_t)ask(load, TEXT("{\"op\":\"count\"}"), TEXT("devices"));
 }
 
-static void await_heartbeats(struct load *load, uint64_t count)
+static void await_heartbeat(struct load *load)
 {
-    uint64_t enough = load->heartbeats + count;
-    while (load->subscriber.in != NULL && load->heartbeats < enough)
+    uint64_t enough = load->heartbeats + 1;
+    while (load->heartbeats < enough)
         sleep_until(load, INT64_MAX);
+}
+
+/* Until no more results come: they leave in the moment in which they were made, or come from what piled up. It is the
+ * time, too, in which the daemon takes up what was asked for. */
+static void await_quiet(struct load *load)
+{
+    if (load->subscriber.in == NULL)
+        return;
+    uint64_t seen;
+    do {
+        seen = load->results;
+        for (int64_t until_ns = clock_monotonic_ns() + QUIET_NS; clock_monotonic_ns() < until_ns;)
+            sleep_until(load, until_ns);
+    } while (load->results != seen);
 }
 
 /* --- a run --------------------------------------------------------------------------------------- */
@@ -400,7 +415,7 @@ void load_run(struct load *load, const struct demand *demand, struct outcome *ou
     sample_memory(load, clock_monotonic_ns());
     outcome->anonymous_mib = load->anonymous_mib;
     outcome->file_mib = daemon_memory(load->daemon).file_mib;
-    await_heartbeats(load, 2); /* results come in order with them; the first may be from before the last result */
+    await_quiet(load);
     outcome->busy = load->busy;
     outcome->results = load->results;
     report_latencies(load, outcome);
@@ -408,7 +423,7 @@ void load_run(struct load *load, const struct demand *demand, struct outcome *ou
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
-void load_listen(struct load *load, const char *prefix, bool on)
+static void wish(struct load *load, const char *prefix, bool on)
 {
     char wanted[64];
     int len = snprintf(wanted, sizeof wanted, "%c%s", on ? '\1' : '\0', prefix);
@@ -419,13 +434,19 @@ void load_listen(struct load *load, const char *prefix, bool on)
         fail("the subscription did not fit");
 }
 
+void load_listen(struct load *load, const char *prefix, bool on)
+{
+    wish(load, prefix, on);
+    await_quiet(load);
+}
+
 void load_subscribe(struct load *load, const char *prefix)
 {
     wire_open(&load->subscriber, load->daemon->results, "SUB");
-    load_listen(load, prefix, true);
-    load_listen(load, "heartbeat", true);
+    wish(load, prefix, true);
+    wish(load, "heartbeat", true);
     watch(load, &load->subscriber, load->client_count + 2);
-    await_heartbeats(load, 1); /* asked for last: with the first one, the daemon knows of both */
+    await_heartbeat(load); /* asked for last: with the first one, the daemon knows of both */
 }
 
 struct load *load_create(const struct daemon *daemon, uint32_t client_count)
