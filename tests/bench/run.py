@@ -331,7 +331,7 @@ def print_runs(figures):
         print("  unchanged, campaign, changing, telemetry: 100 events a request, 64 requests under way\n"
               "  shipped: changing, with the shipped rules instead of the sample's: a verdict with its reason\n"
               f"  followed, a message each: of {FOLLOWING_PAIRS} pairs of runs, with nobody who follows and with\n"
-              "  somebody, the one with the middle ratio of processor times; below, the median and the quartiles of the\n"
+              "  somebody, the one with the middle ratio of processor times; below, median and quartiles of the\n"
               "  pairs of all rounds\n"
               "  one by one: 1 event a request, 1,000 under way;  single: 1 under way\n"
               f"  offered: {OFFERED_PER_S:,} events/s by the clock, 1 a request, from 100 clients")
