@@ -148,7 +148,7 @@ def make_cluster(folder, password):
     return data
 
 
-def postgres(folder, devices, events, clients=64, events_per_call=1):
+def postgres(folder, devices, events, function="report", clients=64, events_per_call=1):
     port, password = free_port(), secrets.token_hex(16)
     data = make_cluster(folder, password)
     settings = [word for name, value in POSTGRES_SETTINGS.items() for word in ("-c", f"{name}={value}")]
@@ -162,14 +162,14 @@ def postgres(folder, devices, events, clients=64, events_per_call=1):
                 os.path.join(folder, "log"), is_ready, signal.SIGQUIT, postgres_user()):
         return drive([os.path.join(PROGRAMS, "peers", "postgres"),
                       f"host=127.0.0.1 port={port} user=bench dbname=postgres",
-                      os.path.join(HERE, "peers", "postgres.sql"), str(devices), str(events),
+                      os.path.join(HERE, "peers", "postgres.sql"), function, str(devices), str(events),
                       str(clients), str(events_per_call)],
                      dict(os.environ, PGPASSWORD=password))
 
 
 def postgres_batched(folder, devices, events):
     """16 clients: with 64 the transactions wait for each other's rows and for the two cores."""
-    return postgres(folder, devices, events, clients=16, events_per_call=100)
+    return postgres(folder, devices, events, "report_many", clients=16, events_per_call=100)
 
 
 def bare(folder, devices, events):
@@ -184,8 +184,10 @@ SYSTEMS = {
                                 "on each; appendfsync always"),
     "redis-batched": (redis_batched, 2_000_000, "the same with 50 events a call, whose keys a cluster would "
                                                 "not take"),
-    "postgres": (postgres, 200_000, "64 clients, a transaction for each event; changes go to an outbox"),
-    "postgres-batched": (postgres_batched, 1_000_000, "16 clients, 100 events a transaction, one statement"),
+    "postgres": (postgres, 200_000, "a PL/pgSQL function, 64 clients, a transaction for each event; its "
+                                    "change goes to an outbox, which a subscriber empties"),
+    "postgres-batched": (postgres_batched, 1_000_000, "16 clients, 100 events a transaction, one "
+                                                      "statement; their changes are one row of the outbox"),
     "bare": (bare, 5_000_000, "one thread on LMDB and cJSON: no rules, no doors, no load generator"),
 }
 

@@ -1,14 +1,15 @@
 /* postgres.c - the bench's work done by PostgreSQL; peers.py starts the server and runs this
  * against it.
  *
- *     postgres CONNINFO SETUP.sql DEVICES EVENTS CLIENTS EVENTS_PER_CALL
+ *     postgres CONNINFO SETUP.sql FUNCTION DEVICES EVENTS CLIENTS EVENTS_PER_CALL
  *
  * Each client has one call of a prepared statement under way, which is a transaction; all clients
- * are on one thread, which sleeps most of the time. EVENTS_PER_CALL 1 calls report(), more call
- * report_many() with an array, binary, because that is neither quoted here nor parsed there.
+ * are on one thread, which sleeps most of the time. With EVENTS_PER_CALL 1 the function is given an
+ * event, with more an array, binary, because that is neither quoted here nor parsed there. One more
+ * connection subscribes to the changes: it empties the outbox again and again, and counts them.
  *
- * Prints one line of JSON: acked_per_s, and results, which is how many changes went to the outbox.
- */
+ * Prints one line of JSON: acked_per_s, and results, which is how many changes the subscriber
+ * received. They must be as many as the calls said that they published. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +26,8 @@ enum {
     CLIENTS_MAX = 90, /* below the server's max_connections */
     SETUP_BYTES_MAX = 65536,
     COPY_BYTES = 65536,
-    TEXT_OID = 25, /* of the server's catalog/pg_type.dat */
+    TEXT_OID = 25,      /* of the server's catalog/pg_type.dat */
+    TAKE_EVERY_MS = 50, /* the outbox; 10 takes more of the processor */
 };
 
 struct driver {
@@ -34,7 +36,15 @@ struct driver {
     uint64_t events_per_call;
     struct workload load;
     struct buf argument;
+    uint64_t published; /* changes, as the calls returned */
+    PGconn *subscriber;
+    bool is_taking;
+    int64_t take_at_ms; /* the next time */
+    uint64_t results;   /* changes that the subscriber received */
 };
+
+/* How many changes the rows of a result tell of. */
+typedef uint64_t count_changes(const PGresult *result);
 
 static PGconn *connect_to(const char *conninfo)
 {
@@ -138,8 +148,26 @@ static void send_call(struct driver *driver, PGconn *client)
         fail("postgres: send: %s", PQerrorMessage(client));
 }
 
-/* Takes what has arrived; true when that completes the call. */
-static bool receive(PGconn *client)
+/* A call returns how many changes it published. */
+static uint64_t count_published(const PGresult *result)
+{
+    return PQntuples(result) == 0 ? 0 : strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+}
+
+/* A row of the outbox has a line for each change of its call. */
+static uint64_t count_received(const PGresult *result)
+{
+    uint64_t count = 0;
+    for (int i = 0; i < PQntuples(result); i++)
+        for (const char *line = PQgetvalue(result, i, 0); line != NULL; count++) {
+            line = strchr(line, '\n');
+            line += line != NULL;
+        }
+    return count;
+}
+
+/* Takes what has arrived; true when that completes the statement. */
+static bool receive(PGconn *client, count_changes *count_in, uint64_t *changes)
 {
     if (PQconsumeInput(client) != 1)
         fail("postgres: receive: %s", PQerrorMessage(client));
@@ -147,14 +175,41 @@ static bool receive(PGconn *client)
         PGresult *result = PQgetResult(client);
         if (result == NULL)
             return true;
+        *changes += count_in(result);
         check(client, result, PGRES_TUPLES_OK);
     }
     return false;
 }
 
+static void send_take(struct driver *driver)
+{
+    if (PQsendQueryPrepared(driver->subscriber, "take", 0, NULL, NULL, NULL, 0) != 1)
+        fail("postgres: send: %s", PQerrorMessage(driver->subscriber));
+    driver->is_taking = true;
+    driver->take_at_ms = clock_monotonic_ms() + TAKE_EVERY_MS;
+}
+
+static void take_results(struct driver *driver, bool is_readable)
+{
+    if (driver->is_taking && is_readable)
+        driver->is_taking = !receive(driver->subscriber, count_received, &driver->results);
+    else if (!driver->is_taking && clock_monotonic_ms() >= driver->take_at_ms)
+        send_take(driver);
+}
+
+/* Waits until what the subscriber is taking has arrived. */
+static void await_results(struct driver *driver)
+{
+    for (PGresult *result; (result = PQgetResult(driver->subscriber)) != NULL;) {
+        driver->results += count_received(result);
+        check(driver->subscriber, result, PGRES_TUPLES_OK);
+    }
+}
+
 static void run(struct driver *driver, uint64_t call_count)
 {
-    struct pollfd polls[CLIENTS_MAX];
+    struct pollfd polls[CLIENTS_MAX + 1];
+    struct pollfd *results = &polls[driver->client_count];
     uint64_t left = call_count, unanswered = call_count;
     for (size_t i = 0; i < driver->client_count; i++) {
         polls[i] = (struct pollfd){.fd = PQsocket(driver->clients[i]), .events = POLLIN};
@@ -163,11 +218,14 @@ static void run(struct driver *driver, uint64_t call_count)
             left--;
         }
     }
+    *results = (struct pollfd){.fd = PQsocket(driver->subscriber), .events = POLLIN};
     while (unanswered > 0) {
-        if (poll(polls, driver->client_count, -1) < 0)
+        if (poll(polls, driver->client_count + 1, TAKE_EVERY_MS) < 0)
             fail("postgres: poll: %s", strerror(errno));
+        take_results(driver, results->revents != 0);
         for (size_t i = 0; i < driver->client_count; i++) {
-            if (polls[i].revents == 0 || !receive(driver->clients[i]))
+            if (polls[i].revents == 0 ||
+                !receive(driver->clients[i], count_published, &driver->published))
                 continue;
             unanswered--;
             if (left > 0) {
@@ -178,19 +236,10 @@ static void run(struct driver *driver, uint64_t call_count)
     }
 }
 
-static uint64_t count_results(PGconn *client)
+static void connect_clients(struct driver *driver, const char *conninfo, const char *function)
 {
-    PGresult *result = PQexec(client, "SELECT count(*) FROM outbox");
-    if (PQresultStatus(result) != PGRES_TUPLES_OK)
-        fail("postgres: count: %s", PQerrorMessage(client));
-    uint64_t count = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-    PQclear(result);
-    return count;
-}
-
-static void connect_clients(struct driver *driver, const char *conninfo)
-{
-    const char *sql = driver->events_per_call > 1 ? "SELECT report_many($1)" : "SELECT report($1)";
+    char sql[64];
+    snprintf(sql, sizeof sql, "SELECT %s($1)", function);
     for (size_t i = 0; i < driver->client_count; i++) {
         driver->clients[i] = connect_to(conninfo);
         check(driver->clients[i], PQprepare(driver->clients[i], "report", sql, 1, NULL),
@@ -198,38 +247,66 @@ static void connect_clients(struct driver *driver, const char *conninfo)
     }
 }
 
-static void drive(struct driver *driver, char **arguments)
+static void subscribe(struct driver *driver, const char *conninfo)
 {
-    const uint64_t device_count = strtoull(arguments[2], NULL, 10);
-    const uint64_t call_count = strtoull(arguments[3], NULL, 10) / driver->events_per_call;
-    PGconn *admin = connect_to(arguments[0]);
-    execute_file(admin, arguments[1]);
-    prepare_fleet(admin, device_count);
-    connect_clients(driver, arguments[0]);
+    driver->subscriber = connect_to(conninfo);
+    check(driver->subscriber,
+          PQprepare(driver->subscriber, "take", "DELETE FROM outbox RETURNING changes", 0, NULL),
+          PGRES_COMMAND_OK);
+}
+
+/* The events a second. */
+static double measure(struct driver *driver, uint64_t device_count, uint64_t event_count)
+{
+    const uint64_t call_count = event_count / driver->events_per_call;
     driver->load = (struct workload){WORK_CHANGING, device_count, .random = 88172645463325252u};
     int64_t start_ns = clock_monotonic_ns();
     run(driver, call_count);
     int64_t took_ns = clock_monotonic_ns() - start_ns;
-    printf("{\"acked_per_s\":%.0f,\"results\":%" PRIu64 "}\n",
-           (double)(call_count * driver->events_per_call) * 1e9 / (double)took_ns,
-           count_results(admin));
+    return (double)(call_count * driver->events_per_call) * 1e9 / (double)took_ns;
+}
+
+/* What is under way may have missed the last calls, so it takes once more. */
+static void take_rest_of_results(struct driver *driver)
+{
+    await_results(driver);
+    send_take(driver);
+    await_results(driver);
+    if (driver->results != driver->published)
+        fail("postgres: %" PRIu64 " changes were published, %" PRIu64 " received",
+             driver->published, driver->results);
+}
+
+static void drive(struct driver *driver, char **arguments)
+{
+    const uint64_t device_count = strtoull(arguments[3], NULL, 10);
+    PGconn *admin = connect_to(arguments[0]);
+    execute_file(admin, arguments[1]);
+    prepare_fleet(admin, device_count);
+    PQfinish(admin);
+    subscribe(driver, arguments[0]);
+    connect_clients(driver, arguments[0], arguments[2]);
+    double acked_per_s = measure(driver, device_count, strtoull(arguments[4], NULL, 10));
+    take_rest_of_results(driver);
+    printf("{\"acked_per_s\":%.0f,\"results\":%" PRIu64 "}\n", acked_per_s, driver->results);
     for (size_t i = 0; i < driver->client_count; i++)
         PQfinish(driver->clients[i]);
-    PQfinish(admin);
+    PQfinish(driver->subscriber);
     buf_fini(&driver->argument);
 }
 
 int main(int argc, char **argv)
 {
     static struct driver driver;
-    driver.client_count = argc == 7 ? strtoull(argv[5], NULL, 10) : 0;
-    driver.events_per_call = argc == 7 ? strtoull(argv[6], NULL, 10) : 0;
+    driver.client_count = argc == 8 ? strtoull(argv[6], NULL, 10) : 0;
+    driver.events_per_call = argc == 8 ? strtoull(argv[7], NULL, 10) : 0;
     if (driver.client_count < 1 || driver.client_count > CLIENTS_MAX ||
         driver.events_per_call < 1) {
-        fprintf(stderr,
-                "usage: postgres CONNINFO SETUP.sql DEVICES EVENTS CLIENTS EVENTS_PER_CALL\n"
-                "CLIENTS: 1..%d\n",
-                CLIENTS_MAX);
+        fprintf(
+            stderr,
+            "usage: postgres CONNINFO SETUP.sql FUNCTION DEVICES EVENTS CLIENTS EVENTS_PER_CALL\n"
+            "CLIENTS: 1..%d\n",
+            CLIENTS_MAX);
         return 2;
     }
     drive(&driver, argv + 1);
