@@ -41,6 +41,36 @@ BEGIN
     RETURN 0;
 END $$;
 
+-- Many reports, one transaction, the same steps for each. They are taken in the order of the devices' names,
+-- so that two calls never wait for each other in a circle.
+CREATE FUNCTION report_loop(events text[]) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    reported record;
+    saved record;
+    synced boolean;
+    changes text[] := '{}';
+BEGIN
+    FOR reported IN
+        SELECT event->>'device' AS device, event->'data'->>'currentFwVer' AS version
+            FROM (SELECT line::jsonb AS event, place
+                      FROM unnest(events) WITH ORDINALITY AS lines(line, place)) AS parsed
+            ORDER BY device, place
+    LOOP
+        SELECT last_target_fw_ver AS target, fw_state_is_synced AS synced, current_fw_ver AS version
+            INTO saved FROM devices WHERE device = reported.device FOR UPDATE;
+        synced := reported.version IS NOT DISTINCT FROM saved.target;
+        IF synced IS DISTINCT FROM saved.synced OR reported.version IS DISTINCT FROM saved.version THEN
+            UPDATE devices SET current_fw_ver = reported.version, fw_state_is_synced = synced
+                WHERE device = reported.device;
+            changes := changes || change(reported.device, reported.version, synced);
+        END IF;
+    END LOOP;
+    IF changes <> '{}' THEN
+        INSERT INTO outbox VALUES (array_to_string(changes, E'\n'));
+    END IF;
+    RETURN cardinality(changes);
+END $$;
+
 -- Many reports, one transaction, one statement and the outbox's row: half as much again as the loop does.
 -- `saved` takes the locks in the order of the names, so that two calls never wait for each other in a
 -- circle. A device that reports twice in one call is written once, and each change of it is told.
