@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +68,8 @@ struct journal {
     char *numbers; /* a commit's */
     size_t numbers_bytes, numbers_capacity;
 
-    /* the reader's */
+    /* whoever reads has these */
+    pthread_mutex_t reading;
     struct seglog_reader *reader;
     uint64_t next_seq, next_position; /* where it would go on */
     struct waypoints waypoints;
@@ -274,6 +276,7 @@ bool journal_open(const char *dir, uint64_t segment_bytes, struct journal **out,
         abort();
     journal->segment_bytes = segment_bytes;
     raised_init(&journal->raised);
+    pthread_mutex_init(&journal->reading, NULL);
     if (!open_parts(journal, dir, err)) {
         journal_close(journal);
         return false;
@@ -292,6 +295,7 @@ void journal_close(struct journal *journal)
     sources_close(journal->sources);
     seglog_close(journal->log);
     raised_fini(&journal->raised);
+    pthread_mutex_destroy(&journal->reading);
     free(journal->numbers);
     free(journal);
 }
@@ -621,7 +625,10 @@ bool journal_read(struct journal *journal, uint64_t from_seq, size_t record_coun
     size_t count_max = kept < record_count_max ? (size_t)kept : record_count_max;
     struct journal_record *items = arena_alloc(arena, count_max * sizeof *items);
     size_t count = 0;
-    if (count_max > 0 && !read_some(journal, from_seq, count_max, arena, items, &count, err))
+    pthread_mutex_lock(&journal->reading);
+    bool done = count_max == 0 || read_some(journal, from_seq, count_max, arena, items, &count, err);
+    pthread_mutex_unlock(&journal->reading);
+    if (!done)
         return false;
     *records = items;
     *record_count = count;

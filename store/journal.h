@@ -6,8 +6,7 @@
  * also after a crash. Nothing is acknowledged before journal_commit returned true, which means fdatasync.
  * Why files: docs/decisions/0007-plain-segments.md.
  *
- * One thread writes (begin, append, commit, trim); one other thread may read at the same time. Who that is may
- * change, when the one before has ended or hands over in a way that orders memory.
+ * One thread writes (begin, append, commit, trim); others may read at the same time.
  * The disk can be full: then a commit fails with ERR_FULL, nothing of the transaction is there, and it can be
  * tried again. Any other failure of a commit (ERR_STORE, ERR_IO) leaves its outcome unknown, and the process must stop
  * without answering. */
@@ -90,7 +89,7 @@ bool journal_trim(struct journal *journal, uint64_t applied_seq, int64_t now_ms,
  * thread while the writer doesn't trim. Errors ERR_STORE, ERR_IO, ERR_FULL; the rest can be tried again. */
 bool journal_remove(struct journal *journal, struct err *err);
 
-/* --- reading: one other thread --- */
+/* --- reading: any thread --- */
 
 /* journal_read - up to `record_count_max` records from `from_seq` on, at most about 1 MiB of bodies,
  * into `arena`. *record_count 0 means there are none (yet). from_seq below first_seq is an error:

@@ -209,12 +209,15 @@ bool state_type_devices(struct state *state, struct text type, uint64_t *count, 
 struct value_count {
     struct value value; /* in the caller's arena */
     uint64_t count;     /* above 0 */
+    struct text key;    /* likewise; the order is by these bytes */
 };
 /* state_index_values - the values of an index with their counts, in a stable order, at most `limit`
  * from after `cursor` ("" to start). *next is "" at the end, else the next cursor. */
 bool state_index_values(struct state *state, size_t index, struct text cursor, size_t limit,
                         struct arena *arena, struct value_count **values, size_t *value_count,
                         struct text *next, struct err *err);
+/* state_values_cursor - the cursor with which to go on behind it, in `arena`. */
+struct text state_values_cursor(const struct value_count *last, struct arena *arena);
 /* state_type_values - the same for device types (values are strings). */
 bool state_type_values(struct state *state, struct text cursor, size_t limit, struct arena *arena,
                        struct value_count **values, size_t *value_count, struct text *next,

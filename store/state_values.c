@@ -56,12 +56,18 @@ static bool add_value(struct state *state, size_t place, struct text value_key, 
     if (number.len != sizeof out->count)
         return state_db_damaged(state, DB_COUNTS, err);
     memcpy(&out->count, number.bytes, sizeof out->count);
+    out->key = arena_copy(arena, value_key);
     if (!value_key_decode(value_key, &out->value) &&
         !find_long_value(state, place, value_key, &out->value, err))
         return false;
     if (out->value.kind == VALUE_STRING || out->value.kind == VALUE_JSON)
         out->value.text = arena_copy(arena, out->value.text);
     return true;
+}
+
+struct text state_values_cursor(const struct value_count *last, struct arena *arena)
+{
+    return write_hex(arena, last->key);
 }
 
 struct value_page {
@@ -74,7 +80,7 @@ struct value_page {
 static bool list_values(struct state *state, size_t place, struct scan *scan, struct text after,
                         struct arena *arena, struct value_page *page, struct err *err)
 {
-    struct text key, number, last = {"", 0};
+    struct text key, number;
     bool found = true;
     while (state_scan_next(scan, &key, &number, &found, err)) {
         if (!found)
@@ -82,11 +88,11 @@ static bool list_values(struct state *state, size_t place, struct scan *scan, st
         if (text_equal(key, after))
             continue;
         if (page->count == page->limit) {
-            page->next = write_hex(arena, last);
+            page->next = state_values_cursor(&page->items[page->count - 1], arena);
             return true;
         }
-        last = (struct text){key.bytes + 1, key.len - 1};
-        if (!add_value(state, place, last, number, arena, &page->items[page->count], err))
+        struct text value_key = {key.bytes + 1, key.len - 1};
+        if (!add_value(state, place, value_key, number, arena, &page->items[page->count], err))
             return false;
         page->count++;
     }

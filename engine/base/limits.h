@@ -20,6 +20,7 @@ enum {
     CLASS_NAME_BYTES_MAX = 32,      /* a result class's name */
     CLASS_COUNT_MAX = 64,           /* result classes of a rule set */
     CLASS_LIFE_COUNT_MAX = 256,     /* those that a data folder ever had, with fwsync's own */
+    PARTITION_COUNT_MAX = 16,       /* states that a fleet may be split over */
     NODE_VISITS_MAX = 1000,         /* rule nodes one event may pass */
 };
 

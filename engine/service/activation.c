@@ -9,7 +9,7 @@
 enum { ARENA_BYTES = 256 * 1024 };
 
 struct activation {
-    struct partition *partition;
+    const struct partition *partition;
     struct step *step;
     enum ruleset_by active_by; /* if there are active ones */
     /* What was configured last, and became active or is about to; "": nothing yet. */
@@ -23,13 +23,14 @@ struct rules_change *rules_change_create(struct ruleset *ruleset, enum ruleset_b
     struct rules_change *change = calloc(1, sizeof *change);
     if (change == NULL)
         abort();
-    *change = (struct rules_change){.work.kind = WORK_RULES, .ruleset = ruleset, .by = by};
+    *change = (struct rules_change){.shared.work.kind = WORK_RULES, .ruleset = ruleset, .by = by};
     return change;
 }
 
 void rules_change_destroy(struct rules_change *change)
 {
     ruleset_destroy(change->ruleset);
+    free((char *)change->bundle.bytes);
     free(change);
 }
 
@@ -61,7 +62,7 @@ static enum ruleset_by by_of(enum journal_kind kind)
     return by;
 }
 
-struct activation *activation_create(struct partition *partition, struct step *step)
+struct activation *activation_create(const struct partition *partition, struct step *step)
 {
     struct activation *activation = calloc(1, sizeof *activation);
     if (activation == NULL)
@@ -105,16 +106,19 @@ static bool activate(struct activation *activation, struct ruleset *ruleset, con
     struct step *step = activation->step;
     state_set_applied_seq(step->state, row->seq);
     *active = publisher_rules(step->publisher, ruleset, err);
+    bool tells = activation->partition->number == ENGINE_LEAD; /* once for all */
     if (!*active) {
-        log_line(LOG_ERROR, "rules-refused", "error=%s", log_quote(err->text));
+        if (tells)
+            log_line(LOG_ERROR, "rules-refused", "error=%s", log_quote(err->text));
         ruleset_destroy(ruleset);
         return true;
     }
     ruleset_destroy(step->ruleset);
     step->ruleset = ruleset; /* from here on, since the publisher holds its class names */
     activation->active_by = row->by;
-    log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu by=%s seq=%" PRIu64,
-             TEXT_ARG(row->version), ruleset_chain_count(ruleset), activation_by(row->by), row->seq);
+    if (tells)
+        log_line(LOG_INFO, "rules-active", "version=" TEXT_FMT " chains=%zu by=%s seq=%" PRIu64,
+                 TEXT_ARG(row->version), ruleset_chain_count(ruleset), activation_by(row->by), row->seq);
     return note_active(activation, row, err);
 }
 
@@ -158,7 +162,7 @@ bool activation_replay(struct activation *activation, const struct journal_recor
     if (!activate(activation, ruleset, &row, &active, err))
         return false;
     if (active && row.by != RULESET_BY_OPERATOR)
-        remember(activation, row.version, row.by); /* when it wasn't replayed, hear_settings() did */
+        remember(activation, row.version, row.by); /* when it wasn't replayed, activation_hear() did */
     return true;
 }
 
@@ -177,15 +181,26 @@ static void settle(struct activation *activation, struct rules_change *change)
         rules_change_destroy(change);
         return;
     }
-    ruleset_destroy(change->ruleset);
-    change->ruleset = NULL;
-    queue_push(activation->partition->door_queue, &change->work);
+    queue_push(activation->partition->engine->door_queue, &change->shared.work);
+}
+
+/* The lead's own go their way, and may be gone before a slower partition has taken them. */
+static void copy_bundle(struct rules_change *change)
+{
+    struct text bundle = ruleset_bundle(change->ruleset);
+    char *copy = malloc(bundle.len);
+    if (copy == NULL)
+        abort();
+    change->bundle = (struct text){memcpy(copy, bundle.bytes, bundle.len), bundle.len};
 }
 
 static void send(struct activation *activation, struct rules_change *change)
 {
+    struct engine *engine = activation->partition->engine;
     change->sent = true;
-    queue_push(activation->partition->commit_queue, &change->work);
+    if (engine->partition_count > 1)
+        copy_bundle(change);
+    queue_push(engine->commit_queue, &change->shared.work);
 }
 
 /* Is it another than before? A newer program's own rules are no news to whom an operator's suit better. */
@@ -199,7 +214,7 @@ static bool is_news(const struct activation *activation, const struct rules_chan
 }
 
 /* Only news: else the next start would undo what an operator did. */
-static void hear_settings(struct activation *activation, struct rules_change *change)
+void activation_hear(struct activation *activation, struct rules_change *change)
 {
     struct text version = ruleset_version(change->ruleset);
     if (is_news(activation, change)) {
@@ -255,36 +270,57 @@ static void answer(struct activation *activation, struct rules_change *change, c
         activation_write(out, ruleset_version(activation->step->ruleset), change->seq, true);
         buf_byte(out, '}');
     }
-    queue_push(activation->partition->door_queue, &query->work);
+    queue_push(activation->partition->engine->door_queue, &query->work);
 }
 
 /* --- what comes back ---------------------------------------------------------------------------------------- */
 
-bool activation_take(struct activation *activation, struct rules_change *change, struct err *err)
+static bool take(struct activation *activation, struct ruleset *ruleset, const struct rules_change *change,
+                 bool *active, struct err *err)
 {
-    bool active = false, done = true;
-    if (!change->sent) {
-        hear_settings(activation, change);
-        return true;
-    }
-    if (change->seq > state_applied_seq(activation->step->state)) {
-        struct ruleset_activation row = {
-            ruleset_version(change->ruleset), change->seq, change->received_ms, change->by};
-        done = activate(activation, change->ruleset, &row, &active, err);
-        change->ruleset = NULL;
-    } else {
-        err_set(err, ERR_FULL, "there is no space for a change of rules in the journal; the old ones stay");
-    }
-    if (change->asker != NULL)
-        answer(activation, change, active && done ? NULL : err);
-    settle(activation, change);
-    return done;
+    struct ruleset_activation row = {ruleset_version(ruleset), change->seq, change->received_ms, change->by};
+    return activate(activation, ruleset, &row, active, err);
 }
 
+static bool take_as_lead(struct activation *activation, struct rules_change *change, struct err *err)
+{
+    struct ruleset *ruleset = change->ruleset;
+    change->taken = true;
+    if (change->seq == 0) {
+        err_set(&change->err, ERR_FULL, "there is no space for a change of rules in the journal; the old ones stay");
+        return true;
+    }
+    change->ruleset = NULL;
+    if (take(activation, ruleset, change, &change->active, &change->err))
+        return true;
+    *err = change->err;
+    return false;
+}
+
+bool activation_take(struct activation *activation, struct rules_change *change, struct err *err)
+{
+    bool active;
+    if (activation->partition->number == ENGINE_LEAD)
+        return take_as_lead(activation, change, err);
+    if (change->seq == 0)
+        return true;
+    struct ruleset *ruleset = ruleset_load_kept(change->bundle, err);
+    return ruleset != NULL && take(activation, ruleset, change, &active, err);
+}
+
+void activation_finish(struct activation *activation, struct rules_change *change)
+{
+    if (change->asker != NULL)
+        answer(activation, change, change->active ? NULL : &change->err);
+    settle(activation, change);
+}
+
+/* One that the lead has taken the others take before they stop. */
 void activation_stop(struct activation *activation)
 {
     struct err err;
     err_set(&err, ERR_BUSY, "the daemon is stopping; the old rules stay");
-    if (activation->asked != NULL)
-        answer(activation, activation->asked, &err);
+    struct rules_change *asked = activation->asked;
+    if (asked != NULL)
+        answer(activation, asked, !asked->taken ? &err : asked->active ? NULL : &asked->err);
 }

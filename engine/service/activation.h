@@ -7,9 +7,10 @@
  *     an operator, through the query door -----/
  *
  * The settings speak when their rules have changed, an operator when he asks; the newest word counts
- * (docs/decisions/0004-which-rules-run.md).
+ * (docs/decisions/0004-which-rules-run.md). Of several partitions the lead hears them; once journaled, each partition
+ * makes the rules its own, and the lead tells whoever waits when all of them have.
  *
- * On the applier's thread. */
+ * One for each partition, on its applier's thread. */
 #ifndef SERVICE_ACTIVATION_H
 #define SERVICE_ACTIVATION_H
 
@@ -18,13 +19,17 @@
 
 /* A new rule set on its way. */
 struct rules_change {
-    struct work work;
-    struct ruleset *ruleset; /* owned; NULL when it comes home */
+    struct shared shared;
+    struct ruleset *ruleset; /* owned; the lead's in the end, then NULL */
+    struct text bundle;      /* the same for the other partitions; malloc'd */
     enum ruleset_by by;
     struct query *asker; /* to be answered when it is active; NULL: nobody waits */
     bool sent;           /* to the committer; else it is only wanted */
+    bool everywhere;     /* all partitions have taken it, and it is the lead's again */
     uint64_t seq;        /* 0: never journaled, so never to become active */
     int64_t received_ms;
+    bool taken, active;  /* by the lead; what it made of it */
+    struct err err;      /* why it isn't active */
 };
 
 /* rules_change_create - a wanted one; takes over `ruleset`. */
@@ -36,7 +41,7 @@ enum journal_kind rules_change_kind(const struct rules_change *change);
 struct activation;
 
 /* activation_create - both borrowed; the active rules are step->ruleset. */
-struct activation *activation_create(struct partition *partition, struct step *step);
+struct activation *activation_create(const struct partition *partition, struct step *step);
 /* activation_destroy - with the active rules. */
 void activation_destroy(struct activation *activation);
 
@@ -45,9 +50,12 @@ bool activation_load(struct activation *activation, struct err *err);
 /* activation_replay - a rules record of the journal, once more. Errors as ruleset_load_kept. */
 bool activation_replay(struct activation *activation, const struct journal_record *record, struct err *err);
 
-/* activation_take - a change that the settings want, or one that comes back from the committer. False only when the
- * store failed. */
+/* activation_hear - the settings want this: the lead's to judge. */
+void activation_hear(struct activation *activation, struct rules_change *change);
+/* activation_take - one that comes from the committer becomes this partition's rules. False only when the store
+ * failed. activation_finish - all partitions have taken it: the lead's, to answer whoever asked. */
 bool activation_take(struct activation *activation, struct rules_change *change, struct err *err);
+void activation_finish(struct activation *activation, struct rules_change *change);
 
 /* activation_ask - an operator wants `ruleset`, which is taken over, also on errors. *active: it is so already; else
  * `query` goes home with the answer when it is.
@@ -55,7 +63,7 @@ bool activation_take(struct activation *activation, struct rules_change *change,
 bool activation_ask(struct activation *activation, struct query *query, struct ruleset *ruleset, bool *active,
                     struct err *err);
 
-/* activation_stop - give up what is on its way; the committer has stopped. */
+/* activation_stop - no more is coming; the committer has stopped. What is still on its way is given up. */
 void activation_stop(struct activation *activation);
 
 /* activation_by - who, in a word, for answers and the log. */

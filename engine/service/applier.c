@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/base/clock.h"
@@ -12,12 +13,14 @@
 #include "engine/service/backup.h"
 #include "engine/service/batch.h"
 #include "engine/service/lock.h"
+#include "engine/service/meeting.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
 #include "engine/service/replay.h"
 #include "engine/service/step.h"
 
 enum {
+    PATH_BYTES = 4096,
     HEARTBEAT_MS = 1000,
     TICK_RETRY_MS = 1000,    /* for one that found the disk full */
     CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
@@ -29,13 +32,12 @@ enum {
 struct applier {
     struct partition *partition;
     pthread_t thread;
-    sem_t ready;           /* the two below are set */
+    sem_t ready;         /* the two below are set */
     bool opened;
-    struct err open_err;   /* when it isn't */
-    const char *state_dir; /* borrowed until ready */
+    struct err open_err; /* when it isn't */
+    atomic_bool given_up;
     struct step step; /* the state, the active rules, the publisher: all owned here */
     struct activation *activation;
-    struct backup *backup;
     uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
     int64_t checkpoint_at_ms;    /* monotonic; when the next is due */
     int64_t checkpoint_start_ms; /* of the running one, or the last */
@@ -50,7 +52,7 @@ struct applier {
 
 static void count_event(struct applier *applier, uint64_t seq, unsigned dead_letters)
 {
-    struct stats *stats = applier->partition->stats;
+    struct stats *stats = applier->partition->engine->stats;
     if (seq <= applier->counted_seq) {
         stats_add(&stats->replayed, 1);
         return;
@@ -71,9 +73,16 @@ static bool apply_one(struct applier *applier, const struct event *event, struct
 
 /* --- checkpoints ----------------------------------------------------------------------------------------- */
 
+/* Of what the settings give the whole fleet. */
+static uint64_t share_of(const struct partition *partition, uint64_t all)
+{
+    uint64_t share = all / partition->engine->partition_count;
+    return share > 0 ? share : 1;
+}
+
 static void disk_full(struct applier *applier, bool full, const char *why)
 {
-    if (atomic_exchange(&applier->partition->stats->disk_full, full) == full)
+    if (atomic_exchange(&applier->partition->disk_full, full) == full)
         return;
     if (full)
         log_line(LOG_ERROR, "state-full", "error=%s", log_quote(why));
@@ -84,14 +93,14 @@ static void disk_full(struct applier *applier, bool full, const char *why)
 static void begin_checkpoint(struct applier *applier)
 {
     applier->checkpoint_start_ms = clock_monotonic_ms();
-    applier->checkpoint_at_ms = applier->checkpoint_start_ms + applier->partition->settings->checkpoint_ms;
+    applier->checkpoint_at_ms = applier->checkpoint_start_ms + applier->partition->engine->settings->checkpoint_ms;
     state_checkpoint_begin(applier->step.state);
 }
 
 /* Waits for the running one. That there is no space is no failure: it is tried again. */
 static bool end_checkpoint(struct applier *applier, struct err *err)
 {
-    struct stats *stats = applier->partition->stats;
+    struct partition *partition = applier->partition;
     if (!state_checkpoint_end(applier->step.state, err)) {
         if (err->code != ERR_FULL)
             return false;
@@ -101,14 +110,14 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
     disk_full(applier, false, "");
     uint64_t seq = state_checkpoint_seq(applier->step.state);
     int64_t took_ms = clock_monotonic_ms() - applier->checkpoint_start_ms;
-    atomic_store(&applier->partition->checkpoint_seq, seq);
-    atomic_store(&stats->checkpoint_ms, (uint64_t)took_ms);
-    atomic_store(&stats->unsaved_since_ms, applier->checkpoint_start_ms); /* if anything is, since then */
-    stats_add(&stats->checkpoints, 1);
+    atomic_store(&partition->checkpoint_seq, seq);
+    atomic_store(&partition->checkpoint_ms, (uint64_t)took_ms);
+    atomic_store(&partition->unsaved_since_ms, applier->checkpoint_start_ms); /* if anything is, since then */
+    stats_add(&partition->engine->stats->checkpoints, 1);
     log_line(LOG_DEBUG, "checkpoint", "seq=%" PRIu64 " ms=%" PRId64, seq, took_ms);
-    const struct settings *settings = applier->partition->settings;
+    const struct settings *settings = partition->engine->settings;
     return state_history_trim(applier->step.state, settings->history_keep_hours * 3600 * 1000,
-                              (uint64_t)settings->history_keep_mib << 20, err);
+                              share_of(partition, (uint64_t)settings->history_keep_mib << 20), err);
 }
 
 /* Between two checkpoints the same device may report often, and each is a layer (store/layer.h): the larger the
@@ -116,7 +125,8 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
 static size_t changes_bytes_max(const struct applier *applier)
 {
     enum { BYTES_A_DEVICE = 16 };
-    size_t setting = (size_t)applier->partition->settings->checkpoint_mib << 20;
+    const struct partition *partition = applier->partition;
+    size_t setting = (size_t)share_of(partition, (uint64_t)partition->engine->settings->checkpoint_mib << 20);
     size_t fleet = BYTES_A_DEVICE * state_device_count(applier->step.state);
     return setting > fleet ? setting : fleet;
 }
@@ -127,15 +137,15 @@ static bool checkpoint_if_due(struct applier *applier, struct err *err)
 {
     struct state *state = applier->step.state;
     bool much = state_changes_bytes(state) >= changes_bytes_max(applier) / 2;
-    bool full = atomic_load(&applier->partition->stats->disk_full);
+    bool full = atomic_load(&applier->partition->disk_full);
     if (state_checkpoint_running(state)) {
         if (!state_checkpoint_over(state) && (!much || full))
             return true;
         if (!end_checkpoint(applier, err))
             return false;
-        full = atomic_load(&applier->partition->stats->disk_full);
+        full = atomic_load(&applier->partition->disk_full);
     }
-    backup_begin(applier->backup, state);
+    backup_begin(applier->partition->engine->backup, applier->partition, state);
     bool due = clock_monotonic_ms() >= applier->checkpoint_at_ms || (much && !full);
     if (due && state_applied_seq(state) != state_checkpoint_seq(state))
         begin_checkpoint(applier);
@@ -151,7 +161,7 @@ static bool last_checkpoint(struct applier *applier, struct err *err)
             begin_checkpoint(applier);
         if (!end_checkpoint(applier, err))
             return false;
-        if (atomic_load(&applier->partition->stats->disk_full))
+        if (atomic_load(&applier->partition->disk_full))
             break;
     }
     return true;
@@ -181,29 +191,51 @@ static void pass_results(struct applier *applier)
 {
     applier->unpassed = 0;
     for (struct results *results; (results = publisher_take(applier->step.publisher)) != NULL;)
-        queue_push(applier->partition->door_queue, &results->work);
+        queue_push(applier->partition->engine->door_queue, &results->work);
 }
 
 /* Serving, the doors refuse events while the disk is full; here the only bound is to give up. */
 static bool has_room(const struct applier *applier, struct err *err)
 {
     const struct partition *partition = applier->partition;
-    if (!atomic_load(&partition->stats->disk_full) ||
+    if (!atomic_load(&partition->disk_full) ||
         state_changes_bytes(applier->step.state) < changes_bytes_max(applier))
         return true;
     return err_set(err, ERR_FULL, "the disk is full, and there is more to replay than memory may be "
                                   "taken (checkpoint-mib): free some space and start again");
 }
 
+static bool is_mine(const struct applier *applier, struct text device)
+{
+    const struct partition *partition = applier->partition;
+    return partition_of(device, partition->engine->partition_count) == partition->number;
+}
+
+/* The position of the next record from `at` on that isn't another partition's device's; behind the last: the count. */
+static size_t next_record(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
+{
+    while (at < bundle->count && bundle->records[at].kind == JOURNAL_EVENT &&
+           !is_mine(applier, bundle->events[at].device))
+        at++;
+    return at;
+}
+
 static bool replay_bundle(struct applier *applier, const struct replay_bundle *bundle, struct err *err)
 {
-    for (size_t i = 0; i < bundle->count + LOOK_AHEAD; i++) {
-        bool is_event = i < bundle->count && bundle->records[i].kind == JOURNAL_EVENT;
-        state_expect(applier->step.state, is_event ? bundle->events[i].device : TEXT(""));
-        size_t at = i - LOOK_AHEAD;
-        if (i >= LOOK_AHEAD && !replay_record(applier, &bundle->records[at], &bundle->events[at], err))
+    struct state *state = applier->step.state;
+    size_t ahead = next_record(applier, bundle, 0), at = ahead;
+    for (size_t i = 0; at < bundle->count; i++) {
+        bool is_event = ahead < bundle->count && bundle->records[ahead].kind == JOURNAL_EVENT;
+        state_expect(state, is_event ? bundle->events[ahead].device : TEXT(""));
+        ahead = ahead < bundle->count ? next_record(applier, bundle, ahead + 1) : ahead;
+        if (i < LOOK_AHEAD)
+            continue;
+        if (!replay_record(applier, &bundle->records[at], &bundle->events[at], err))
             return false;
+        at = next_record(applier, bundle, at + 1);
     }
+    if (bundle->count > 0)
+        state_set_applied_seq(state, bundle->records[bundle->count - 1].seq);
     if (bundle->err.code == ERR_NONE)
         return true;
     *err = bundle->err;
@@ -213,7 +245,7 @@ static bool replay_bundle(struct applier *applier, const struct replay_bundle *b
 /* Everything the journal has and the state lacks. */
 static bool replay(struct applier *applier, struct err *err)
 {
-    struct replay *ahead = replay_start(applier->partition->journal, state_applied_seq(applier->step.state) + 1);
+    struct replay *ahead = replay_start(applier->partition->engine->journal, state_applied_seq(applier->step.state) + 1);
     const struct replay_bundle *bundle;
     bool done;
     do {
@@ -228,7 +260,7 @@ static bool replay(struct applier *applier, struct err *err)
 
 static bool recover(struct applier *applier, struct err *err)
 {
-    struct journal *journal = applier->partition->journal;
+    struct journal *journal = applier->partition->engine->journal;
     uint64_t from = state_applied_seq(applier->step.state), last = journal_last_seq(journal);
     applier->counted_seq = last;
     if (from > last)
@@ -237,8 +269,8 @@ static bool recover(struct applier *applier, struct err *err)
                        ": journal/ and state/ don't belong together; restore both from one backup",
                        from, last);
     int64_t start_ms = clock_monotonic_ms();
-    applier->checkpoint_at_ms = start_ms + applier->partition->settings->checkpoint_ms;
-    atomic_store(&applier->partition->stats->unsaved_since_ms, start_ms);
+    applier->checkpoint_at_ms = start_ms + applier->partition->engine->settings->checkpoint_ms;
+    atomic_store(&applier->partition->unsaved_since_ms, start_ms);
     if (!activation_load(applier->activation, err))
         return false;
     if (last == from)
@@ -251,6 +283,20 @@ static bool recover(struct applier *applier, struct err *err)
 
 /* --- the thread ------------------------------------------------------------------------------------------ */
 
+/* The next event from `at` on that is this partition's; NULL: there is none. */
+static const struct batch_event *next_event(const struct applier *applier, const struct batch *batch, size_t at)
+{
+    while (at < batch->event_count && batch->events[at].partition != applier->partition->number)
+        at++;
+    return at < batch->event_count ? &batch->events[at] : NULL;
+}
+
+static const struct batch_event *event_behind(const struct applier *applier, const struct batch *batch,
+                                              const struct batch_event *event)
+{
+    return next_event(applier, batch, (size_t)(event - batch->events) + 1);
+}
+
 /* A duplicate isn't applied again. */
 static bool apply_from_batch(struct applier *applier, const struct batch *batch, const struct batch_event *event,
                              struct err *err)
@@ -259,18 +305,42 @@ static bool apply_from_batch(struct applier *applier, const struct batch *batch,
            apply_one(applier, &event->event, event->line, event->seq, batch->received_ms, err);
 }
 
-static bool apply_batch(struct applier *applier, struct batch *batch, struct err *err)
+static bool apply_events(struct applier *applier, const struct batch *batch, struct err *err)
 {
-    struct stats *stats = applier->partition->stats;
-    int64_t start_ns = clock_monotonic_ns();
-    for (size_t i = 0; i < batch->event_count + LOOK_AHEAD; i++) {
-        state_expect(applier->step.state, i < batch->event_count ? batch->events[i].event.device : TEXT(""));
-        if (i >= LOOK_AHEAD && !apply_from_batch(applier, batch, &batch->events[i - LOOK_AHEAD], err))
+    const struct batch_event *ahead = next_event(applier, batch, 0), *event = ahead;
+    for (size_t i = 0; event != NULL; i++) {
+        state_expect(applier->step.state, ahead != NULL ? ahead->event.device : TEXT(""));
+        ahead = ahead != NULL ? event_behind(applier, batch, ahead) : NULL;
+        if (i < LOOK_AHEAD)
+            continue;
+        if (!apply_from_batch(applier, batch, event, err))
             return false;
+        event = event_behind(applier, batch, event);
     }
+    return true;
+}
+
+/* Other partitions' events are behind this one, too. */
+static void pass_batch(struct applier *applier, const struct batch *batch)
+{
+    struct state *state = applier->step.state;
+    size_t at = batch->event_count;
+    while (at > 0 && batch->events[at - 1].seq == 0)
+        at--;
+    if (at > 0 && batch->events[at - 1].seq > state_applied_seq(state))
+        state_set_applied_seq(state, batch->events[at - 1].seq);
+}
+
+static bool apply_batch(struct applier *applier, const struct batch *batch, struct err *err)
+{
+    struct partition *partition = applier->partition;
+    int64_t start_ns = clock_monotonic_ns();
+    if (!apply_events(applier, batch, err))
+        return false;
+    pass_batch(applier, batch);
     int64_t end_ns = clock_monotonic_ns();
-    histogram_add(&stats->apply, end_ns - start_ns, 1);
-    atomic_store(&stats->apply_lag_ms, (uint64_t)(end_ns - batch->read_ns) / 1000000);
+    histogram_add(&partition->apply, end_ns - start_ns, 1);
+    atomic_store(&partition->apply_lag_ms, (uint64_t)(end_ns - batch->read_ns) / 1000000);
     return true;
 }
 
@@ -291,40 +361,62 @@ static void tick_if_due(struct applier *applier)
     struct partition *partition = applier->partition;
     if (tick_at_ms(applier) > clock_monotonic_ms())
         return;
-    if (atomic_load(&partition->stats->disk_full)) {
+    if (atomic_load(&partition->disk_full)) {
         applier->tick_retry_at_ms = clock_monotonic_ms() + TICK_RETRY_MS;
         return;
     }
     applier->tick_under_way = true;
-    partition->tick = (struct tick){.work.kind = WORK_TICK};
-    queue_push(partition->commit_queue, &partition->tick.work);
+    struct tick *tick = calloc(1, sizeof *tick);
+    if (tick == NULL)
+        abort();
+    tick->shared.work.kind = WORK_TICK;
+    tick->asker = partition;
+    queue_push(partition->engine->commit_queue, &tick->shared.work);
 }
 
 static bool take_tick(struct applier *applier, const struct tick *tick, struct err *err)
 {
-    applier->tick_under_way = false;
+    bool asked = tick->asker == applier->partition;
+    if (asked)
+        applier->tick_under_way = false;
     if (tick->seq == 0) {
-        applier->tick_retry_at_ms = clock_monotonic_ms() + TICK_RETRY_MS;
+        if (asked)
+            applier->tick_retry_at_ms = clock_monotonic_ms() + TICK_RETRY_MS;
         return true;
     }
     if (!step_tick(&applier->step, tick->seq, tick->received_ms, err))
         return false;
-    stats_add(&applier->partition->stats->ticks, 1);
+    if (asked) /* once for all */
+        stats_add(&applier->partition->engine->stats->ticks, 1);
     pass_results(applier);
     return true;
 }
 
-static bool answer(struct applier *applier, struct query *query, struct err *err)
+static void fill_context(struct applier *applier, struct query_context *context)
 {
-    struct query_context context = {
+    *context = (struct query_context){
         .partition = applier->partition,
         .state = applier->step.state,
         .publisher = applier->step.publisher,
         .ruleset = applier->step.ruleset,
         .activation = applier->activation,
-        .backup = applier->backup,
+        .all = context,
+        .count = 1,
     };
+}
+
+static bool answer(struct applier *applier, struct query *query, struct err *err)
+{
+    struct query_context context;
+    fill_context(applier, &context);
     return query_answer(&context, query, err);
+}
+
+static bool attend(struct applier *applier, struct seat *seat, struct err *err)
+{
+    struct query_context context;
+    fill_context(applier, &context);
+    return meeting_attend(seat, &context, err);
 }
 
 static bool is_saved(const struct applier *applier)
@@ -336,47 +428,94 @@ static bool is_saved(const struct applier *applier)
 static void note_saved(struct applier *applier)
 {
     if (is_saved(applier))
-        atomic_store(&applier->partition->stats->unsaved_since_ms, clock_monotonic_ms());
+        atomic_store(&applier->partition->unsaved_since_ms, clock_monotonic_ms());
+}
+
+static bool take_rules(struct applier *applier, struct rules_change *change, struct err *err)
+{
+    struct partition *lead = engine_lead(applier->partition->engine);
+    if (!change->sent) {
+        activation_hear(applier->activation, change);
+        return true;
+    }
+    if (!change->everywhere) {
+        if (!activation_take(applier->activation, change, err))
+            return false;
+        if (!shared_let_go(&change->shared))
+            return true;
+    }
+    if (applier->partition == lead) {
+        activation_finish(applier->activation, change);
+        return true;
+    }
+    change->everywhere = true;
+    queue_push(lead->apply_queue, &change->shared.work);
+    return true;
+}
+
+/* The door takes nothing after the last partition's stop. */
+static bool stop(struct applier *applier, struct shared *work, struct err *err)
+{
+    applier->stopped = true;
+    if (atomic_load(&applier->given_up)) {
+        free(work);
+        return true;
+    }
+    pass_results(applier);
+    bool done = last_checkpoint(applier, err);
+    backup_stop(applier->partition->engine->backup);
+    activation_stop(applier->activation);
+    if (!shared_let_go(work))
+        return done;
+    if (done)
+        queue_push(applier->partition->engine->door_queue, &work->work);
+    else
+        free(work); /* the door hears of the failure in its place */
+    return done;
+}
+
+static bool take_batch(struct applier *applier, struct batch *batch, struct err *err)
+{
+    bool done = apply_batch(applier, batch, err);
+    if (publisher_has_single(applier->step.publisher) || ++applier->unpassed == PASS_BATCHES)
+        pass_results(applier);
+    if (shared_let_go(&batch->shared))
+        queue_push(applier->partition->engine->door_queue, &batch->shared.work);
+    return done;
 }
 
 static bool process(struct applier *applier, struct work *work, struct err *err)
 {
-    struct queue *door = applier->partition->door_queue;
     note_saved(applier);
+    if (work->kind == WORK_SHARE)
+        work = &((struct share *)work)->of->work;
     switch (work->kind) {
-    case WORK_BATCH: {
-        bool done = apply_batch(applier, (struct batch *)work, err);
-        if (publisher_has_single(applier->step.publisher) || ++applier->unpassed == PASS_BATCHES)
-            pass_results(applier);
-        queue_push(door, work);
-        return done;
-    }
+    case WORK_BATCH:
+        return take_batch(applier, (struct batch *)work, err);
     case WORK_QUERY: {
         struct query *query = (struct query *)work;
         bool done = answer(applier, query, err);
         if (!query->answered_later)
-            queue_push(door, work);
+            queue_push(applier->partition->engine->door_queue, work);
         return done;
     }
+    case WORK_MEETING:
+        return attend(applier, (struct seat *)work, err);
     case WORK_RULES:
-        return activation_take(applier->activation, (struct rules_change *)work, err);
-    case WORK_TICK:
-        return take_tick(applier, (const struct tick *)work, err);
-    case WORK_STOP: {
-        applier->stopped = true;
-        pass_results(applier); /* the door takes nothing after this */
-        bool done = last_checkpoint(applier, err);
-        backup_stop(applier->backup);
-        activation_stop(applier->activation);
-        if (done)
-            queue_push(door, work);
-        else
-            free(work); /* the door hears of the failure in its place */
+        return take_rules(applier, (struct rules_change *)work, err);
+    case WORK_TICK: {
+        struct tick *tick = (struct tick *)work;
+        bool done = take_tick(applier, tick, err);
+        if (shared_let_go(&tick->shared))
+            free(tick);
         return done;
     }
+    case WORK_STOP:
+        return stop(applier, (struct shared *)work, err);
     case WORK_ACKS:
     case WORK_RESULTS:
     case WORK_BUNDLE:
+    case WORK_SHARE:
     case WORK_FAILED:
         break;
     }
@@ -393,7 +532,7 @@ static bool heartbeat_if_due(struct applier *applier, struct err *err)
     pass_results(applier);
     if (is_saved(applier))
         state_rest(applier->step.state);
-    return lock_check(partition->settings->data, partition->lock_fd, err);
+    return lock_check(partition->engine->settings->data, partition->engine->lock_fd, err);
 }
 
 static int next_wait_ms(const struct applier *applier)
@@ -428,31 +567,52 @@ static void serve(struct applier *applier)
         tick_if_due(applier);
     }
     if (!going)
-        partition_fail(partition, &err);
+        engine_fail(partition->engine, &err);
 }
 
-static bool open_all(struct applier *applier, struct err *err)
+static bool state_path(const struct partition *partition, char path[PATH_BYTES], struct err *err)
 {
-    const struct settings *settings = applier->partition->settings;
+    char name[PARTITION_DIR_BYTES];
+    const char *folder = partition->engine->settings->data;
+    partition_dir(partition->number, name);
+    int len = snprintf(path, PATH_BYTES, "%s/%s", folder, name);
+    return (len > 0 && len < PATH_BYTES) ||
+           err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
+}
+
+static bool open_state(struct applier *applier, struct err *err)
+{
+    const struct partition *partition = applier->partition;
+    const struct settings *settings = partition->engine->settings;
+    char path[PATH_BYTES];
     struct state_options options = {
         .map_bytes = (uint64_t)settings->state_map_gib << 30,
         .indexes = settings->indexes,
         .index_count = settings->index_count,
     };
-    if (!state_open(applier->state_dir, &options, &applier->step.state, err))
+    return state_path(partition, path, err) && state_open(path, &options, &applier->step.state, err);
+}
+
+static bool open_all(struct applier *applier, struct err *err)
+{
+    struct partition *partition = applier->partition;
+    const struct engine *engine = partition->engine;
+    if (!open_state(applier, err))
         return false;
-    applier->step.publisher = publisher_create(applier->step.state, applier->partition->subscriptions,
-                                          (uint64_t)settings->dead_letters);
-    publisher_home(applier->step.publisher, applier->partition->results_home);
+    applier->step.publisher = publisher_create(applier->step.state, engine->subscriptions,
+                                               share_of(partition, (uint64_t)engine->settings->dead_letters));
+    publisher_partition(applier->step.publisher, partition->number, engine->partition_count);
+    publisher_home(applier->step.publisher, partition->results_home);
     if (!recover(applier, err))
         return false;
-    struct work *wanted = queue_take(applier->partition->apply_queue, 0); /* what is configured, and nothing else yet */
-    return activation_take(applier->activation, (struct rules_change *)wanted, err);
+    struct work *wanted = queue_take(partition->apply_queue, 0); /* the lead's: what is configured, and nothing else yet */
+    if (wanted != NULL)
+        activation_hear(applier->activation, (struct rules_change *)wanted);
+    return true;
 }
 
 static void close_all(struct applier *applier)
 {
-    backup_destroy(applier->backup);
     publisher_destroy(applier->step.publisher);
     activation_destroy(applier->activation);
     state_close(applier->step.state);
@@ -469,28 +629,38 @@ static void *run(void *argument)
     return NULL;
 }
 
-bool applier_start(struct partition *partition, const char *state_dir, struct applier **out,
-                   struct err *err)
+struct applier *applier_start(struct partition *partition)
 {
     struct applier *applier = calloc(1, sizeof *applier);
     if (applier == NULL)
         abort();
     applier->partition = partition;
-    applier->state_dir = state_dir;
-    applier->backup = backup_create(partition);
     step_init(&applier->step);
     applier->activation = activation_create(partition, &applier->step);
     sem_init(&applier->ready, 0, 0);
     thread_start(&applier->thread, "applier", run, applier);
+    return applier;
+}
+
+bool applier_ready(struct applier *applier, struct err *err)
+{
     while (sem_wait(&applier->ready) != 0)
         continue; /* a signal */
-    if (!applier->opened) {
-        *err = applier->open_err;
-        applier_finish(applier);
-        return false;
-    }
-    *out = applier;
-    return true;
+    if (applier->opened)
+        return true;
+    *err = applier->open_err;
+    applier_finish(applier);
+    return false;
+}
+
+void applier_give_up(struct applier *applier)
+{
+    struct shared *stop = calloc(1, sizeof *stop);
+    if (stop == NULL)
+        abort();
+    stop->work.kind = WORK_STOP;
+    atomic_store(&applier->given_up, true);
+    queue_push(applier->partition->apply_queue, &stop->work);
 }
 
 void applier_finish(struct applier *applier)

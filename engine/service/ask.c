@@ -78,6 +78,32 @@ bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second)
            ask_wrong_cursor(ask);
 }
 
+bool ask_fleet_cursor(struct ask *ask, unsigned *part, uint64_t *first, uint64_t *second)
+{
+    struct text cursor;
+    int end = 0;
+    *part = 0;
+    if (ask->context->count == 1)
+        return ask_cursor(ask, first, second);
+    *first = *second = 0;
+    if (!ask_text(ask, "cursor", &cursor))
+        return false;
+    return cursor.len == 0 ||
+           (sscanf(cursor.bytes, "%u/%" SCNu64 ":%" SCNu64 "%n", part, first, second, &end) == 3 &&
+            (size_t)end == cursor.len && *part < ask->context->count) ||
+           ask_wrong_cursor(ask);
+}
+
+void ask_write_fleet_cursor(struct ask *ask, unsigned part, uint64_t first, uint64_t second)
+{
+    if (ask->context->count == 1) {
+        ask_write_cursor(ask, first, second);
+        return;
+    }
+    json_key(ask->out, "cursor");
+    buf_printf(ask->out, "\"%u/%" PRIu64 ":%" PRIu64 "\"", part, first, second);
+}
+
 void ask_write_cursor(struct ask *ask, uint64_t first, uint64_t second)
 {
     json_key(ask->out, "cursor");

@@ -46,6 +46,9 @@ bool ask_seq(struct ask *ask, const char *name, uint64_t *seq, bool *given);
 /* ask_cursor - `cursor`: two numbers with a colon between, as ask_write_cursor wrote them, or both 0 when it
  * isn't there. */
 bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second);
+/* ask_fleet_cursor - likewise, in a list that goes through the partitions in turn: *part is where it is now. */
+bool ask_fleet_cursor(struct ask *ask, unsigned *part, uint64_t *first, uint64_t *second);
+void ask_write_fleet_cursor(struct ask *ask, unsigned part, uint64_t first, uint64_t second);
 /* ask_wrong_cursor - the error for numbers that can't be from ask_write_cursor; always false. */
 bool ask_wrong_cursor(struct ask *ask);
 void ask_write_cursor(struct ask *ask, uint64_t first, uint64_t second);

@@ -21,25 +21,34 @@ enum { DIR_BYTES_MAX = 3000, PATH_BYTES = 4096, FOLDER_MODE = 0750, FILE_MODE = 
 static const char mark_name[] = "unfinished-backup";
 static const char mark_text[] = "fwsyncd is copying its data here, or had to give up: this is no backup.\n";
 
+enum { PART_BYTES = PARTITION_DIR_BYTES + 16, PART_COUNT_MAX = 2 * PARTITION_COUNT_MAX + 2 };
+
 /* The folders of a backup: what is in one of them comes before it. */
-static const char *const parts[] = {"state/history", "state", "journal/sources", "journal"};
-enum { PART_HISTORY, PART_STATE, PART_SOURCES, PART_JOURNAL, PART_COUNT };
-_Static_assert(sizeof parts / sizeof parts[0] == PART_COUNT, "name every part");
+struct parts {
+    char names[PART_COUNT_MAX][PART_BYTES];
+    size_t count;
+};
 
 struct backup {
-    struct partition *partition;
-    struct query *asked; /* to be begun; NULL: nothing */
+    struct engine *engine;
     pthread_t thread;
     bool has_thread;     /* to be joined */
     atomic_bool running; /* the thread isn't done */
+    pthread_mutex_t mutex;
+    pthread_cond_t ended;
+
+    /* under the mutex; `asked` is written for a question, too */
+    _Atomic(struct query *) asked; /* to be begun; NULL: nothing */
+    struct state_snapshot *snapshots[PARTITION_COUNT_MAX];
+    unsigned held_count;   /* of them */
+    bool thread_ended;     /* it has sent its answer; true, too, when there is none */
+
     char dir[DIR_BYTES_MAX + 1];
     uint64_t bytes_total;
     struct copying copying;
     atomic_int_fast64_t finished_ms;
 
-    /* the thread's, while it runs */
-    struct query *query;
-    struct state_snapshot *snapshot;
+    struct query *query; /* the thread's, while it runs */
 };
 
 /* --- the folder ------------------------------------------------------------------------------------------ */
@@ -86,7 +95,7 @@ static bool is_marked(const char *folder)
 /* A copy in the data folder goes with it, and what is in there is fwsync's own. */
 static bool is_outside(const struct backup *backup, struct err *err)
 {
-    char *data = realpath(backup->partition->settings->data, NULL), *dir = realpath(backup->dir, NULL);
+    char *data = realpath(backup->engine->settings->data, NULL), *dir = realpath(backup->dir, NULL);
     size_t len = data == NULL ? 0 : strlen(data);
     bool inside = data != NULL && dir != NULL && strncmp(dir, data, len) == 0 && (dir[len] == '/' || dir[len] == '\0');
     free(data);
@@ -192,11 +201,31 @@ static uint64_t remove_file(const char *path)
     return 0;
 }
 
+static void add_part(struct parts *parts, const char *folder, const char *below_it)
+{
+    snprintf(parts->names[parts->count++], PART_BYTES, "%s%s", folder, below_it);
+}
+
+static void list_parts(const struct backup *backup, struct parts *parts)
+{
+    char state[PARTITION_DIR_BYTES];
+    parts->count = 0;
+    for (unsigned i = 0; i < backup->engine->partition_count; i++) {
+        partition_dir(i, state);
+        add_part(parts, state, "/history");
+        add_part(parts, state, "");
+    }
+    add_part(parts, "journal", "/sources");
+    add_part(parts, "journal", "");
+}
+
 static void remove_parts(const struct backup *backup)
 {
-    for (size_t i = 0; i < PART_COUNT; i++) {
+    struct parts parts;
+    list_parts(backup, &parts);
+    for (size_t i = 0; i < parts.count; i++) {
         char path[PATH_BYTES];
-        below(backup, parts[i], path);
+        below(backup, parts.names[i], path);
         each_file(path, remove_file);
         rmdir(path);
     }
@@ -205,9 +234,11 @@ static void remove_parts(const struct backup *backup)
 static uint64_t count_bytes(const struct backup *backup)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < PART_COUNT; i++) {
+    struct parts parts;
+    list_parts(backup, &parts);
+    for (size_t i = 0; i < parts.count; i++) {
         char path[PATH_BYTES];
-        below(backup, parts[i], path);
+        below(backup, parts.names[i], path);
         bytes += each_file(path, file_bytes);
     }
     return bytes;
@@ -215,23 +246,35 @@ static uint64_t count_bytes(const struct backup *backup)
 
 /* --- the thread ------------------------------------------------------------------------------------------ */
 
+static bool copy_states(struct backup *backup, struct err *err)
+{
+    bool done = true;
+    for (unsigned i = 0; done && i < backup->engine->partition_count; i++) {
+        char name[PARTITION_DIR_BYTES], path[PATH_BYTES];
+        partition_dir(i, name);
+        below(backup, name, path);
+        done = state_backup(backup->snapshots[i], path, &backup->copying, err);
+    }
+    return done;
+}
+
 /* *seq is the last event that is surely in it: those committed while the journal is copied may be, too. */
 static bool copy_parts(struct backup *backup, uint64_t *seq, struct err *err)
 {
-    char state_dir[PATH_BYTES], journal_dir[PATH_BYTES];
-    below(backup, parts[PART_STATE], state_dir);
-    below(backup, parts[PART_JOURNAL], journal_dir);
-    if (!state_backup(backup->snapshot, state_dir, &backup->copying, err))
+    char path[PATH_BYTES];
+    below(backup, "journal", path);
+    if (!copy_states(backup, err))
         return false;
-    *seq = atomic_load(&backup->partition->journal_seq);
-    return journal_backup(backup->partition->journal, journal_dir, &backup->copying, err);
+    *seq = atomic_load(&backup->engine->journal_seq);
+    return journal_backup(backup->engine->journal, path, &backup->copying, err);
 }
 
 static bool fill_folder(struct backup *backup, uint64_t *seq, struct err *err)
 {
     if (!make_folder(backup, err) || !write_mark(backup, err))
         return false;
-    if (check_space(backup, err) && copy_parts(backup, seq, err) && remove_mark(backup, err))
+    if (check_space(backup, err) && partition_note_count(backup->dir, backup->engine->partition_count, true, err) &&
+        copy_parts(backup, seq, err) && remove_mark(backup, err))
         return true;
     remove_parts(backup);
     return false;
@@ -268,6 +311,18 @@ static void answer_error(struct backup *backup, const struct err *err)
     log_line(LOG_ERROR, "backup-failed", "error=%s", log_quote(err->text));
 }
 
+/* The states and the journal are free again. */
+static void let_go(struct backup *backup)
+{
+    for (unsigned i = 0; i < backup->engine->partition_count; i++) {
+        if (backup->snapshots[i] != NULL)
+            state_snapshot_release(backup->snapshots[i]);
+        backup->snapshots[i] = NULL;
+    }
+    backup->held_count = 0;
+    sem_post(&backup->engine->may_trim);
+}
+
 static void *run(void *argument)
 {
     struct backup *backup = argument;
@@ -276,8 +331,7 @@ static void *run(void *argument)
     int64_t start_ms = clock_wall_ms();
     thread_stand_back();
     bool done = make(backup, &seq, &err);
-    state_snapshot_release(backup->snapshot);
-    sem_post(&backup->partition->may_trim);
+    let_go(backup);
     if (done) {
         answer(backup, seq, clock_wall_ms() - start_ms);
         atomic_store(&backup->copying.bytes, backup->bytes_total);
@@ -287,27 +341,26 @@ static void *run(void *argument)
     }
     struct query *query = backup->query;
     atomic_store(&backup->running, false); /* before the answer, so that the next may be asked for after it */
-    queue_push(backup->partition->door_queue, &query->work);
+    queue_push(backup->engine->door_queue, &query->work);
+    pthread_mutex_lock(&backup->mutex);
+    backup->thread_ended = true;
+    pthread_cond_broadcast(&backup->ended);
+    pthread_mutex_unlock(&backup->mutex);
     return NULL;
 }
 
-/* --- for the applier ------------------------------------------------------------------------------------- */
+/* --- for the appliers ------------------------------------------------------------------------------------ */
 
-struct backup *backup_create(struct partition *partition)
+struct backup *backup_create(struct engine *engine)
 {
     struct backup *backup = calloc(1, sizeof *backup);
     if (backup == NULL)
         abort();
-    backup->partition = partition;
+    backup->engine = engine;
+    backup->thread_ended = true;
+    pthread_mutex_init(&backup->mutex, NULL);
+    pthread_cond_init(&backup->ended, NULL);
     return backup;
-}
-
-void backup_destroy(struct backup *backup)
-{
-    if (backup == NULL)
-        return;
-    backup_stop(backup);
-    free(backup);
 }
 
 static void join(struct backup *backup)
@@ -315,6 +368,16 @@ static void join(struct backup *backup)
     if (backup->has_thread)
         pthread_join(backup->thread, NULL);
     backup->has_thread = false;
+}
+
+void backup_destroy(struct backup *backup)
+{
+    if (backup == NULL)
+        return;
+    join(backup);
+    pthread_mutex_destroy(&backup->mutex);
+    pthread_cond_destroy(&backup->ended);
+    free(backup);
 }
 
 bool backup_ask(struct backup *backup, struct query *query, struct text dir, struct err *err)
@@ -330,61 +393,85 @@ bool backup_ask(struct backup *backup, struct query *query, struct text dir, str
     backup->bytes_total = 0;
     atomic_store(&backup->copying.bytes, 0);
     query->answered_later = true;
-    backup->asked = query;
+    atomic_store(&backup->asked, query);
     return true;
 }
 
 /* The committer gives it back after a moment. */
-static void hold_journal(struct partition *partition)
+static void hold_journal(struct engine *engine)
 {
-    while (sem_wait(&partition->may_trim) != 0)
+    while (sem_wait(&engine->may_trim) != 0)
         continue;
 }
 
 static void give_up(struct backup *backup, const struct err *err)
 {
     struct query *query = backup->query = backup->asked;
-    backup->asked = NULL;
+    if (backup->held_count > 0)
+        let_go(backup);
+    atomic_store(&backup->asked, NULL);
     answer_error(backup, err);
-    queue_push(backup->partition->door_queue, &query->work);
+    queue_push(backup->engine->door_queue, &query->work);
 }
 
-void backup_begin(struct backup *backup, struct state *state)
+/* All partitions have taken hold. */
+static void start(struct backup *backup)
 {
     struct err err;
-    struct partition *partition = backup->partition;
-    if (backup->asked == NULL)
-        return;
-    if (!state_snapshot_take(state, &backup->snapshot, &err)) {
-        give_up(backup, &err);
-        return;
-    }
-    hold_journal(partition);
     backup->query = backup->asked;
-    backup->asked = NULL;
-    backup->bytes_total = state_bytes(state) + state_history_bytes(state) + journal_bytes(partition->journal);
+    backup->bytes_total += journal_bytes(backup->engine->journal);
+    backup->thread_ended = false;
     atomic_store(&backup->running, true);
     backup->has_thread = pthread_create(&backup->thread, NULL, run, backup) == 0;
     if (backup->has_thread) {
         pthread_setname_np(backup->thread, "backup");
+        atomic_store(&backup->asked, NULL);
         return;
     }
+    backup->thread_ended = true;
     atomic_store(&backup->running, false);
-    state_snapshot_release(backup->snapshot);
-    sem_post(&partition->may_trim);
-    backup->asked = backup->query;
     err_set(&err, ERR_BUSY, "there are too many threads on the machine");
     give_up(backup, &err);
+}
+
+/* The journal before the first of them: what comes behind a copied checkpoint has to stay in it. */
+static void hold(struct backup *backup, unsigned number, struct state *state)
+{
+    struct err err;
+    if (backup->held_count == 0)
+        hold_journal(backup->engine);
+    backup->held_count++;
+    if (!state_snapshot_take(state, &backup->snapshots[number], &err)) {
+        backup->snapshots[number] = NULL;
+        give_up(backup, &err);
+        return;
+    }
+    backup->bytes_total += state_bytes(state) + state_history_bytes(state);
+    if (backup->held_count == backup->engine->partition_count)
+        start(backup);
+}
+
+void backup_begin(struct backup *backup, const struct partition *partition, struct state *state)
+{
+    if (atomic_load_explicit(&backup->asked, memory_order_relaxed) == NULL)
+        return;
+    pthread_mutex_lock(&backup->mutex);
+    if (backup->asked != NULL && backup->snapshots[partition->number] == NULL)
+        hold(backup, partition->number, state);
+    pthread_mutex_unlock(&backup->mutex);
 }
 
 void backup_stop(struct backup *backup)
 {
     struct err err;
     err_set(&err, ERR_BUSY, "the daemon is stopping");
+    pthread_mutex_lock(&backup->mutex);
     if (backup->asked != NULL)
         give_up(backup, &err);
     atomic_store(&backup->copying.stop, true);
-    join(backup);
+    while (!backup->thread_ended)
+        pthread_cond_wait(&backup->ended, &backup->mutex);
+    pthread_mutex_unlock(&backup->mutex);
 }
 
 struct backup_progress backup_progress(const struct backup *backup)

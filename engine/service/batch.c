@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/base/limits.h"
+#include "engine/service/partition.h"
 #include "engine/service/reply.h"
 
 enum { BATCH_ARENA_BYTES = 32 * 1024, ACKS_ARENA_BYTES = 4 * 1024 };
@@ -24,7 +25,7 @@ struct batch *batch_create(void)
     struct batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL)
         abort();
-    batch->work.kind = WORK_BATCH;
+    batch->shared.work.kind = WORK_BATCH;
     arena_init(&batch->arena, BATCH_ARENA_BYTES);
     batch->acks = acks_create();
     return batch;
@@ -173,6 +174,12 @@ void batch_add(struct batch *batch, struct envelope envelope, struct text body,
          batch->events[batch->event_count - 1].request != batch->acks->request_count - 1))
         request->failed = failed_reply(&batch->acks->arena, ERR_BAD_EVENT,
                                        "there is no event in this request; send one JSON object a line");
+}
+
+void batch_split(struct batch *batch, unsigned partition_count)
+{
+    for (size_t i = 0; i < batch->event_count; i++)
+        batch->events[i].partition = partition_of(batch->events[i].event.device, partition_count);
 }
 
 size_t batch_bytes(const struct batch *batch)

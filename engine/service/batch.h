@@ -51,10 +51,11 @@ struct batch_event {
     struct text line;      /* as it came; likewise */
     uint64_t seq;          /* 0 until committed, and for duplicates */
     uint32_t request;      /* position in acks->requests */
+    uint32_t partition;    /* that its device belongs to */
 };
 
 struct batch {
-    struct work work;
+    struct shared shared;
     struct arena arena;
     struct acks *acks; /* NULL once parted */
     const char *refuse; /* not NULL: take none of these, say busy, and why; static text */
@@ -82,6 +83,9 @@ void batch_pair(struct batch *batch, struct acks *acks);
  * arena. `scratch` is left with garbage in it. */
 void batch_add(struct batch *batch, struct envelope envelope, struct text body,
                struct arena *scratch);
+
+/* batch_split - tell of each event to which of `partition_count` partitions it belongs. */
+void batch_split(struct batch *batch, unsigned partition_count);
 
 /* batch_bytes - what the batch and its acks hold now. */
 size_t batch_bytes(const struct batch *batch);

@@ -20,7 +20,7 @@ static const char journal_full[] = "the disk is full: the journal cannot grow";
 static const char earlier_refused[] = "an earlier event of this source was refused; send that one first";
 
 struct committer {
-    struct partition *partition;
+    struct engine *engine;
     struct refusals refusals;
     struct work *group;      /* taken and not yet passed on, oldest first */
     struct work **group_end; /* where `next` of the group's last hangs */
@@ -29,7 +29,7 @@ struct committer {
     int64_t journal_ms; /* time of the newest record */
     int64_t now_ms;     /* monotonic, when the group was taken: for refusals */
     bool full;          /* the last commit failed for want of space: logged once */
-    pthread_t remover;  /* of old files; it has partition->may_trim */
+    pthread_t remover;  /* of old files; it has engine->may_trim */
     bool has_remover;
     int64_t remove_again_ms; /* monotonic, the remover's: there was no space to remove them; 0: they are removed */
 };
@@ -46,7 +46,7 @@ static bool follows(const struct event *before, const struct event *event)
 static bool is_taken(struct committer *committer, const struct event *event)
 {
     uint64_t highest;
-    return journal_source_highest(committer->partition->journal, event->source, &highest, NULL) &&
+    return journal_source_highest(committer->engine->journal, event->source, &highest, NULL) &&
            event->n <= highest;
 }
 
@@ -132,7 +132,7 @@ static bool append_batch(struct committer *committer, struct batch *batch, struc
             continue;
         }
         for (size_t i = first; i < end; i++)
-            if (!append_event(committer->partition->journal, batch, &batch->events[i], err))
+            if (!append_event(committer->engine->journal, batch, &batch->events[i], err))
                 return false;
     }
     return true;
@@ -141,14 +141,14 @@ static bool append_batch(struct committer *committer, struct batch *batch, struc
 static void append_rules(struct committer *committer, struct rules_change *change)
 {
     change->received_ms = journal_time(committer, clock_wall_ms());
-    change->seq = journal_append(committer->partition->journal, rules_change_kind(change), change->received_ms,
+    change->seq = journal_append(committer->engine->journal, rules_change_kind(change), change->received_ms,
                                  ruleset_bundle(change->ruleset));
 }
 
 static void append_tick(struct committer *committer, struct tick *tick)
 {
     tick->received_ms = journal_time(committer, clock_wall_ms());
-    tick->seq = journal_append(committer->partition->journal, JOURNAL_TICK, tick->received_ms, TEXT("{}"));
+    tick->seq = journal_append(committer->engine->journal, JOURNAL_TICK, tick->received_ms, TEXT("{}"));
 }
 
 static bool append_work(struct committer *committer, struct work *work, struct err *err)
@@ -168,6 +168,8 @@ static bool append_work(struct committer *committer, struct work *work, struct e
     case WORK_QUERY:
     case WORK_RESULTS:
     case WORK_BUNDLE:
+    case WORK_SHARE:
+    case WORK_MEETING:
     case WORK_FAILED:
         break;
     }
@@ -176,8 +178,8 @@ static bool append_work(struct committer *committer, struct work *work, struct e
 
 static bool group_commit(struct committer *committer, struct err *err)
 {
-    struct journal *journal = committer->partition->journal;
-    struct stats *stats = committer->partition->stats;
+    struct journal *journal = committer->engine->journal;
+    struct stats *stats = committer->engine->stats;
     int64_t start_ns = clock_monotonic_ns();
     journal_begin(journal);
     for (struct work *work = committer->group; work != NULL; work = work->next)
@@ -209,7 +211,7 @@ static void batch_undo(struct committer *committer, struct batch *batch, const c
 /* Nothing of the group was written: every request is answered with busy. */
 static void group_undo(struct committer *committer, const char *why)
 {
-    journal_begin(committer->partition->journal); /* to ask it what it has */
+    journal_begin(committer->engine->journal); /* to ask it what it has */
     for (struct work *work = committer->group; work != NULL; work = work->next) {
         if (work->kind == WORK_BATCH)
             batch_undo(committer, (struct batch *)work, why);
@@ -218,7 +220,7 @@ static void group_undo(struct committer *committer, const char *why)
         else if (work->kind == WORK_TICK)
             ((struct tick *)work)->seq = 0;
     }
-    journal_abort(committer->partition->journal);
+    journal_abort(committer->engine->journal);
 }
 
 static void count_answers(struct stats *stats, const struct acks *acks)
@@ -241,25 +243,24 @@ static void count_answers(struct stats *stats, const struct acks *acks)
     stats_add(&stats->requests, acks->request_count);
 }
 
-/* The applier gets the batch before the door gets the answers: see committer.h. */
+/* The appliers get the batch before the door gets the answers: see committer.h. */
 static void pass_on(struct committer *committer)
 {
-    struct partition *partition = committer->partition;
-    bool wake_applier = false;
+    struct engine *engine = committer->engine;
+    unsigned wake = ENGINE_WAKE_NONE;
     for (struct work *work = committer->group, *next; work != NULL; work = next) {
         next = work->next;
         struct acks *acks = NULL;
         if (work->kind == WORK_BATCH) {
             acks = ((struct batch *)work)->acks;
             ((struct batch *)work)->acks = NULL;
-            count_answers(partition->stats, acks);
+            count_answers(engine->stats, acks);
         }
-        wake_applier |= queue_add(partition->apply_queue, work);
+        engine_pass_on(engine, (struct shared *)work, &wake);
         if (acks != NULL)
-            queue_push(partition->door_queue, &acks->work);
+            queue_push(engine->door_queue, &acks->work);
     }
-    if (wake_applier) /* not before the door, for which somebody waits */
-        queue_wake(partition->apply_queue);
+    engine_wake(engine, wake); /* not before the door, for which somebody waits */
     committer->group = NULL;
 }
 
@@ -319,15 +320,15 @@ static struct work *group_fill(struct committer *committer, struct work *taken, 
 static void *remove_files(void *argument)
 {
     struct committer *committer = argument;
-    struct partition *partition = committer->partition;
+    struct engine *engine = committer->engine;
     struct err err;
-    bool done = journal_remove(partition->journal, &err);
+    bool done = journal_remove(engine->journal, &err);
     if (!done && err.code != ERR_FULL)
-        partition_fail(partition, &err);
+        engine_fail(engine, &err);
     if (!done && err.code == ERR_FULL && committer->remove_again_ms == 0)
         log_line(LOG_ERROR, "journal-full", "error=%s", log_quote(err.text));
     committer->remove_again_ms = done ? 0 : clock_monotonic_ms() + RETRY_MS;
-    sem_post(&partition->may_trim);
+    sem_post(&engine->may_trim);
     return NULL;
 }
 
@@ -346,62 +347,62 @@ static void begin_removing(struct committer *committer)
 /* After the answers, which needn't wait for it; also after a failure, since it may be what gives space. */
 static bool trim(struct committer *committer, struct err *err)
 {
-    struct partition *partition = committer->partition;
-    const struct settings *settings = partition->settings;
+    struct engine *engine = committer->engine;
+    const struct settings *settings = engine->settings;
     uint64_t trimmed, all = 0;
-    if (sem_trywait(&partition->may_trim) != 0)
+    if (sem_trywait(&engine->may_trim) != 0)
         return true; /* a backup needs what is there, or files are being removed */
     bool done;
     do {
-        done = journal_trim(partition->journal, atomic_load(&partition->checkpoint_seq), clock_wall_ms(),
+        done = journal_trim(engine->journal, engine_checkpoint_seq(engine), clock_wall_ms(),
                             settings->journal_keep_hours * 3600 * 1000,
                             (uint64_t)settings->journal_keep_mib << 20, &trimmed, err);
         all += trimmed;
     } while (done && trimmed > 0);
-    stats_add(&partition->stats->trimmed, all);
+    stats_add(&engine->stats->trimmed, all);
     if (all > 0 || (committer->remove_again_ms != 0 && clock_monotonic_ms() >= committer->remove_again_ms))
         begin_removing(committer);
     else
-        sem_post(&partition->may_trim);
+        sem_post(&engine->may_trim);
     return done;
 }
 
 static bool group_process(struct committer *committer, bool stop, struct err *err)
 {
-    struct partition *partition = committer->partition;
+    struct engine *engine = committer->engine;
     if (!group_commit(committer, err)) {
         if (err->code != ERR_FULL)
             return false;
         group_full(committer, stop, err);
     } else if (committer->full) {
         committer->full = false;
-        log_line(LOG_INFO, "journal-has-space", "seq=%" PRIu64, journal_last_seq(partition->journal));
+        log_line(LOG_INFO, "journal-has-space", "seq=%" PRIu64, journal_last_seq(engine->journal));
     }
-    atomic_store(&partition->journal_seq, journal_last_seq(partition->journal));
+    atomic_store(&engine->journal_seq, journal_last_seq(engine->journal));
     pass_on(committer);
     return trim(committer, err);
 }
 
 void *committer_run(void *argument)
 {
-    struct committer committer = {.partition = argument};
-    committer.journal_ms = journal_last_received_ms(committer.partition->journal);
+    struct committer committer = {.engine = argument};
+    committer.journal_ms = journal_last_received_ms(committer.engine->journal);
     struct work *taken = NULL;
     for (bool stop = false; !stop;) {
         if (taken == NULL)
-            taken = queue_take(committer.partition->commit_queue,
+            taken = queue_take(committer.engine->commit_queue,
                                committer.held == NULL ? -1 : RETRY_MS);
         taken = group_fill(&committer, taken, &stop);
         committer.now_ms = clock_monotonic_ms();
         struct err err;
         if (!group_process(&committer, stop, &err)) {
-            partition_fail(committer.partition, &err);
+            engine_fail(committer.engine, &err);
             break; /* nothing more is written, answered or freed: the process ends */
         }
     }
     for (struct work *next; taken != NULL; taken = next) { /* behind the stop: dropped with the queue */
         next = taken->next;
-        queue_push(committer.partition->commit_queue, taken);
+        queue_push(committer.engine->commit_queue, taken);
     }
     if (committer.has_remover)
         pthread_join(committer.remover, NULL);

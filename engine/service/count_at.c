@@ -13,6 +13,7 @@ struct delta {
 
 struct tally {
     struct ask *ask;
+    struct state *state; /* of the partition that this page is about */
     const struct asked_index *index;
     struct index_key key;
     struct text wanted; /* JSON of the one value that is asked for; {NULL, 0}: all */
@@ -82,7 +83,7 @@ static void undo(struct tally *tally, const struct history_row *row)
 static bool add_all(struct tally *tally)
 {
     struct ask *ask = tally->ask;
-    struct state *state = ask->context->state;
+    struct state *state = tally->state;
     struct arena *arena = &ask->query->arena;
     struct value_count *values;
     struct text next;
@@ -103,7 +104,7 @@ static bool add_all(struct tally *tally)
 static bool add_one(struct tally *tally)
 {
     struct ask *ask = tally->ask;
-    struct state *state = ask->context->state;
+    struct state *state = tally->state;
     const struct value *value = tally->index->value;
     uint64_t count;
     if (!(tally->index->type ? state_type_devices(state, value->text, &count, ask->err)
@@ -115,7 +116,7 @@ static bool add_one(struct tally *tally)
 
 static bool add_now(struct tally *tally)
 {
-    tally->devices += (int64_t)state_device_count(tally->ask->context->state);
+    tally->devices += (int64_t)state_device_count(tally->state);
     if (!tally->index->given)
         return true;
     return tally->index->value == NULL ? add_all(tally) : add_one(tally);
@@ -152,9 +153,8 @@ static void write_values(struct tally *tally)
 }
 
 /* Where a cursor leads to no row, it isn't from us: every other row is reached from one. */
-static bool check_cursor(struct ask *ask, uint64_t position, uint64_t end)
+static bool check_cursor(struct ask *ask, struct state *state, uint64_t position, uint64_t end)
 {
-    struct state *state = ask->context->state;
     struct history_row row;
     if (position >= end || end > state_history_end(state))
         return ask_wrong_cursor(ask);
@@ -172,7 +172,7 @@ static bool undo_rows(struct tally *tally, uint64_t *position, uint64_t end)
     arena_init(&arena, ROW_ARENA_BYTES);
     for (size_t rows = 0, bytes = 0; rows < ROWS_MAX && bytes < BYTES_MAX && *position < end; rows++) {
         struct history_row row;
-        done = state_history_read(ask->context->state, *position, &arena, &row, ask->err);
+        done = state_history_read(tally->state, *position, &arena, &row, ask->err);
         if (!done)
             break;
         reserve(tally, 2 * row.change_count + 2);
@@ -185,24 +185,26 @@ static bool undo_rows(struct tally *tally, uint64_t *position, uint64_t end)
     return done;
 }
 
+/* Each page is about one partition; `end` 0 is the first about it. */
 bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms)
 {
     struct tally tally = {.ask = ask, .index = index};
-    struct state *state = ask->context->state;
     uint64_t position, end;
-    if (!ask_cursor(ask, &position, &end))
+    unsigned part;
+    if (!ask_fleet_cursor(ask, &part, &position, &end))
         return false;
+    struct state *state = tally.state = ask->context->all[part].state;
     reserve(&tally, LIST_COUNT_MAX);
     if (index->given && !index->type)
         tally.key = state_index_key(state, index->index);
     if (index->value != NULL)
         tally.wanted = json_of(ask, index->value);
-    if (end == 0) { /* the first page */
+    if (end == 0) {
         end = state_history_end(state);
         if (!state_history_seek(state, (struct moment){UINT64_MAX, at_ms}, &position, ask->err) ||
             !add_now(&tally))
             return false;
-    } else if (!check_cursor(ask, position, end)) {
+    } else if (!check_cursor(ask, state, position, end)) {
         return false;
     }
     if (!undo_rows(&tally, &position, end))
@@ -214,6 +216,8 @@ bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms)
         write_values(&tally);
     }
     if (position < end)
-        ask_write_cursor(ask, position, end);
+        ask_write_fleet_cursor(ask, part, position, end);
+    else if (part + 1 < ask->context->count)
+        ask_write_fleet_cursor(ask, part + 1, 0, 0);
     return true;
 }

@@ -11,8 +11,10 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/service/activation.h"
 #include "engine/service/batch.h"
 #include "engine/service/door.h"
+#include "engine/service/meeting.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
 #include "engine/service/reply.h"
@@ -34,7 +36,7 @@ enum {
 static const char overloaded[] = "too many events are under way; send this again";
 static const char state_full[] = "the disk is full: the state cannot be saved";
 
-/* What was handed to the partition and hasn't come home. */
+/* What was handed to the engine and hasn't come home. */
 struct in_flight {
     uint64_t events;
     uint64_t bytes;
@@ -63,7 +65,7 @@ struct doors {
     uint64_t query_bytes_in_flight;
     int64_t over_ms;    /* since when more than the bounds is under way; 0: it isn't */
     int64_t noticed_ms; /* when a malformed message was last logged */
-    struct err err;     /* why the partition failed; code ERR_NONE: it didn't */
+    struct err err;     /* why the engine failed; code ERR_NONE: it didn't */
     bool stopped;
     bool rules_settled; /* a change of rules came home since doors_run() last said so */
 };
@@ -219,8 +221,8 @@ static void batch_back(struct doors *doors, struct batch *batch)
     batch_clear(batch);
     if (batch->acks != NULL)
         acks_clear(batch->acks);
-    batch->work.next = doors->spare_batches;
-    doors->spare_batches = &batch->work;
+    batch->shared.work.next = doors->spare_batches;
+    doors->spare_batches = &batch->shared.work;
     doors->spare_batch_count++;
 }
 
@@ -237,7 +239,7 @@ static void batch_home(struct doors *doors, struct batch *batch)
     batch_back(doors, batch);
 }
 
-static void hand_over(struct doors *doors, struct partition *partition, struct batch *batch)
+static void hand_over(struct doors *doors, struct engine *engine, struct batch *batch)
 {
     if (batch->acks->request_count == 0) {
         batch_back(doors, batch);
@@ -251,7 +253,8 @@ static void hand_over(struct doors *doors, struct partition *partition, struct b
     in_flight->bytes += batch->bytes_in_flight;
     doors->uncommitted++;
     doors->last_event_count = batch->event_count;
-    queue_push(partition->commit_queue, &batch->work);
+    batch_split(batch, engine->partition_count);
+    queue_push(engine->commit_queue, &batch->shared.work);
 }
 
 static bool is_over(const struct doors *doors, const struct in_flight *in_flight)
@@ -311,12 +314,12 @@ static void malformed(struct doors *doors, struct door *door, const struct envel
 }
 
 /* Fills one batch with what has arrived. */
-static void take_events(struct doors *doors, struct partition *partition, enum overload level)
+static void take_events(struct doors *doors, struct engine *engine, enum overload level)
 {
     struct batch *batch = spare_batch(doors);
     if (level == OVERLOAD_REFUSE)
         batch->refuse = overloaded;
-    else if (atomic_load_explicit(&doors->stats->disk_full, memory_order_relaxed))
+    else if (engine_disk_full(engine))
         batch->refuse = state_full;
     for (int i = 0; i < BATCH_MESSAGES && batch->event_count < BATCH_EVENTS &&
                     batch_bytes(batch) < BATCH_BYTES;
@@ -335,7 +338,27 @@ static void take_events(struct doors *doors, struct partition *partition, enum o
         batch_add(batch, envelope, text, &doors->scratch);
         zmq_msg_close(&body);
     }
-    hand_over(doors, partition, batch);
+    hand_over(doors, engine, batch);
+}
+
+/* A question about a device is its partition's; all others are for all of them. One that can't be read is answered by
+ * whoever gets it. */
+static void route(struct doors *doors, struct engine *engine, struct query *query)
+{
+    static const char member[] = "\"device\"";
+    struct fields fields = {NULL, 0};
+    const struct value *device = NULL;
+    if (engine->partition_count > 1 && memmem(query->body.bytes, query->body.len, member, sizeof member - 1) != NULL) {
+        arena_reset(&doors->scratch);
+        if (json_parse_object(query->body, &doors->scratch, &query->arena, &fields, NULL))
+            device = fields_get(&fields, TEXT("device"));
+    }
+    if (device == NULL || device->kind != VALUE_STRING) {
+        meeting_call(engine, query);
+        return;
+    }
+    unsigned number = partition_of(device->text, engine->partition_count);
+    queue_push(engine->partitions[number].apply_queue, &query->work);
 }
 
 static bool too_many_queries(const struct doors *doors)
@@ -344,7 +367,7 @@ static bool too_many_queries(const struct doors *doors)
            doors->query_bytes_in_flight >= QUERY_BYTES_MAX;
 }
 
-static void take_queries(struct doors *doors, struct partition *partition)
+static void take_queries(struct doors *doors, struct engine *engine)
 {
     for (int i = 0; i < QUERIES_AT_ONCE && !too_many_queries(doors); i++) {
         struct query *query = query_create();
@@ -368,7 +391,7 @@ static void take_queries(struct doors *doors, struct partition *partition)
         doors->query_bytes_in_flight += query->arena.used_bytes;
         query->bytes_in_flight = query->arena.used_bytes;
         query->read_ns = clock_monotonic_ns();
-        queue_push(partition->apply_queue, &query->work);
+        route(doors, engine, query);
     }
 }
 
@@ -422,10 +445,12 @@ static void finish(struct doors *doors, struct work *work)
         return;
     case WORK_RULES:
         doors->rules_settled = true;
-        free(work);
+        rules_change_destroy((struct rules_change *)work);
         return;
     case WORK_TICK:
     case WORK_BUNDLE:
+    case WORK_SHARE:
+    case WORK_MEETING:
         break;
     }
     abort();
@@ -481,7 +506,7 @@ static bool wait_for_news(struct doors *doors, int signal_fd)
     return items[SIGNAL].revents != 0;
 }
 
-int doors_run(struct doors *doors, struct partition *partition, int signal_fd, struct err *err)
+int doors_run(struct doors *doors, struct engine *engine, int signal_fd, struct err *err)
 {
     for (;;) {
         if (doors->queue_look)
@@ -496,9 +521,9 @@ int doors_run(struct doors *doors, struct partition *partition, int signal_fd, s
         }
         enum overload level = overload(doors);
         if (doors->events.look && level != OVERLOAD_STOP && !commit_first(doors))
-            take_events(doors, partition, level);
+            take_events(doors, engine, level);
         if (doors->query.look)
-            take_queries(doors, partition);
+            take_queries(doors, engine);
         if (doors->results.look)
             take_subscriptions(doors);
         if (wait_for_news(doors, signal_fd)) {

@@ -59,6 +59,7 @@ static const struct row {
     {"journal", "commits", "journal_commits_total", COUNTER, AT(commits), "Commits of the journal."},
     {"journal", "trimmed", "journal_trimmed_total", COUNTER, AT(trimmed), "Old records deleted."},
 
+    {"state", "partitions", "partitions", GAUGE, AT(partitions), "Parts that the fleet is split into."},
     {"state", "devices", "devices", GAUGE, AT(devices), "Devices known."},
     {"state", "bytes", "state_bytes", GAUGE, AT(state_bytes), "Size of what the last checkpoint holds."},
     {"state", "fileBytes", "state_file_bytes", GAUGE, AT(state_file_bytes),
@@ -121,50 +122,62 @@ static void take_traffic(struct stats *stats, struct figures *figures)
     figures->replies_dropped = stats_get(&stats->replies_dropped);
 }
 
-static void take_journal(struct partition *partition, const struct state *state, struct figures *figures)
+static void take_journal(struct engine *engine, struct figures *figures)
 {
-    struct stats *stats = partition->stats;
-    figures->journal_seq = atomic_load(&partition->journal_seq);
-    figures->journal_lag = figures->journal_seq - state_applied_seq(state);
-    figures->apply_lag_ms = stats_get(&stats->apply_lag_ms);
+    struct stats *stats = engine->stats;
+    figures->journal_seq = atomic_load(&engine->journal_seq);
     figures->ticks = stats_get(&stats->ticks);
-    figures->journal_bytes = journal_bytes(partition->journal);
+    figures->journal_bytes = journal_bytes(engine->journal);
     figures->commits = stats_get(&stats->commits);
     figures->trimmed = stats_get(&stats->trimmed);
+    figures->checkpoints = stats_get(&stats->checkpoints);
+    figures->checkpoint_seq = UINT64_MAX; /* until a state says less */
 }
 
-static void take_state(struct stats *stats, const struct state *state, struct figures *figures)
+static void raise(uint64_t *figure, uint64_t other)
 {
-    figures->devices = state_device_count(state);
-    figures->state_bytes = state_bytes(state);
-    figures->state_file_bytes = state_file_bytes(state);
-    figures->history_bytes = state_history_bytes(state);
-    figures->changes_bytes = state_changes_bytes(state);
-    figures->checkpoint_seq = state_checkpoint_seq(state);
-    figures->checkpoints = stats_get(&stats->checkpoints);
-    figures->checkpoint_ms = stats_get(&stats->checkpoint_ms);
-    if (figures->checkpoint_seq != state_applied_seq(state))
-        figures->checkpoint_age_ms =
-            (uint64_t)(clock_monotonic_ms() - atomic_load(&stats->unsaved_since_ms));
-    figures->dead_letters = state_dead_letter_count(state);
-    figures->dead_letters_trimmed = state_dead_letter_trimmed(state);
-    figures->disk_full = atomic_load(&stats->disk_full);
+    if (other > *figure)
+        *figure = other;
+}
+
+/* Of sizes the sum; of times the longest; the event up to which all are. */
+static void add_state(struct partition *partition, const struct state *state, struct figures *figures)
+{
+    uint64_t checkpoint_seq = state_checkpoint_seq(state);
+    figures->devices += state_device_count(state);
+    figures->state_bytes += state_bytes(state);
+    figures->state_file_bytes += state_file_bytes(state);
+    figures->state_map_bytes += (uint64_t)partition->engine->settings->state_map_gib << 30;
+    figures->history_bytes += state_history_bytes(state);
+    figures->changes_bytes += state_changes_bytes(state);
+    figures->dead_letters += state_dead_letter_count(state);
+    figures->dead_letters_trimmed += state_dead_letter_trimmed(state);
+    figures->disk_full |= atomic_load(&partition->disk_full);
+    if (checkpoint_seq < figures->checkpoint_seq)
+        figures->checkpoint_seq = checkpoint_seq;
+    raise(&figures->journal_lag, figures->journal_seq - state_applied_seq(state));
+    raise(&figures->apply_lag_ms, stats_get(&partition->apply_lag_ms));
+    raise(&figures->checkpoint_ms, stats_get(&partition->checkpoint_ms));
+    if (checkpoint_seq != state_applied_seq(state))
+        raise(&figures->checkpoint_age_ms,
+              (uint64_t)(clock_monotonic_ms() - atomic_load(&partition->unsaved_since_ms)));
 }
 
 void figures_take(const struct query_context *context, struct figures *figures)
 {
-    struct stats *stats = context->partition->stats;
+    struct engine *engine = context->partition->engine;
     struct memory memory = memory_in_use();
     *figures = (struct figures){
-        .uptime_ms = (uint64_t)(clock_wall_ms() - stats->started_ms),
-        .state_map_bytes = (uint64_t)context->partition->settings->state_map_gib << 30,
+        .uptime_ms = (uint64_t)(clock_wall_ms() - engine->stats->started_ms),
+        .partitions = engine->partition_count,
         .anonymous_bytes = memory.anonymous_bytes,
         .file_bytes = memory.file_bytes,
     };
-    take_events(stats, figures);
-    take_traffic(stats, figures);
-    take_journal(context->partition, context->state, figures);
-    take_state(stats, context->state, figures);
+    take_events(engine->stats, figures);
+    take_traffic(engine->stats, figures);
+    take_journal(engine, figures);
+    for (unsigned i = 0; i < context->count; i++)
+        add_state(context->all[i].partition, context->all[i].state, figures);
 }
 
 /* --- telling them ---------------------------------------------------------------------------------------- */

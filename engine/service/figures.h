@@ -16,6 +16,7 @@ struct figures {
 
     uint64_t journal_seq, journal_lag, apply_lag_ms, ticks, journal_bytes, commits, trimmed;
 
+    uint64_t partitions;
     uint64_t devices, state_bytes, state_file_bytes, state_map_bytes, history_bytes, changes_bytes;
     uint64_t checkpoint_seq, checkpoints, checkpoint_ms, checkpoint_age_ms;
     uint64_t dead_letters, dead_letters_trimmed, disk_full;

@@ -45,6 +45,14 @@ void histogram_read(struct histogram *histogram, struct histogram_view *view)
     view->sum_s = (double)atomic_load_explicit(&histogram->sum_ns, memory_order_relaxed) / 1e9;
 }
 
+void histogram_add_up(struct histogram_view *view, const struct histogram_view *more)
+{
+    for (unsigned i = 0; i < HISTOGRAM_BUCKET_COUNT; i++)
+        view->buckets[i] += more->buckets[i];
+    view->count += more->count;
+    view->sum_s += more->sum_s;
+}
+
 uint64_t histogram_up_to(const struct histogram_view *view, unsigned power)
 {
     uint64_t count = 0;

@@ -30,6 +30,8 @@ struct histogram_view {
     double sum_s;
 };
 void histogram_read(struct histogram *histogram, struct histogram_view *view);
+/* histogram_add_up - the view becomes that of both. */
+void histogram_add_up(struct histogram_view *view, const struct histogram_view *more);
 
 /* histogram_up_to - how many took at most 2^power microseconds; power 2..HISTOGRAM_POWER_MAX. */
 uint64_t histogram_up_to(const struct histogram_view *view, unsigned power);

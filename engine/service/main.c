@@ -171,18 +171,18 @@ static struct ruleset *load_rules(const struct settings *settings, struct proble
                                       : ruleset_load_dir(settings->rules, problems);
 }
 
-static void reload_rules(struct partition *partition)
+static void reload_rules(struct engine *engine)
 {
     struct problems problems;
     problems_init(&problems);
-    struct ruleset *ruleset = load_rules(partition->settings, &problems);
+    struct ruleset *ruleset = load_rules(engine->settings, &problems);
     for (const struct problem *problem = problems.first; problem != NULL; problem = problem->next)
         log_line(LOG_ERROR, "rules-problem", "error=%s", log_quote(problem->line));
     problems_fini(&problems);
     if (ruleset == NULL)
         log_line(LOG_ERROR, "rules-kept", "error=\"the new rules have errors; the old ones stay\"");
     else
-        partition_change_rules(partition, ruleset);
+        engine_change_rules(engine, ruleset);
 }
 
 /* --- serving ------------------------------------------------------------------------------------------------ */
@@ -216,11 +216,11 @@ static void print_ready(const struct doors *doors)
 }
 
 /* Serves until a signal says stop. It is ready when it is settled which rules are active. Returns false when the
- * partition failed. */
-static bool serve(struct doors *doors, struct partition *partition, int signal_fd, struct err *err)
+ * engine failed. */
+static bool serve(struct doors *doors, struct engine *engine, int signal_fd, struct err *err)
 {
     for (bool ready = false;;) {
-        int happened = doors_run(doors, partition, signal_fd, err);
+        int happened = doors_run(doors, engine, signal_fd, err);
         switch (happened) {
         case DOORS_FAILED:
             return false;
@@ -230,11 +230,11 @@ static bool serve(struct doors *doors, struct partition *partition, int signal_f
             ready = true;
             break;
         case SIGHUP:
-            reload_rules(partition);
+            reload_rules(engine);
             break;
         default:
             log_line(LOG_INFO, "stopping", "signal=%s", strsignal(happened));
-            partition_stop_begin(partition);
+            engine_stop_begin(engine);
             return doors_drain(doors, err);
         }
     }
@@ -245,8 +245,8 @@ struct service {
     int signal_fd, lock_fd; /* -1: not open */
     struct subscriptions *subscriptions;
     struct doors *doors;
-    struct partition partition;
-    bool started; /* the partition's threads run */
+    struct engine engine;
+    bool started; /* the engine's threads run */
 };
 
 /* The doors come first: that checks settings, and touches no file. */
@@ -260,21 +260,21 @@ static bool open_all(struct service *service, const struct settings *settings, s
         ruleset_destroy(ruleset);
         return false;
     }
-    service->partition = (struct partition){
+    service->engine = (struct engine){
         .settings = settings,
         .lock_fd = service->lock_fd,
         .stats = stats,
         .subscriptions = service->subscriptions,
         .door_queue = doors_queue(service->doors),
     };
-    service->started = partition_open(&service->partition, ruleset, err);
+    service->started = engine_open(&service->engine, ruleset, err);
     return service->started;
 }
 
 static void close_all(struct service *service)
 {
     if (service->started)
-        partition_close(&service->partition);
+        engine_close(&service->engine);
     doors_close(service->doors);
     subscriptions_destroy(service->subscriptions);
     if (service->lock_fd >= 0)
@@ -288,7 +288,6 @@ static int run(const struct settings *settings, struct ruleset *ruleset)
     struct err err;
     struct stats stats = {.started_ms = clock_wall_ms()};
     struct service service = {.signal_fd = -1, .lock_fd = -1};
-    struct partition *partition = &service.partition;
     crash_watch(settings->data);
     if (!open_all(&service, settings, ruleset, &stats, &err)) {
         close_all(&service);
@@ -296,7 +295,7 @@ static int run(const struct settings *settings, struct ruleset *ruleset)
     }
     log_line(LOG_INFO, "started", "version=%s data=%s rules=%s", FWSYNC_VERSION,
              log_quote(settings->data), settings->rules[0] == '\0' ? "shipped" : log_quote(settings->rules));
-    if (!serve(service.doors, partition, service.signal_fd, &err))
+    if (!serve(service.doors, &service.engine, service.signal_fd, &err))
         _exit(fail(&err)); /* its threads may hold anything: nothing here is safe to take down */
     close_all(&service);
     log_line(LOG_INFO, "stopped", "uptime_ms=%lld", (long long)(clock_wall_ms() - stats.started_ms));

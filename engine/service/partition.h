@@ -1,73 +1,52 @@
-/* partition.h - the unit of order, of backup and of scale: one journal, one state, two threads and
- * one more while a checkpoint is written, while a backup is made, and at a start while the journal is replayed.
+/* partition.h - a part of the fleet: its state, and the thread that keeps it.
  *
- * The committer's thread writes the journal and answers producers; the applier's runs the rules, keeps the
- * state, answers queries and writes results. Batches travel committer -> applier -> door and nothing else
- * is shared, except the counters below. */
+ * A device belongs to one partition, by a hash of its name, for as long as there is the data folder. Each partition
+ * reads the whole journal, in order, and applies what is its devices', so several cores fold one log
+ * (docs/decisions/0015-partitions.md). They share nothing but what the engine lends them. */
 #ifndef SERVICE_PARTITION_H
 #define SERVICE_PARTITION_H
 
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 
-#include "engine/service/settings.h"
-#include "engine/service/stats.h"
-#include "engine/service/subscriptions.h"
+#include "engine/base/err.h"
+#include "engine/base/text.h"
+#include "engine/service/histogram.h"
 #include "engine/service/work.h"
-#include "rules/ruleset.h"
-#include "store/journal.h"
 
-/* Passing time on its way: asked for by the applier when a timer is due, journaled by the committer, applied
- * as any other record. */
-struct tick {
-    struct work work;
-    uint64_t seq; /* 0: there was no space for it */
-    int64_t received_ms;
-};
+struct engine;
 
 struct partition {
-    /* borrowed for the partition's life */
-    const struct settings *settings;
-    int lock_fd; /* of the data folder */
-    struct stats *stats;
-    struct subscriptions *subscriptions;
-    struct queue *door_queue; /* finished work goes here */
+    struct engine *engine; /* borrowed for the partition's life */
+    unsigned number;       /* from 0 */
 
-    struct queue *commit_queue; /* the way in: batches, rules, stop */
-    struct queue *apply_queue;  /* and for queries, and what rules the settings want */
+    struct queue *apply_queue;  /* the way in: batches, rules, ticks, questions, stop */
     struct queue *results_home; /* results that were sent, for the next use */
-
-    struct journal *journal;
     struct applier *applier;
-    atomic_uint_fast64_t checkpoint_seq; /* the journal may be trimmed up to here */
-    atomic_uint_fast64_t journal_seq;    /* last committed */
-    sem_t may_trim; /* 1; whoever trims the journal, or copies it and wants nothing trimmed, takes it */
-    pthread_t committer_thread;
-    struct tick tick; /* at most one is under way */
+
+    /* The applier's, for others to read. */
+    atomic_uint_fast64_t checkpoint_seq;  /* its state needs nothing of the journal up to here */
+    atomic_bool disk_full;                /* the state can't be checkpointed: take nothing more */
+    atomic_int_fast64_t unsaved_since_ms; /* monotonic: when the oldest change without a checkpoint was made */
+    atomic_uint_fast64_t checkpoint_ms;   /* the last one's length */
+    atomic_uint_fast64_t apply_lag_ms;    /* of the last batch, from its receipt until it was applied */
+    struct histogram apply;               /* a batch */
 };
 
-/* The process cannot go on; main() stops it with this error. */
-struct failure {
-    struct work work;
-    struct err err;
-};
+/* partition_dir - the folder of a partition's state, below the data folder. */
+enum { PARTITION_DIR_BYTES = 24 };
+void partition_dir(unsigned number, char name[PARTITION_DIR_BYTES]);
 
-/* partition_open - open journal and state below the data folder, replay what the state lacks, have `ruleset` (taken
- * over, also on errors) heard as what the settings want, before any event, and start the threads. Errors as
- * journal_open and state_open. */
-bool partition_open(struct partition *partition, struct ruleset *ruleset, struct err *err);
+/* partition_note_count - a data folder has as many partitions as it was made with, since devices stay where they are;
+ * a file in it says so where they are several.
+ * is_new  it has no event yet
+ * Errors  ERR_CONFIG: it was made with another number; ERR_FULL, ERR_IO, ERR_STORE. */
+bool partition_note_count(const char *folder, unsigned count, bool is_new, struct err *err);
 
-/* partition_stop_begin - let the threads finish all work queued so far, make a checkpoint, and stop; the
- * last thing that reaches door_queue is a WORK_STOP. partition_close - after that: wait and free. */
-void partition_stop_begin(struct partition *partition);
-void partition_close(struct partition *partition);
-
-/* partition_change_rules - the settings want `ruleset`, which is taken over: if it is another than they wanted last, it
- * becomes active, between two events. */
-void partition_change_rules(struct partition *partition, struct ruleset *ruleset);
-
-/* partition_fail - from a thread of the partition: the process has to stop, with this error. */
-void partition_fail(struct partition *partition, const struct err *err);
+/* partition_of - the number of the partition that a device belongs to, of `count`. Never change it: data folders are
+ * made by it. */
+static inline unsigned partition_of(struct text device, unsigned count)
+{
+    return count == 1 ? 0 : text_fnv1a32(device) % count;
+}
 
 #endif

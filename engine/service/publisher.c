@@ -10,6 +10,7 @@
 
 enum { FIRST_ROOM = 1024 }; /* for the members of a result, before it shows that they need more */
 enum { RESULTS_KEPT = 16 }; /* for the next use; more are needed only while the door is behind */
+enum { PARTITION_BYTES = 24 };
 enum { OWN_ATTRIBUTES, OWN_DEADLETTER, OWN_COUNT }; /* classes that fwsync itself publishes */
 
 struct class {
@@ -32,6 +33,9 @@ struct publisher {
     struct class *classes; /* by the rule set's class index */
     size_t class_count;
     unsigned heartbeat_slot;
+    char partition_bytes[PARTITION_BYTES]; /* a member of all results; "": there is one partition */
+    struct text partition;
+    unsigned partition_count;
     struct sink sink;
     struct results *single;  /* NULL: nothing written; the batches are in their classes */
     struct work *ready;      /* results to be taken, oldest first */
@@ -96,9 +100,11 @@ static void begin_batch(struct publisher *publisher, struct class *class, const 
     class->batch_next_n = *class->n;
     class->batch_ms = publisher->received_ms;
     struct text names = text_of(class->shape->names);
-    char *at = results_begin_batch(class->batch, class->name, FRAME_ROOM + COMMON_ROOM + names.len);
+    char *at = results_begin_batch(class->batch, class->name,
+                                   FRAME_ROOM + PARTITION_BYTES + COMMON_ROOM + names.len);
     at = put_unsigned(put_text(at, TEXT("{\"n\":")), *class->n);
     at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
+    at = put_text(at, publisher->partition);
     if (class->shape->put_common != NULL)
         at = class->shape->put_common(at, &class->common, what);
     at = put_text(put_text(at, TEXT(",\"members\":[\"seq\",\"device\",")), names);
@@ -146,6 +152,7 @@ static bool put_single(const struct publisher *publisher, const struct class *cl
     at = put_unsigned(put_text(at, TEXT(",\"seq\":")), publisher->seq);
     at = put_unsigned(put_text(at, TEXT(",\"ts\":")), (uint64_t)publisher->received_ms);
     at = put_json_string(put_text(at, TEXT(",\"device\":")), publisher->device);
+    at = put_text(at, publisher->partition);
     at = class->shape->put(at, end - 1, NULL, what);
     if (at == NULL)
         return false;
@@ -155,7 +162,7 @@ static bool put_single(const struct publisher *publisher, const struct class *cl
 
 static void add_single(struct publisher *publisher, const struct class *class, const void *what)
 {
-    enum { EACH_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES };
+    enum { EACH_ROOM = sizeof "{'n':,'seq':,'ts':,'device':}" + 3 * DECIMAL_BYTES + PARTITION_BYTES };
     size_t room = EACH_ROOM + json_string_room(publisher->device) + FIRST_ROOM;
     struct results *single = single_results(publisher);
     while (!put_single(publisher, class, single, room, what))
@@ -347,6 +354,15 @@ void publisher_destroy(struct publisher *publisher)
     free(publisher);
 }
 
+void publisher_partition(struct publisher *publisher, unsigned number, unsigned count)
+{
+    if (count == 1)
+        return;
+    int len = snprintf(publisher->partition_bytes, PARTITION_BYTES, ",\"partition\":%u", number);
+    publisher->partition = (struct text){publisher->partition_bytes, (size_t)len};
+    publisher->partition_count = count;
+}
+
 void publisher_home(struct publisher *publisher, struct queue *home)
 {
     publisher->home = home;
@@ -405,6 +421,10 @@ void publisher_heartbeat(struct publisher *publisher, int64_t now_ms, uint64_t s
     buf_byte(beat, '{');
     json_member_integer(beat, "ts", now_ms);
     json_member_unsigned(beat, "seq", seq);
+    if (publisher->partition.len > 0) {
+        buf_append(beat, publisher->partition);
+        json_member_unsigned(beat, "partitions", publisher->partition_count);
+    }
     json_key(beat, "n");
     buf_byte(beat, '{');
     publisher_classes(publisher, beat);

@@ -22,6 +22,9 @@ void publisher_destroy(struct publisher *publisher);
 struct publisher *publisher_create_trial(void);
 void publisher_number(struct publisher *publisher, const struct history_row *row);
 
+/* publisher_partition - all that it writes says of which of `count` partitions it is; of one alone it doesn't. */
+void publisher_partition(struct publisher *publisher, unsigned number, unsigned count);
+
 /* publisher_home - what was sent comes back to this queue, and its memory is used again. The queue lives longer
  * than the publisher. */
 void publisher_home(struct publisher *publisher, struct queue *home);

@@ -112,7 +112,7 @@ bool query_answer(const struct query_context *context, struct query *query, stru
         .err = err,
         .details.arena = &query->arena,
     };
-    stats_add(&context->partition->stats->queries, 1);
+    stats_add(&context->partition->engine->stats->queries, 1);
     if (answer(&ask))
         return true;
     reply_with(query, err, buf_text(&ask.details));

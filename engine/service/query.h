@@ -1,12 +1,13 @@
 /* query.h - a question and its answer. What can be asked is in query_*.c, an op each.
  *
- * Questions are answered on the applier's thread between two batches, from the state with all changes in
- * memory, so an answer includes every event that was acknowledged before it was asked. */
+ * Questions are answered on an applier's thread between two batches, from the state with all changes in
+ * memory, so an answer includes every event that was acknowledged before it was asked. Those about a device are
+ * answered by its partition, all others at a meeting (meeting.h). */
 #ifndef SERVICE_QUERY_H
 #define SERVICE_QUERY_H
 
 #include "engine/service/batch.h"
-#include "engine/service/partition.h"
+#include "engine/service/engine.h"
 #include "engine/service/publisher.h"
 
 struct activation;
@@ -27,14 +28,16 @@ struct query {
 struct query *query_create(void);
 void query_destroy(struct query *query);
 
-/* What an answer is made from. */
+/* What an answer is made from. Of a device it is the device's partition that answers; else it is the lead, at a meeting
+ * of all. */
 struct query_context {
     struct partition *partition;
     struct state *state;
     const struct publisher *publisher;
     const struct ruleset *ruleset; /* may be NULL before the first rules */
     struct activation *activation;
-    struct backup *backup;
+    const struct query_context *all; /* by partition, when all are there; else only this one */
+    unsigned count;
 };
 
 /* query_answer - fill the reply, or have it answered later; whatever is wrong with the question is an answer

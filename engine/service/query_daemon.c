@@ -13,7 +13,7 @@ const struct op op_ping = {"ping", {NULL}, answer_ping};
 static bool answer_backup(struct ask *ask)
 {
     struct text dir;
-    return ask_text(ask, "dir", &dir) && backup_ask(ask->context->backup, ask->query, dir, ask->err);
+    return ask_text(ask, "dir", &dir) && backup_ask(ask->context->partition->engine->backup, ask->query, dir, ask->err);
 }
 
 const struct op op_backup = {"backup", {"dir"}, answer_backup};

@@ -1,26 +1,26 @@
 /* query_deadletters.c - the messages that the rules could not handle. */
-#include "engine/service/ask.h"
+#include "engine/service/fleet.h"
 
 static bool answer_dead_letters(struct ask *ask)
 {
-    struct text *letters;
-    size_t limit, count;
-    uint64_t before = 0, unused = 0, next;
-    struct state *state = ask->context->state;
-    if (!ask_cursor(ask, &before, &unused) || !ask_limit(ask, &limit) ||
-        !state_dead_letters(state, before, limit, REQUEST_BYTES_MAX, &ask->query->arena, &letters, &count, &next,
-                            ask->err))
+    size_t limit;
+    struct fleet_letters letters;
+    uint64_t kept = 0, trimmed = 0;
+    if (!ask_limit(ask, &limit) || !fleet_letters(ask, limit, &letters))
         return false;
-    json_member_unsigned(ask->out, "count", state_dead_letter_count(state));
-    json_member_unsigned(ask->out, "trimmed", state_dead_letter_trimmed(state));
+    for (unsigned i = 0; i < ask->context->count; i++) {
+        kept += state_dead_letter_count(ask->context->all[i].state);
+        trimmed += state_dead_letter_trimmed(ask->context->all[i].state);
+    }
+    json_member_unsigned(ask->out, "count", kept);
+    json_member_unsigned(ask->out, "trimmed", trimmed);
     json_open(ask->out, "deadletters", '[');
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < letters.count; i++) {
         json_comma(ask->out);
-        buf_append(ask->out, letters[i]);
+        buf_append(ask->out, letters.items[i]);
     }
     buf_byte(ask->out, ']');
-    if (next > 0)
-        ask_write_cursor(ask, next, unused);
+    fleet_letters_cursor(ask, &letters);
     return true;
 }
 

@@ -363,7 +363,7 @@ static bool answer_explain(struct ask *ask)
     explanation.newest = device_history(explanation.device);
     json_member_text(ask->out, "device", explanation.name);
     json_member_text(ask->out, "deviceType", device_type(explanation.device));
-    rerun_init(&rerun, ask->context->partition->journal, ask->context->state, ask->context->ruleset);
+    rerun_init(&rerun, ask->context);
     bool done = explain(&explanation);
     rerun_fini(&rerun);
     return done;

@@ -1,8 +1,7 @@
 /* query_history.c - what changed: of one device, for a follower, and everything as it was at one event. */
-#include "engine/service/ask.h"
-
 #include <inttypes.h>
 
+#include "engine/service/fleet.h"
 #include "engine/service/reply.h"
 #include "engine/service/rerun.h"
 
@@ -132,7 +131,7 @@ static bool answer_history(struct ask *ask)
     struct rerun rerun;
     if (!ask_device(ask, &device))
         return false;
-    rerun_init(&rerun, ask->context->partition->journal, ask->context->state, ask->context->ruleset);
+    rerun_init(&rerun, ask->context);
     bool done = write_history(ask, &rerun, device);
     rerun_fini(&rerun);
     return done;
@@ -142,17 +141,49 @@ const struct op op_history = {"history", {"device", "limit", "cursor"}, answer_h
 
 /* --- for a follower ---------------------------------------------------------------------------------------- */
 
+/* One partition's way through its history. */
+struct lane {
+    const struct query_context *context;
+    struct rerun rerun;
+    struct publisher *publisher; /* writes the `attributes` of rows */
+    uint64_t position;           /* of the next row */
+    bool has_row;                /* it has been read, in the rerun's arena */
+    struct history_row row;
+    uint64_t reads_start; /* rows of history */
+};
+
 struct changes_page {
     struct ask *ask;
     struct text class_name; /* {NULL, 0}: all */
-    struct rerun rerun;
-    struct publisher *publisher; /* writes the `attributes` of rows */
+    struct lane lanes[PARTITION_COUNT_MAX];
+    unsigned lane_count;
     size_t limit;
     size_t bytes_max;
     size_t count; /* results written */
-    size_t work;          /* that `reads` doesn't count */
-    uint64_t reads_start; /* rows of history */
+    size_t work;  /* that no lane's reads count */
 };
+
+static void open_lanes(struct changes_page *changes)
+{
+    const struct query_context *context = changes->ask->context;
+    changes->lane_count = context->count;
+    for (unsigned i = 0; i < context->count; i++) {
+        struct lane *lane = &changes->lanes[i];
+        lane->context = &context->all[i];
+        rerun_init(&lane->rerun, lane->context);
+        lane->publisher = publisher_create_trial();
+        publisher_partition(lane->publisher, i, context->count);
+        lane->reads_start = state_history_reads(lane->context->state);
+    }
+}
+
+static void close_lanes(struct changes_page *changes)
+{
+    for (unsigned i = 0; i < changes->lane_count; i++) {
+        publisher_destroy(changes->lanes[i].publisher);
+        rerun_fini(&changes->lanes[i].rerun);
+    }
+}
 
 static bool is_wanted(const struct changes_page *changes, struct text class_name)
 {
@@ -175,17 +206,18 @@ static void write_results(struct changes_page *changes, struct results *results,
 }
 
 /* The row has all that an `attributes` result says. */
-static void write_attributes(struct changes_page *changes, const struct history_row *row, struct text device)
+static void write_attributes(struct changes_page *changes, struct lane *lane, struct text device)
 {
-    const struct sink *sink = publisher_sink(changes->publisher);
-    publisher_number(changes->publisher, row);
-    publisher_event(changes->publisher, row->seq, row->received_ms, device, TEXT(""), TEXT(""));
+    const struct sink *sink = publisher_sink(lane->publisher);
+    const struct history_row *row = &lane->row;
+    publisher_number(lane->publisher, row);
+    publisher_event(lane->publisher, row->seq, row->received_ms, device, TEXT(""), TEXT(""));
     for (size_t i = 0; i < row->change_count; i++) {
         const struct history_change *change = &row->changes[i];
         sink->attribute(sink->context, change->scope, change->new.key,
                         change->has_new ? &change->new.value : NULL);
     }
-    write_results(changes, publisher_take(changes->publisher), true);
+    write_results(changes, publisher_take(lane->publisher), true);
 }
 
 static bool has_others(const struct changes_page *changes, const struct history_row *row)
@@ -197,19 +229,20 @@ static bool has_others(const struct changes_page *changes, const struct history_
     return false;
 }
 
-static bool write_row_results(struct changes_page *changes, const struct history_row *row)
+static bool write_row_results(struct changes_page *changes, struct lane *lane)
 {
     struct ask *ask = changes->ask;
+    const struct history_row *row = &lane->row;
     struct text name;
-    if (!state_device_name(ask->context->state, row->device, &changes->rerun.arena, &name, ask->err))
+    if (!state_device_name(lane->context->state, row->device, &lane->rerun.arena, &name, ask->err))
         return false;
     if (is_wanted(changes, TEXT("attributes")) && row->change_count > 0)
-        write_attributes(changes, row, name);
+        write_attributes(changes, lane, name);
     if (!has_others(changes, row))
         return true;
     struct results *results;
     changes->work += RERUN_WORK;
-    if (!rerun_event(&changes->rerun, row->seq, name, row, NULL, &results, ask->err))
+    if (!rerun_event(&lane->rerun, row->seq, name, row, NULL, &results, ask->err))
         return false;
     write_results(changes, results, false);
     return true;
@@ -217,74 +250,102 @@ static bool write_row_results(struct changes_page *changes, const struct history
 
 static bool is_full(const struct changes_page *changes)
 {
-    uint64_t reads = state_history_reads(changes->ask->context->state) - changes->reads_start;
-    return changes->count >= changes->limit || changes->work + reads >= WORK_MAX ||
+    uint64_t work = changes->work;
+    for (unsigned i = 0; i < changes->lane_count; i++)
+        work += state_history_reads(changes->lanes[i].context->state) - changes->lanes[i].reads_start;
+    return changes->count >= changes->limit || work >= WORK_MAX ||
            changes->ask->out->len >= changes->bytes_max;
 }
 
-/* Whole events: a page ends only where the next row is another event's. */
-static bool write_changes(struct changes_page *changes, uint64_t *position, uint64_t *after)
+static bool has_more(const struct lane *lane)
 {
-    struct ask *ask = changes->ask;
-    struct state *state = ask->context->state;
-    while (*position < state_history_end(state)) {
-        struct history_row row;
-        if (!state_history_read(state, *position, &changes->rerun.arena, &row, ask->err))
+    return lane->position < state_history_end(lane->context->state);
+}
+
+/* The lane whose next row is of the earliest event; *next NULL: there are no more rows. */
+static bool choose_lane(struct changes_page *changes, struct lane **next)
+{
+    *next = NULL;
+    for (unsigned i = 0; i < changes->lane_count; i++) {
+        struct lane *lane = &changes->lanes[i];
+        if (!has_more(lane))
+            continue;
+        if (!lane->has_row && !state_history_read(lane->context->state, lane->position, &lane->rerun.arena, &lane->row,
+                                                  changes->ask->err))
             return false;
-        if (row.seq != *after && is_full(changes))
-            return true;
-        if (!write_row_results(changes, &row))
-            return false;
-        *after = row.seq;
-        *position = row.next;
-        rerun_clear(&changes->rerun);
+        lane->has_row = true;
+        if (*next == NULL || lane->row.seq < (*next)->row.seq)
+            *next = lane;
     }
-    *after = state_applied_seq(state);
     return true;
 }
 
-/* Where to begin: *position of the first row, and the event before it. `start` is the event, or a time. */
-static bool find_start(struct changes_page *changes, struct moment start, uint64_t *position, uint64_t *after)
+/* Whole events: a page ends only where the next row is another event's. */
+static bool write_changes(struct changes_page *changes, uint64_t *after)
 {
-    struct state *state = changes->ask->context->state;
-    struct err *err = changes->ask->err;
-    *after = start.seq < state_applied_seq(state) ? start.seq : state_applied_seq(state);
-    if (!state_history_seek(state, start, position, err))
-        return false;
-    if (start.ms == INT64_MAX || *position == state_history_end(state))
+    struct lane *lane;
+    for (;;) {
+        if (!choose_lane(changes, &lane))
+            return false;
+        if (lane == NULL)
+            break;
+        if (lane->row.seq != *after && is_full(changes))
+            return true;
+        if (!write_row_results(changes, lane))
+            return false;
+        *after = lane->row.seq;
+        lane->position = lane->row.next;
+        lane->has_row = false;
+        rerun_clear(&lane->rerun);
+    }
+    *after = state_applied_seq(changes->ask->context->state);
+    return true;
+}
+
+/* Where to begin: each lane's position, and the event before it. `start` is the event, or a time. */
+static bool find_start(struct changes_page *changes, struct moment start, uint64_t *after)
+{
+    uint64_t last = state_applied_seq(changes->ask->context->state);
+    struct lane *first;
+    *after = start.seq < last ? start.seq : last;
+    for (unsigned i = 0; i < changes->lane_count; i++)
+        if (!state_history_seek(changes->lanes[i].context->state, start, &changes->lanes[i].position,
+                                changes->ask->err))
+            return false;
+    if (start.ms == INT64_MAX)
         return true;
-    struct history_row row;
-    if (!state_history_read(state, *position, &changes->rerun.arena, &row, err))
+    if (!choose_lane(changes, &first))
         return false;
-    *after = row.seq - 1;
+    if (first != NULL)
+        *after = first->row.seq - 1;
     return true;
 }
 
 static bool answer_all_changes(struct changes_page *changes, struct moment start)
 {
     struct ask *ask = changes->ask;
-    struct state *state = ask->context->state;
-    uint64_t position, after;
-    if (!find_start(changes, start, &position, &after))
+    uint64_t after;
+    bool more = false;
+    if (!find_start(changes, start, &after))
         return false;
     json_member_unsigned(ask->out, "from", after);
     json_open(ask->out, "results", '[');
-    if (!write_changes(changes, &position, &after))
+    if (!write_changes(changes, &after))
         return false;
     buf_byte(ask->out, ']');
+    for (unsigned i = 0; i < changes->lane_count; i++) {
+        const struct lane *lane = &changes->lanes[i];
+        more |= has_more(lane);
+        state_history_mark(lane->context->state, (struct moment){after, INT64_MAX}, lane->position);
+    }
     json_member_unsigned(ask->out, "after", after);
-    json_member_boolean(ask->out, "more", position < state_history_end(state));
-    state_history_mark(state, (struct moment){after, INT64_MAX}, position);
+    json_member_boolean(ask->out, "more", more);
     return true;
 }
 
 static bool answer_changes(struct ask *ask)
 {
-    struct changes_page changes = {
-        .ask = ask,
-        .bytes_max = ask->out->len + PAGE_BYTES_MAX,
-        .reads_start = state_history_reads(ask->context->state),
-    };
+    struct changes_page changes = {.ask = ask, .bytes_max = ask->out->len + PAGE_BYTES_MAX};
     uint64_t after, last = state_applied_seq(ask->context->state);
     int64_t since_ms = 0;
     bool by_event, by_time;
@@ -297,12 +358,10 @@ static bool answer_changes(struct ask *ask)
     if (by_event && after > last)
         return err_set(ask->err, ERR_BAD_QUERY, "after: there is no event %" PRIu64 " yet; the last one is %" PRIu64,
                        after, last);
-    rerun_init(&changes.rerun, ask->context->partition->journal, ask->context->state, ask->context->ruleset);
-    changes.publisher = publisher_create_trial();
+    open_lanes(&changes);
     struct moment start = by_time ? (struct moment){UINT64_MAX, since_ms - 1} : (struct moment){after, INT64_MAX};
     bool done = answer_all_changes(&changes, start);
-    publisher_destroy(changes.publisher);
-    rerun_fini(&changes.rerun);
+    close_lanes(&changes);
     return done;
 }
 
@@ -310,11 +369,11 @@ const struct op op_changes = {"changes", {"after", "since", "class", "limit"}, a
 
 /* --- everything, as it was at one event --------------------------------------------------------------------- */
 
-static bool write_one_of_all(struct ask *ask, uint32_t number, uint64_t at)
+static bool write_one_of_all(struct ask *ask, struct state *state, uint32_t number, uint64_t at)
 {
     struct device *device;
     bool existed;
-    if (!state_device_at(ask->context->state, number, &device, ask->err) ||
+    if (!state_device_at(state, number, &device, ask->err) ||
         !device_rewind(device, (struct moment){at, INT64_MAX}, &existed, ask->err))
         return false;
     if (!existed)
@@ -330,33 +389,59 @@ static bool write_one_of_all(struct ask *ask, uint32_t number, uint64_t at)
     return true;
 }
 
+static void write_classes(const struct query_context *part, struct buf *out)
+{
+    buf_byte(out, '{');
+    publisher_classes(part->publisher, out);
+    buf_byte(out, '}');
+}
+
+/* The numbers that a follower begins with. */
+static void write_numbers(struct ask *ask)
+{
+    const struct query_context *context = ask->context;
+    if (context->count == 1) {
+        json_key(ask->out, "n");
+        write_classes(context, ask->out);
+        return;
+    }
+    json_open(ask->out, "partitions", '[');
+    for (unsigned i = 0; i < context->count; i++) {
+        json_comma(ask->out);
+        write_classes(&context->all[i], ask->out);
+    }
+    buf_byte(ask->out, ']');
+}
+
 /* The cursor: the event, and the number of the next device. Later devices have higher numbers. */
 static bool answer_snapshot(struct ask *ask)
 {
-    struct state *state = ask->context->state;
-    uint64_t at, number, end = state_device_count(state), reads = state_history_reads(state);
+    unsigned part;
+    uint64_t at, number;
     size_t limit, bytes_max = ask->out->len + PAGE_BYTES_MAX;
-    if (!ask_limit(ask, &limit) || !ask_cursor(ask, &at, &number))
+    if (!ask_limit(ask, &limit) || !ask_fleet_cursor(ask, &part, &at, &number))
         return false;
-    if (number == 0) {
+    struct state *state = ask->context->all[part].state;
+    uint64_t end = state_device_count(state), reads = state_history_reads(state);
+    if (part == 0 && number == 0) {
         at = state_applied_seq(state);
-        json_open(ask->out, "n", '{');
-        publisher_classes(ask->context->publisher, ask->out);
-        buf_byte(ask->out, '}');
+        write_numbers(ask);
     }
     if (at > state_applied_seq(state) || number > end)
         return ask_wrong_cursor(ask);
     json_member_unsigned(ask->out, "at", at);
-    json_member_unsigned(ask->out, "of", end);
+    json_member_unsigned(ask->out, "of", fleet_device_count(ask->context));
     json_open(ask->out, "devices", '[');
     for (; limit > 0 && number < end && ask->out->len < bytes_max &&
            state_history_reads(state) - reads < WORK_MAX;
          limit--, number++)
-        if (!write_one_of_all(ask, (uint32_t)number, at))
+        if (!write_one_of_all(ask, state, (uint32_t)number, at))
             return false;
     buf_byte(ask->out, ']');
     if (number < end)
-        ask_write_cursor(ask, at, number);
+        ask_write_fleet_cursor(ask, part, at, number);
+    else if (part + 1 < ask->context->count)
+        ask_write_fleet_cursor(ask, part + 1, at, 0);
     return true;
 }
 

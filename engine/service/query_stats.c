@@ -9,6 +9,7 @@
 #include "engine/service/backup.h"
 #include "engine/service/exposition.h"
 #include "engine/service/figures.h"
+#include "engine/service/fleet.h"
 
 /* --- how long things take -------------------------------------------------------------------------------- */
 
@@ -16,29 +17,44 @@ static const struct latency {
     const char *member;
     const char *metric;
     const char *help;
-    size_t offset;
+    size_t offset; /* in the daemon's counters, or in each partition's */
+    bool each;
 } latencies[] = {
     {"ack", "fwsync_ack_seconds", "From reading a request with events to handing out its answer.",
-     offsetof(struct stats, ack)},
+     offsetof(struct stats, ack), false},
     {"commit", "fwsync_commit_seconds", "A commit of the journal, with its sync to disk.",
-     offsetof(struct stats, commit)},
-    {"apply", "fwsync_apply_seconds", "Running the rules on a batch of events.", offsetof(struct stats, apply)},
+     offsetof(struct stats, commit), false},
+    {"apply", "fwsync_apply_seconds", "Running the rules on a batch of events.", offsetof(struct partition, apply), true},
     {"query", "fwsync_query_seconds", "From reading a question to handing out its answer.",
-     offsetof(struct stats, query)},
+     offsetof(struct stats, query), false},
 };
 enum { LATENCY_COUNT = sizeof latencies / sizeof latencies[0] };
 
-static void read_latency(struct stats *stats, const struct latency *latency, struct histogram_view *view)
+static void read_at(void *counters, size_t offset, struct histogram_view *view)
 {
-    histogram_read((struct histogram *)((char *)stats + latency->offset), view);
+    histogram_read((struct histogram *)((char *)counters + offset), view);
 }
 
-static void latencies_json(struct stats *stats, struct buf *out)
+static void read_latency(const struct engine *engine, const struct latency *latency, struct histogram_view *view)
+{
+    if (!latency->each) {
+        read_at(engine->stats, latency->offset, view);
+        return;
+    }
+    read_at(&engine->partitions[0], latency->offset, view);
+    for (unsigned i = 1; i < engine->partition_count; i++) {
+        struct histogram_view more;
+        read_at(&engine->partitions[i], latency->offset, &more);
+        histogram_add_up(view, &more);
+    }
+}
+
+static void latencies_json(const struct engine *engine, struct buf *out)
 {
     json_open(out, "latency", '{');
     for (size_t i = 0; i < LATENCY_COUNT; i++) {
         struct histogram_view view;
-        read_latency(stats, &latencies[i], &view);
+        read_latency(engine, &latencies[i], &view);
         json_open(out, latencies[i].member, '{');
         json_member_unsigned(out, "count", view.count);
         buf_printf(out, ",\"p50Ms\":%.3f,\"p99Ms\":%.3f}", 1e3 * histogram_quantile(&view, 0.5),
@@ -47,11 +63,11 @@ static void latencies_json(struct stats *stats, struct buf *out)
     buf_byte(out, '}');
 }
 
-static void latencies_text(struct stats *stats, struct buf *out)
+static void latencies_text(const struct engine *engine, struct buf *out)
 {
     for (size_t i = 0; i < LATENCY_COUNT; i++) {
         struct histogram_view view;
-        read_latency(stats, &latencies[i], &view);
+        read_latency(engine, &latencies[i], &view);
         exposition_histogram(out, latencies[i].metric, latencies[i].help, &view);
     }
 }
@@ -67,16 +83,15 @@ static bool each_verdict(struct ask *ask, struct buf *out,
                          void (*visit)(struct buf *out, struct arena *arena, const char *name,
                                        const struct value_count *values, size_t count))
 {
-    struct state *state = ask->context->state;
     struct arena *arena = &ask->query->arena;
     for (size_t i = 0; i < VERDICT_COUNT; i++) {
-        size_t index, count;
+        struct asked_index index = {.given = true};
+        size_t count;
         struct value_count *values;
         struct text next;
-        if (!state_index_find(state, SCOPE_SERVER, text_of(verdicts[i]), &index))
+        if (!state_index_find(ask->context->state, SCOPE_SERVER, text_of(verdicts[i]), &index.index))
             continue;
-        if (!state_index_values(state, index, TEXT(""), VERDICT_VALUES_MAX, arena, &values, &count, &next,
-                                ask->err))
+        if (!fleet_values(ask, &index, TEXT(""), VERDICT_VALUES_MAX, &values, &count, &next))
             return false;
         visit(out, arena, verdicts[i], values, count);
     }
@@ -131,17 +146,17 @@ static void verdict_text(struct buf *out, struct arena *arena, const char *name,
 /* Of each index: how many run v1.2? One with many values would drown the others, and has no series. */
 static bool indexes_text(struct ask *ask, struct buf *out)
 {
-    const struct settings *settings = ask->context->partition->settings;
-    struct state *state = ask->context->state;
+    const struct settings *settings = ask->context->partition->engine->settings;
     struct arena *arena = &ask->query->arena;
     for (size_t i = 0; i < settings->index_count; i++) {
         const struct index_key *key = &settings->indexes[i];
-        size_t index, count;
+        struct asked_index index = {.given = true};
+        size_t count;
         struct value_count *values;
         struct text next;
-        if (!state_index_find(state, key->scope, key->key, &index))
+        if (!state_index_find(ask->context->state, key->scope, key->key, &index.index))
             continue;
-        if (!state_index_values(state, index, TEXT(""), INDEX_VALUES_MAX, arena, &values, &count, &next, ask->err))
+        if (!fleet_values(ask, &index, TEXT(""), INDEX_VALUES_MAX, &values, &count, &next))
             return false;
         struct text name = arena_format(arena, "%s." TEXT_FMT, scope_short(key->scope), TEXT_ARG(key->key));
         if (next.len == 0)
@@ -151,6 +166,12 @@ static bool indexes_text(struct ask *ask, struct buf *out)
 }
 
 /* --- results: numbers by class --------------------------------------------------------------------------- */
+
+static void class_json(void *out, struct text name, uint64_t number)
+{
+    json_key_text(out, name);
+    buf_unsigned(out, number);
+}
 
 static void class_text(void *out, struct text name, uint64_t number)
 {
@@ -192,14 +213,14 @@ static bool answer_stats(struct ask *ask)
     json_member_text(out, "version", TEXT(FWSYNC_VERSION));
     figures_json(&figures, out);
     json_open(out, "results", '{');
-    publisher_classes(ask->context->publisher, out);
+    fleet_each_class(ask->context, class_json, out);
     buf_byte(out, '}');
     json_open(out, "verdicts", '{');
     if (!each_verdict(ask, out, verdict_json))
         return false;
     buf_byte(out, '}');
-    latencies_json(ask->context->partition->stats, out);
-    backup_json(ask->context->backup, out);
+    latencies_json(ask->context->partition->engine, out);
+    backup_json(ask->context->partition->engine->backup, out);
     return true;
 }
 
@@ -216,7 +237,7 @@ static bool answer_metrics(struct ask *ask)
     figures_text(&figures, &text);
     exposition_family(&text, "fwsync_results_total", "counter",
                       "Results by class, over the data folder's life, whether or not anybody listens.");
-    publisher_each_class(ask->context->publisher, class_text, &text);
+    fleet_each_class(ask->context, class_text, &text);
     exposition_family(&text, "fwsync_verdict_devices", "gauge", "Devices by the value of a verdict.");
     if (!each_verdict(ask, &text, verdict_text))
         return false;
@@ -224,8 +245,8 @@ static bool answer_metrics(struct ask *ask)
                       "Devices by the value of an indexed attribute, of indexes with at most 100 values.");
     if (!indexes_text(ask, &text))
         return false;
-    latencies_text(ask->context->partition->stats, &text);
-    backup_text(ask->context->backup, &text);
+    latencies_text(ask->context->partition->engine, &text);
+    backup_text(ask->context->partition->engine->backup, &text);
     json_member_text(ask->out, "text", buf_text(&text));
     return true;
 }

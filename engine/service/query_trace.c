@@ -178,7 +178,7 @@ static bool answer_trace(struct ask *ask)
     traced.number = device_number(device);
     traced.newest = device_history(device);
     json_member_text(ask->out, "device", traced.device);
-    rerun_init(&rerun, ask->context->partition->journal, ask->context->state, ask->context->ruleset);
+    rerun_init(&rerun, ask->context);
     bool done = choose(&traced) && write_trace(&traced);
     rerun_fini(&rerun);
     return done;

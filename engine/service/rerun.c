@@ -5,10 +5,12 @@
 
 enum { ARENA_BYTES = 16384 };
 
-void rerun_init(struct rerun *rerun, struct journal *journal, struct state *state, const struct ruleset *active)
+void rerun_init(struct rerun *rerun, const struct query_context *context)
 {
-    *rerun = (struct rerun){.journal = journal, .state = state, .active = active};
+    const struct engine *engine = context->partition->engine;
+    *rerun = (struct rerun){.journal = engine->journal, .state = context->state, .active = context->ruleset};
     rerun->publisher = publisher_create_trial();
+    publisher_partition(rerun->publisher, context->partition->number, engine->partition_count);
     arena_init(&rerun->arena, ARENA_BYTES);
     arena_init(&rerun->lasting, ARENA_BYTES);
     arena_init(&rerun->telemetry_arena, ARENA_BYTES);

@@ -11,7 +11,7 @@
 #ifndef SERVICE_RERUN_H
 #define SERVICE_RERUN_H
 
-#include "engine/service/publisher.h"
+#include "engine/service/query.h"
 #include "engine/service/trace.h"
 #include "rules/event.h"
 #include "store/journal.h"
@@ -34,8 +34,8 @@ struct rerun {
     struct arena scratch;
 };
 
-/* rerun_init - `active` is the active rule set; all borrowed. */
-void rerun_init(struct rerun *rerun, struct journal *journal, struct state *state, const struct ruleset *active);
+/* rerun_init - of one partition's devices; what the context has is borrowed. */
+void rerun_init(struct rerun *rerun, const struct query_context *context);
 void rerun_fini(struct rerun *rerun);
 void rerun_clear(struct rerun *rerun);
 

@@ -38,6 +38,8 @@ static const struct setting table[] = {
     {"indexes", FORM_INDEXES, 0,
      "server.fwStateIsSynced,server.fwSyncState,client.currentFwVer,server.lastTargetFwVer", 0, 0,
      "attributes to find and count devices by, at most 32: client.KEY, shared.KEY or server.KEY"},
+    {"partitions", FORM_INTEGER, AT(partitions), "1", 1, PARTITION_COUNT_MAX,
+     "parts that the fleet is split into, each with a thread of its own; fixed once the data folder is made"},
     {"checkpoint-ms", FORM_INTEGER, AT(checkpoint_ms), "1000", 10, 60000,
      "milliseconds between two checkpoints of the state; longer means a longer recovery"},
     {"checkpoint-mib", FORM_INTEGER, AT(checkpoint_mib), "24", 1, 65536,

@@ -19,6 +19,7 @@ struct settings {
     const char *results;
     struct index_key indexes[INDEX_COUNT_MAX];
     size_t index_count;
+    int64_t partitions;
     int64_t checkpoint_ms;
     int64_t checkpoint_mib;
     int64_t in_flight_events;

@@ -27,16 +27,11 @@ struct stats {
     atomic_uint_fast64_t results;         /* handed to subscribers' queues */
     atomic_uint_fast64_t commits;         /* of the journal */
     atomic_uint_fast64_t checkpoints;
-    atomic_uint_fast64_t checkpoint_ms; /* the last one's length */
     atomic_uint_fast64_t trimmed;       /* journal records */
-    atomic_int_fast64_t unsaved_since_ms; /* monotonic: when the oldest change without a checkpoint was made */
-    atomic_uint_fast64_t apply_lag_ms;  /* of the last batch, from its receipt until it was applied */
-    atomic_bool disk_full;              /* the state can't be checkpointed: take nothing more */
 
     struct histogram ack;    /* from reading a request to its answer's being handed to the socket; the doors add */
     struct histogram query;  /* likewise for a question */
     struct histogram commit; /* a group's, with the fsync; the committer adds */
-    struct histogram apply;  /* a batch; the applier adds */
 };
 
 static inline void stats_add(atomic_uint_fast64_t *counter, uint64_t amount)

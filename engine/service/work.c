@@ -23,6 +23,18 @@ struct queue {
     int fd; /* eventfd */
 };
 
+void shared_hold(struct shared *shared, unsigned count)
+{
+    atomic_store(&shared->holders, count);
+    for (unsigned i = 0; i < count; i++)
+        shared->shares[i] = (struct share){.work.kind = WORK_SHARE, .of = shared};
+}
+
+bool shared_let_go(struct shared *shared)
+{
+    return atomic_load(&shared->holders) == 0 || atomic_fetch_sub(&shared->holders, 1) == 1;
+}
+
 struct queue *queue_create(void)
 {
     struct queue *queue = calloc(1, sizeof *queue);

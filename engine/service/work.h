@@ -9,8 +9,11 @@
 #ifndef SERVICE_WORK_H
 #define SERVICE_WORK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "engine/base/limits.h"
 
 enum work_kind {
     WORK_BATCH,   /* struct batch: door -> committer -> applier -> door */
@@ -21,6 +24,8 @@ enum work_kind {
     WORK_RESULTS, /* struct results: applier -> door */
     WORK_BUNDLE,  /* struct replay_bundle: at a start, the replay's thread -> applier, and back */
     WORK_STOP,    /* nothing more: door -> committer -> applier -> door */
+    WORK_SHARE,   /* struct share: committer -> an applier, of work that all of them get */
+    WORK_MEETING, /* struct seat: door -> each applier, for a question to all of them */
     WORK_FAILED,  /* struct failure: any thread -> door */
 };
 
@@ -28,6 +33,23 @@ struct work {
     enum work_kind kind;
     struct work *next;
 };
+
+/* Work that goes to several threads at once: what travels are its shares, one to each. Nobody changes it until the last
+ * of them lets go; that one has it alone. */
+struct share {
+    struct work work;
+    struct shared *of;
+};
+struct shared {
+    struct work work;
+    atomic_uint holders;
+    struct share shares[PARTITION_COUNT_MAX];
+};
+
+/* shared_hold - `count` threads get it: shares[0] to shares[count - 1] are to be pushed. */
+void shared_hold(struct shared *shared, unsigned count);
+/* shared_let_go - true: this was the last one's. Nobody was asked to hold: true. */
+bool shared_let_go(struct shared *shared);
 
 struct queue;
 

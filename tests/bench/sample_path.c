@@ -35,6 +35,7 @@ struct path {
     struct settings settings;
     struct stats stats;
     struct queue *door_queue;
+    struct engine engine;
     struct partition partition;
     struct step step;
     struct arena scratch;
@@ -81,14 +82,14 @@ static void parse(struct path *path)
 /* --- commit ------------------------------------------------------------------------------------------ */
 
 /* The committer runs until a stop, and passes that on behind the batch. */
-static void commit_batch(struct partition *partition, struct batch *batch)
+static void commit_batch(struct engine *engine, struct batch *batch)
 {
-    queue_push(partition->commit_queue, &batch->work);
-    partition_stop_begin(partition);
-    committer_run(partition);
-    struct work *taken = queue_take(partition->apply_queue, 0);
-    struct work *answered = queue_take(partition->door_queue, 0);
-    assert(taken == &batch->work && taken->next->kind == WORK_STOP);
+    queue_push(engine->commit_queue, &batch->shared.work);
+    engine_stop_begin(engine);
+    committer_run(engine);
+    struct work *taken = queue_take(engine_lead(engine)->apply_queue, 0);
+    struct work *answered = queue_take(engine->door_queue, 0);
+    assert(taken == &batch->shared.work && taken->next->kind == WORK_STOP);
     free(taken->next);
     assert(answered != NULL && answered->kind == WORK_ACKS);
     batch_pair(batch, (struct acks *)answered);
@@ -97,7 +98,7 @@ static void commit_batch(struct partition *partition, struct batch *batch)
 static void commit(struct path *path)
 {
     for (size_t i = 0; i < BATCH_COUNT; i++)
-        commit_batch(&path->partition, path->batches[i]);
+        commit_batch(&path->engine, path->batches[i]);
 }
 
 /* --- apply ------------------------------------------------------------------------------------------- */
@@ -181,7 +182,7 @@ static void warm_pass(struct path *path, const char *work)
 
 static void subscribe(struct path *path, const char *topic, bool on)
 {
-    subscriptions_change(path->partition.subscriptions, text_of(topic), on);
+    subscriptions_change(path->engine.subscriptions, text_of(topic), on);
 }
 
 /* topic  NULL: nobody listens */
@@ -218,7 +219,7 @@ static void open_stores(struct path *path, const char *folder)
         .indexes = settings->indexes,
         .index_count = settings->index_count,
     };
-    need(journal_open(below(dir, folder, "journal"), 32 << 20, &path->partition.journal, &failure));
+    need(journal_open(below(dir, folder, "journal"), 32 << 20, &path->engine.journal, &failure));
     need(state_open(below(dir, folder, "state"), &options, &path->step.state, &failure));
 }
 
@@ -238,19 +239,25 @@ static void path_open(struct path *path, const char *folder, const char *rules)
     *path = (struct path){.shipped = rules[0] == '\0',
                           .load = {.device_count = EVENT_COUNT, .random = 88172645463325252u}};
     settings_init(&path->settings);
-    path->partition = (struct partition){
+    path->engine = (struct engine){
         .settings = &path->settings,
         .stats = &path->stats,
         .subscriptions = subscriptions_create(),
         .door_queue = queue_create(),
         .commit_queue = queue_create(),
+        .partitions = &path->partition,
+        .partition_count = 1,
+        .order = PTHREAD_MUTEX_INITIALIZER,
+    };
+    path->partition = (struct partition){
+        .engine = &path->engine,
         .apply_queue = queue_create(),
         .results_home = queue_create(),
     };
     step_init(&path->step);
     open_stores(path, folder);
     subscribe(path, "batch/sync", true);
-    path->step.publisher = publisher_create(path->step.state, path->partition.subscriptions, 100);
+    path->step.publisher = publisher_create(path->step.state, path->engine.subscriptions, 100);
     publisher_home(path->step.publisher, path->partition.results_home);
     load_rules(path, rules);
     arena_init(&path->scratch, ARENA_BYTES);
@@ -269,13 +276,13 @@ static void path_close(struct path *path)
     publisher_destroy(path->step.publisher);
     ruleset_destroy(path->step.ruleset);
     state_close(path->step.state);
-    journal_close(path->partition.journal);
+    journal_close(path->engine.journal);
     results_destroy_all(queue_take(path->partition.results_home, 0));
     queue_destroy(path->partition.results_home);
     queue_destroy(path->partition.apply_queue);
-    queue_destroy(path->partition.commit_queue);
-    queue_destroy(path->partition.door_queue);
-    subscriptions_destroy(path->partition.subscriptions);
+    queue_destroy(path->engine.commit_queue);
+    queue_destroy(path->engine.door_queue);
+    subscriptions_destroy(path->engine.subscriptions);
     settings_fini(&path->settings);
 }
 

@@ -18,34 +18,37 @@ static void test_what_comes_behind_a_stop_is_left_in_the_queue(void **unused)
     struct err err;
     struct settings settings;
     struct stats stats = {.started_ms = 1};
-    struct work stop = {.kind = WORK_STOP};
-    struct partition partition = {
+    struct shared stop = {.work.kind = WORK_STOP};
+    struct partition partition = {.apply_queue = queue_create()};
+    struct engine engine = {
         .settings = &settings,
         .stats = &stats,
         .commit_queue = queue_create(),
-        .apply_queue = queue_create(),
         .door_queue = queue_create(),
+        .partitions = &partition,
+        .partition_count = 1,
+        .order = PTHREAD_MUTEX_INITIALIZER,
     };
     char *dir = temp_dir_make();
     settings_init(&settings);
-    sem_init(&partition.may_trim, 0, 1);
-    if (!journal_open(dir, journal_segment_bytes(1 << 20), &partition.journal, &err))
+    sem_init(&engine.may_trim, 0, 1);
+    if (!journal_open(dir, journal_segment_bytes(1 << 20), &engine.journal, &err))
         fail_msg("%s", err.text);
     struct rules_change *change = rules_change_create(rules_shipped(), RULESET_BY_OPERATOR);
-    queue_push(partition.commit_queue, &stop);
-    queue_push(partition.commit_queue, &change->work);
-    committer_run(&partition);
+    queue_push(engine.commit_queue, &stop.work);
+    queue_push(engine.commit_queue, &change->shared.work);
+    committer_run(&engine);
     assert_ptr_equal(queue_take(partition.apply_queue, 0), &stop);
-    assert_null(stop.next);
-    assert_ptr_equal(queue_take(partition.commit_queue, 0), change);
+    assert_null(stop.work.next);
+    assert_ptr_equal(queue_take(engine.commit_queue, 0), change);
     assert_int_equal(change->seq, 0);
-    assert_int_equal(journal_last_seq(partition.journal), 0);
+    assert_int_equal(journal_last_seq(engine.journal), 0);
     rules_change_destroy(change);
-    journal_close(partition.journal);
-    sem_destroy(&partition.may_trim);
-    queue_destroy(partition.commit_queue);
+    journal_close(engine.journal);
+    sem_destroy(&engine.may_trim);
+    queue_destroy(engine.commit_queue);
     queue_destroy(partition.apply_queue);
-    queue_destroy(partition.door_queue);
+    queue_destroy(engine.door_queue);
     settings_fini(&settings);
     temp_dir_remove(dir);
 }
