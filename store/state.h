@@ -249,6 +249,11 @@ bool state_devices(struct state *state, const struct device_filter *filter, stru
                    size_t limit, struct arena *arena, struct text **names, size_t *name_count,
                    struct text *next, struct err *err);
 
+/* state_devices_ordered - does such a list have its devices by name? state_devices_cursor - the cursor behind this name,
+ * in `arena`, for a list that has; of two such cursors the greater text is the later. */
+bool state_devices_ordered(const struct device_filter *filter);
+struct text state_devices_cursor(const struct device_filter *filter, struct text name, struct arena *arena);
+
 /* --- history: what each event changed (history.h) --- */
 
 #define HISTORY_NONE UINT64_MAX

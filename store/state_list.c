@@ -70,10 +70,14 @@ static bool read_cursor(const struct device_filter *filter, struct text cursor, 
     return true;
 }
 
+struct text state_devices_cursor(const struct device_filter *filter, struct text name, struct arena *arena)
+{
+    return arena_format(arena, "%016" PRIx64 ":" TEXT_FMT, filter_hash(filter), TEXT_ARG(name));
+}
+
 static struct text write_cursor(const struct page *page, struct text rest)
 {
-    return arena_format(page->arena, "%016" PRIx64 ":" TEXT_FMT, filter_hash(page->filter),
-                        TEXT_ARG(rest));
+    return state_devices_cursor(page->filter, rest, page->arena);
 }
 
 /* --- one device --- */
@@ -256,10 +260,15 @@ static bool read_id(struct text rest, uint32_t *from_id, struct err *err)
     return true;
 }
 
+bool state_devices_ordered(const struct device_filter *filter)
+{
+    return filter->condition_count == 0 && filter->type.len == 0;
+}
+
 static bool list(struct page *page, struct text rest, struct text *next, struct err *err)
 {
     const struct device_filter *filter = page->filter;
-    if (filter->condition_count > 0 || filter->type.len > 0) {
+    if (!state_devices_ordered(filter)) {
         struct driver driver;
         uint32_t from_id;
         return read_id(rest, &from_id, err) && choose_driver(page, &driver, err) &&

@@ -222,6 +222,9 @@ static void list_parts(const struct backup *backup, struct parts *parts)
 static void remove_parts(const struct backup *backup)
 {
     struct parts parts;
+    char count_path[PATH_BYTES];
+    below(backup, PARTITION_COUNT_FILE, count_path);
+    unlink(count_path);
     list_parts(backup, &parts);
     for (size_t i = 0; i < parts.count; i++) {
         char path[PATH_BYTES];
@@ -233,8 +236,10 @@ static void remove_parts(const struct backup *backup)
 
 static uint64_t count_bytes(const struct backup *backup)
 {
-    uint64_t bytes = 0;
     struct parts parts;
+    char count_path[PATH_BYTES];
+    below(backup, PARTITION_COUNT_FILE, count_path);
+    uint64_t bytes = file_bytes(count_path);
     list_parts(backup, &parts);
     for (size_t i = 0; i < parts.count; i++) {
         char path[PATH_BYTES];

@@ -13,6 +13,108 @@ uint64_t fleet_device_count(const struct query_context *context)
     return count;
 }
 
+/* --- lists of devices ------------------------------------------------------------------------------------------- */
+
+struct state *fleet_state(const struct query_context *context, struct text name)
+{
+    return context->all[partition_of(name, context->count)].state;
+}
+
+/* Which partition the list is at, and that one's own cursor. */
+static bool read_turn(struct ask *ask, struct text cursor, unsigned *part, struct text *own)
+{
+    char *end = NULL;
+    *part = 0;
+    *own = cursor;
+    if (cursor.len == 0)
+        return true;
+    unsigned long number = strtoul(cursor.bytes, &end, 10);
+    if (cursor.bytes[0] < '0' || cursor.bytes[0] > '9' || *end != '/' || number >= ask->context->count)
+        return ask_wrong_cursor(ask);
+    *part = (unsigned)number;
+    *own = (struct text){end + 1, cursor.len - (size_t)(end + 1 - cursor.bytes)};
+    return true;
+}
+
+static bool list_in_turn(struct ask *ask, const struct device_filter *filter, struct text cursor, size_t limit,
+                         struct text **names, size_t *name_count, struct text *next)
+{
+    unsigned part;
+    struct text own, own_next;
+    struct arena *arena = &ask->query->arena;
+    if (!read_turn(ask, cursor, &part, &own) ||
+        !state_devices(ask->context->all[part].state, filter, own, limit, arena, names, name_count, &own_next,
+                       ask->err))
+        return false;
+    part += own_next.len == 0;
+    *next = part == ask->context->count ? TEXT("") : arena_format(arena, "%u/" TEXT_FMT, part, TEXT_ARG(own_next));
+    return true;
+}
+
+/* One partition's names. */
+struct names {
+    struct text *items;
+    size_t count, taken;
+};
+
+/* The one whose next name is the first; NULL: there are none. */
+static struct names *first_of(struct names *lists, unsigned count)
+{
+    struct names *best = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        struct names *list = &lists[i];
+        if (list->taken < list->count &&
+            (best == NULL || text_compare(list->items[list->taken], best->items[best->taken]) < 0))
+            best = list;
+    }
+    return best;
+}
+
+/* A partition that had to stop early knows nothing behind its own cursor, so nothing behind the earliest of these may be
+ * in the page. */
+static bool list_by_name(struct ask *ask, const struct device_filter *filter, struct text cursor, size_t limit,
+                         struct text **out, size_t *out_count, struct text *next)
+{
+    const struct query_context *context = ask->context;
+    struct arena *arena = &ask->query->arena;
+    struct names lists[PARTITION_COUNT_MAX] = {{.count = 0}}, *list;
+    struct text bound = {"", 0}, *names = arena_alloc(arena, limit * sizeof *names);
+    size_t count = 0;
+    for (unsigned i = 0; i < context->count; i++) {
+        struct text own;
+        if (!state_devices(context->all[i].state, filter, cursor, limit, arena, &lists[i].items, &lists[i].count, &own,
+                           ask->err))
+            return false;
+        if (own.len > 0 && (bound.len == 0 || text_compare(own, bound) < 0))
+            bound = own;
+    }
+    *next = bound;
+    while ((list = first_of(lists, context->count)) != NULL) {
+        struct text behind = state_devices_cursor(filter, list->items[list->taken], arena);
+        if (bound.len > 0 && text_compare(behind, bound) > 0)
+            break;
+        if (count == limit) {
+            *next = state_devices_cursor(filter, names[count - 1], arena);
+            break;
+        }
+        names[count++] = list->items[list->taken++];
+    }
+    *out = names;
+    *out_count = count;
+    return true;
+}
+
+bool fleet_devices(struct ask *ask, const struct device_filter *filter, struct text cursor, size_t limit,
+                   struct text **names, size_t *name_count, struct text *next)
+{
+    const struct query_context *context = ask->context;
+    if (context->count == 1)
+        return state_devices(context->state, filter, cursor, limit, &ask->query->arena, names, name_count, next,
+                             ask->err);
+    return state_devices_ordered(filter) ? list_by_name(ask, filter, cursor, limit, names, name_count, next)
+                                         : list_in_turn(ask, filter, cursor, limit, names, name_count, next);
+}
+
 /* --- values --------------------------------------------------------------------------------------------------- */
 
 bool fleet_value_devices(struct ask *ask, const struct asked_index *index, uint64_t *count)

@@ -12,6 +12,13 @@ uint64_t fleet_device_count(const struct query_context *context);
 /* fleet_value_devices - how many devices have the value that is asked for. */
 bool fleet_value_devices(struct ask *ask, const struct asked_index *index, uint64_t *count);
 
+/* fleet_devices - a page of a list of devices; as state_devices. By name it is of all partitions; else each page is of
+ * one, whose number stands in front of the cursor. */
+bool fleet_devices(struct ask *ask, const struct device_filter *filter, struct text cursor, size_t limit,
+                   struct text **names, size_t *name_count, struct text *next);
+/* fleet_state - where a device is. */
+struct state *fleet_state(const struct query_context *context, struct text name);
+
 /* fleet_values - the values of an index with their counts, or the types; as state_index_values. */
 bool fleet_values(struct ask *ask, const struct asked_index *index, struct text cursor, size_t limit,
                   struct value_count **values, size_t *value_count, struct text *next);

@@ -49,7 +49,7 @@ static int write_count(const char *path, unsigned count)
 bool partition_note_count(const char *folder, unsigned count, bool is_new, struct err *err)
 {
     char path[PATH_BYTES];
-    if (snprintf(path, sizeof path, "%s/partitions", folder) >= PATH_BYTES)
+    if (snprintf(path, sizeof path, "%s/" PARTITION_COUNT_FILE, folder) >= PATH_BYTES)
         return err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
     unsigned made_with = read_count(path);
     if (made_with == 0)

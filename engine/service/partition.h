@@ -36,6 +36,8 @@ struct partition {
 enum { PARTITION_DIR_BYTES = 24 };
 void partition_dir(unsigned number, char name[PARTITION_DIR_BYTES]);
 
+#define PARTITION_COUNT_FILE "partitions" /* in the data folder */
+
 /* partition_note_count - a data folder has as many partitions as it was made with, since devices stay where they are;
  * a file in it says so where they are several.
  * is_new  it has no event yet

@@ -1,6 +1,4 @@
 /* query_devices.c - one device, lists of them, and how many there are. */
-#include <stdlib.h>
-
 #include "engine/service/count_at.h"
 #include "engine/service/fleet.h"
 #include "engine/service/reply.h"
@@ -61,14 +59,13 @@ static bool answer_device(struct ask *ask)
 
 const struct op op_device = {"device", {"device", "at"}, answer_device};
 
-static bool write_devices(struct ask *ask, struct state *state, const struct text *names, size_t count,
-                          size_t *fitting)
+static bool write_devices(struct ask *ask, const struct text *names, size_t count, size_t *fitting)
 {
     size_t bytes_max = ask->out->len + REQUEST_BYTES_MAX;
     for (*fitting = 0; *fitting < count; ++*fitting) {
         struct device *device;
         size_t before = ask->out->len;
-        if (!state_device_find(state, names[*fitting], &device, ask->err))
+        if (!state_device_find(fleet_state(ask->context, names[*fitting]), names[*fitting], &device, ask->err))
             return false;
         if (device == NULL)
             return err_set(ask->err, ERR_DAMAGED, "the state lists a device \"" TEXT_FMT "\" that it doesn't have: "
@@ -154,61 +151,28 @@ static bool read_wanted(struct ask *ask, struct wanted *wanted)
     return (!index.given || want_value(ask, wanted, &index)) && want_where(ask, wanted);
 }
 
-/* Which partition the list is at, and that one's own cursor. With several, its number stands in front. */
-static bool read_cursor(struct ask *ask, unsigned *part, struct text *own)
-{
-    char *end = NULL;
-    *part = 0;
-    if (!ask_text(ask, "cursor", own))
-        return false;
-    if (ask->context->count == 1 || own->len == 0)
-        return true;
-    unsigned long number = strtoul(own->bytes, &end, 10);
-    if (own->bytes[0] < '0' || own->bytes[0] > '9' || *end != '/' || number >= ask->context->count)
-        return ask_wrong_cursor(ask);
-    size_t skip = (size_t)(end + 1 - own->bytes);
-    *part = (unsigned)number;
-    *own = (struct text){end + 1, own->len - skip};
-    return true;
-}
-
-static void write_cursor(struct ask *ask, unsigned part, struct text own)
-{
-    if (own.len == 0 && part + 1 == ask->context->count)
-        return;
-    if (ask->context->count == 1) {
-        json_member_text(ask->out, "cursor", own);
-        return;
-    }
-    part += own.len == 0;
-    json_member_text(ask->out, "cursor", arena_format(&ask->query->arena, "%u/" TEXT_FMT, part, TEXT_ARG(own)));
-}
-
-/* A page is of one partition. */
 static bool answer_devices(struct ask *ask)
 {
     struct wanted wanted;
     struct text cursor, next, *names;
     size_t limit, count, fitting;
-    unsigned part;
-    struct arena *arena = &ask->query->arena;
-    if (!read_wanted(ask, &wanted) || !read_cursor(ask, &part, &cursor) || !ask_limit(ask, &limit))
+    if (!read_wanted(ask, &wanted) || !ask_text(ask, "cursor", &cursor) || !ask_limit(ask, &limit))
         return false;
     if (wanted.none) {
         buf_append(ask->out, TEXT(",\"devices\":[]"));
         return true;
     }
-    struct state *state = ask->context->all[part].state;
-    if (!state_devices(state, &wanted.filter, cursor, limit, arena, &names, &count, &next, ask->err))
+    if (!fleet_devices(ask, &wanted.filter, cursor, limit, &names, &count, &next))
         return false;
     json_open(ask->out, "devices", '[');
-    if (!write_devices(ask, state, names, count, &fitting))
+    if (!write_devices(ask, names, count, &fitting))
         return false;
     buf_byte(ask->out, ']');
     if (fitting < count && /* the page was full: ask for the cursor behind its last device */
-        !state_devices(state, &wanted.filter, cursor, fitting, arena, &names, &count, &next, ask->err))
+        !fleet_devices(ask, &wanted.filter, cursor, fitting, &names, &count, &next))
         return false;
-    write_cursor(ask, part, next);
+    if (next.len > 0)
+        json_member_text(ask->out, "cursor", next);
     return true;
 }
 

@@ -29,6 +29,7 @@ import zmq
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("FWSYNC_BUILD", "build"))
 SAN = os.environ.get("FWSYNC_SAN", "")
+PARTITIONS = os.environ.get("FWSYNC_PARTITIONS", "1")  # of each daemon that doesn't say otherwise itself
 # Arguments for a daemon with the four nodes of ThingsBoard's sample, for tests that count what a rule does.
 SAMPLE_RULES = ("--rules", os.path.join(ROOT, "tests", "bench", "rules"))
 DEADLINE_S = 60 if SAN else 20
@@ -95,7 +96,7 @@ class Daemon:
             self.child.stdout.close()
         command = self.wrapper + [
             os.path.join(BUILD, "fwsyncd"), "--data", self.data, "--events", "tcp://127.0.0.1:*",
-            "--query", "tcp://127.0.0.1:*", "--results", "tcp://127.0.0.1:*"] + self.args
+            "--query", "tcp://127.0.0.1:*", "--results", "tcp://127.0.0.1:*", "--partitions", PARTITIONS] + self.args
         self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=self.log, env=self.env)
 
