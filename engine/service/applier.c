@@ -600,7 +600,7 @@ static bool open_all(struct applier *applier, struct err *err)
     if (!open_state(applier, err))
         return false;
     applier->step.publisher = publisher_create(applier->step.state, engine->subscriptions,
-                                               share_of(partition, (uint64_t)engine->settings->dead_letters));
+                                               (uint64_t)engine->settings->dead_letters);
     publisher_partition(applier->step.publisher, partition->number, engine->partition_count);
     publisher_home(applier->step.publisher, partition->results_home);
     if (!recover(applier, err))

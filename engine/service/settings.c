@@ -61,7 +61,7 @@ static const struct setting table[] = {
     {"state-map-gib", FORM_INTEGER, AT(state_map_gib), "64", 1, 65536,
      "GiB of address space for the state: the most its file can grow to"},
     {"dead-letters", FORM_INTEGER, AT(dead_letters), "100000", 1, 100000000,
-     "dead letters kept; then the oldest go, and are counted"},
+     "dead letters that each partition keeps; then its oldest go, and are counted"},
     {"results-queue", FORM_INTEGER, AT(results_queue), "10000", 1000, 10000000,
      "results, or batches of them, queued for each subscriber that reads slowly; then it loses some"},
     {"log-level", FORM_LEVEL, AT(log_level), "info", 0, 0,
