@@ -30,7 +30,7 @@ struct rules_change *rules_change_create(struct ruleset *ruleset, enum ruleset_b
 void rules_change_destroy(struct rules_change *change)
 {
     ruleset_destroy(change->ruleset);
-    free((char *)change->bundle.bytes);
+    free(change->bundle_bytes);
     free(change);
 }
 
@@ -188,10 +188,11 @@ static void settle(struct activation *activation, struct rules_change *change)
 static void copy_bundle(struct rules_change *change)
 {
     struct text bundle = ruleset_bundle(change->ruleset);
-    char *copy = malloc(bundle.len);
-    if (copy == NULL)
+    change->bundle_bytes = malloc(bundle.len);
+    if (change->bundle_bytes == NULL)
         abort();
-    change->bundle = (struct text){memcpy(copy, bundle.bytes, bundle.len), bundle.len};
+    memcpy(change->bundle_bytes, bundle.bytes, bundle.len);
+    change->bundle_len = bundle.len;
 }
 
 static void send(struct activation *activation, struct rules_change *change)
@@ -304,7 +305,7 @@ bool activation_take(struct activation *activation, struct rules_change *change,
         return take_as_lead(activation, change, err);
     if (change->seq == 0)
         return true;
-    struct ruleset *ruleset = ruleset_load_kept(change->bundle, err);
+    struct ruleset *ruleset = ruleset_load_kept((struct text){change->bundle_bytes, change->bundle_len}, err);
     return ruleset != NULL && take(activation, ruleset, change, &active, err);
 }
 

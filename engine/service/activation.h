@@ -21,7 +21,8 @@
 struct rules_change {
     struct shared shared;
     struct ruleset *ruleset; /* owned; the lead's in the end, then NULL */
-    struct text bundle;      /* the same for the other partitions; malloc'd */
+    char *bundle_bytes;      /* the same for the other partitions, malloc'd; NULL: there are none */
+    size_t bundle_len;
     enum ruleset_by by;
     struct query *asker; /* to be answered when it is active; NULL: nobody waits */
     bool sent;           /* to the committer; else it is only wanted */
