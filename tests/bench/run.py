@@ -24,6 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, os.environ.get("FWSYNC_BUILD", "build"))
 DAEMON = os.path.join(BUILD, "fwsyncd")
 BENCH = os.path.join(BUILD, "tests", "bench", "bench")
+BARE_DOOR = os.path.join(BUILD, "tests", "bench", "bare_door")
 
 RULES = os.path.join(ROOT, "tests", "bench", "rules")  # the sample's chain: what all figures are about
 
@@ -33,6 +34,8 @@ ASKED_PER_S = 500  # questions beside them
 # by themselves, and slow spells of the machine last for seconds: so many pairs, of runs that aren't long. (Shorter ones
 # differ more: 60,000 events each, and the quartiles are twice as far apart.)
 FOLLOWING_PAIRS, FOLLOWING_EVENTS = 11, 150_000
+PARTITIONS = (1, 2, 4, 8)
+CORES = 16  # of the machine that a model is about
 SYNC_COUNT, SYNC_BYTES = 300, 4096
 
 # A fleet goes through these in this order: the first two need devices that still report what they
@@ -119,10 +122,10 @@ class Daemon:
         return total / 1e9
 
 
-def load(folder, **options):
+def load(folder, program=DAEMON, **options):
     """One run of the program `bench`; what it measured, as a dict, or None when there were no events."""
     words = [f"{key.replace('_', '-')}={value}" for key, value in {"rules": RULES, **options}.items()]
-    done = subprocess.run([BENCH, DAEMON, folder, "format=json", *words], stdout=subprocess.PIPE,
+    done = subprocess.run([BENCH, program, folder, "format=json", *words], stdout=subprocess.PIPE,
                           check=False)
     if done.returncode != 0:
         sys.exit(f"failed: bench {' '.join(words)}")
@@ -188,7 +191,8 @@ def measure_fleet(folder, devices, names, scale, seed, figures):
         if row["events"]:
             row["wall_us_per_event"] = 1e6 / row["applied_per_s"]
         if sync:
-            row.update(sync_ms=sync, against_sync=row["p50_ms"] / sync)
+            bare = load(os.path.join(folder, "bare"), BARE_DOOR, **dict(options, devices=1))
+            row.update(sync_ms=sync, against_sync=row["p50_ms"] / sync, against_bare=row["p50_ms"] / bare["p50_ms"])
         figures.add(devices, name, row)
     shutil.rmtree(data)
 
@@ -214,6 +218,22 @@ def measure_recovery(folder, devices, events, rounds, figures):
         figures.add(devices, "recovery", {"replayed_per_s": events * 1e3 / max(1, int(found[2]))})
     shutil.rmtree(data)
     shutil.rmtree(before)
+
+
+def measure_partitions(folder, devices, events, seed, figures):
+    """One round of fleets that differ in nothing but the number of partitions."""
+    for count in PARTITIONS:
+        data = os.path.join(folder, "partitions")
+        setting = f"--partitions={count}"
+        load(data, devices=devices, events=0, setting=setting)
+        os.sync()
+        figures.add(devices, partitioned(count), load(data, devices=devices, events=events, prepare="no", seed=seed,
+                                                      work="changing", batch=100, window=64, setting=setting))
+        shutil.rmtree(data)
+
+
+def partitioned(count):
+    return f"{count} partition{'s' if count > 1 else ''}"
 
 
 def measure_idle(folder, devices, seconds, figures):
@@ -244,6 +264,7 @@ def sections(scale, big):
         "following": {small: FOLLOWED, large: FOLLOWED},
         "latency": {small: ["offered"], large: ["offered"]},
         "single": {small: ["single"]},
+        "partitions": {},
         "recovery": {},
         "memory": {large: ["changing"]},
         "growth": {devices: ["changing"] for devices in fleets},
@@ -262,6 +283,10 @@ def measure(folder, wanted, args, scale):
                 continue  # minutes, and GiB
             note(f"round {index + 1} of {args.rounds}, {devices:,} devices")
             measure_fleet(folder, devices, needed[devices], scale, 100 * index, figures)
+    for index in range(args.rounds if "partitions" in wanted else 0):
+        for devices in (scale.small, scale.large):
+            note(f"partitions, round {index + 1} of {args.rounds}, {devices:,} devices")
+            measure_partitions(folder, devices, 1_500_000 // scale.divisor, index, figures)
     if "recovery" in wanted:
         for devices in (scale.small, scale.large):
             note(f"recovery, {devices:,} devices")
@@ -351,6 +376,26 @@ def print_threads(figures):
         table(["devices", "run"] + THREADS, rows, left=2)
 
 
+def modelled(us, partitions):
+    """Events each second on CORES cores, if each thread has what it wants of them: the slowest is the limit."""
+    threads = [us["door"], us["committer"], us["zeromq"], us["applier"] / partitions, sum(us.values()) / CORES]
+    return 1e6 / max(max(threads), 1e-3)
+
+
+def print_partitions(figures):
+    rows = []
+    for devices, count in sorted({(devices, count) for devices, name in figures.rows for count in PARTITIONS
+                                  if name == partitioned(count)}):
+        name = partitioned(count)
+        us = {thread: figures.median(devices, name, f"daemon_{thread}_us") for thread in THREADS}
+        rows.append([f"{devices:,}", str(count), f"{figures.median(devices, name, 'applied_per_s'):,.0f}"] +
+                    [f"{us[thread]:.2f}" for thread in THREADS] + [f"{modelled(us, count):,.0f}"])
+    if rows:
+        print("\npartitions: events each second here; processor time of an event, all partitions together, in us;\n"
+              f"and a model: events each second on {CORES} cores, of which each thread has one when it wants it")
+        table(["devices", "partitions", "applied/s"] + THREADS + [f"{CORES} cores"], rows, left=1)
+
+
 def print_questions(figures):
     fleets = sorted({devices for devices, _ in figures.rows})
     rows = [[f"{devices:,}", name, RUNS[name]["ask"]] +
@@ -407,6 +452,8 @@ def targets(wanted, figures, scale):
         sync = figures.median(small, "single", "sync_ms")
         rows.append((f"single: p50 of an ack against an fdatasync of {sync:.3f} ms",
                      figures.median(small, "single", "against_sync"), "<= ", 2, 1.3, "{:.2f} x"))
+        rows.append(("single: the same against a bare door, which only syncs and answers",
+                     figures.median(small, "single", "against_bare"), "", None, None, "{:.2f} x"))
     if "recovery" in wanted:
         rows += [(f"recovery: events replayed each second, {devices:,} devices",
                   figures.median(devices, "recovery", "replayed_per_s"), ">= ", 400e3, 1e6, "{:,.0f}")
@@ -464,6 +511,7 @@ def main():
     note("")
     print_runs(figures)
     print_threads(figures)
+    print_partitions(figures)
     print_questions(figures)
     print_targets(targets(wanted, figures, scale))
 
