@@ -18,12 +18,16 @@ struct ask {
     struct buf details; /* in the query's arena: members for an answer that is an error */
 };
 
+/* Whose states: of the partition that got the question, or of all of them (ask->context->all). */
+enum op_needs { OP_NEEDS_ONE, OP_NEEDS_ALL };
+
 struct op {
     const char *name;
     const char *fields[ASK_FIELDS_MAX]; /* besides "op"; NULL behind the last */
     /* Adds members to the reply. False with an error in ask->err: what was written is thrown away, and
      * the error is the answer. */
     bool (*answer)(struct ask *ask);
+    enum op_needs needs;
 };
 
 extern const struct op op_backup, op_ping;               /* query_daemon.c */

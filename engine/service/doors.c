@@ -14,7 +14,6 @@
 #include "engine/service/activation.h"
 #include "engine/service/batch.h"
 #include "engine/service/door.h"
-#include "engine/service/meeting.h"
 #include "engine/service/publisher.h"
 #include "engine/service/query.h"
 #include "engine/service/reply.h"
@@ -341,24 +340,20 @@ static void take_events(struct doors *doors, struct engine *engine, enum overloa
     hand_over(doors, engine, batch);
 }
 
-/* A question about a device is its partition's; all others are for all of them. One that can't be read is answered by
- * whoever gets it. */
-static void route(struct doors *doors, struct engine *engine, struct query *query)
+/* A question about a device is its partition's, any other the lead's. */
+static struct partition *partition_asked(struct doors *doors, const struct engine *engine, struct query *query)
 {
     static const char member[] = "\"device\"";
     struct fields fields = {NULL, 0};
-    const struct value *device = NULL;
-    if (engine->partition_count > 1 && memmem(query->body.bytes, query->body.len, member, sizeof member - 1) != NULL) {
-        arena_reset(&doors->scratch);
-        if (json_parse_object(query->body, &doors->scratch, &query->arena, &fields, NULL))
-            device = fields_get(&fields, TEXT("device"));
-    }
-    if (device == NULL || device->kind != VALUE_STRING) {
-        meeting_call(engine, query);
-        return;
-    }
-    unsigned number = partition_of(device->text, engine->partition_count);
-    queue_push(engine->partitions[number].apply_queue, &query->work);
+    if (engine->partition_count == 1 || memmem(query->body.bytes, query->body.len, member, sizeof member - 1) == NULL)
+        return engine_lead(engine);
+    arena_reset(&doors->scratch);
+    const struct value *device = json_parse_object(query->body, &doors->scratch, &query->arena, &fields, NULL)
+                                     ? fields_get(&fields, TEXT("device"))
+                                     : NULL;
+    return device != NULL && device->kind == VALUE_STRING
+               ? &engine->partitions[partition_of(device->text, engine->partition_count)]
+               : engine_lead(engine);
 }
 
 static bool too_many_queries(const struct doors *doors)
@@ -391,7 +386,8 @@ static void take_queries(struct doors *doors, struct engine *engine)
         doors->query_bytes_in_flight += query->arena.used_bytes;
         query->bytes_in_flight = query->arena.used_bytes;
         query->read_ns = clock_monotonic_ns();
-        route(doors, engine, query);
+        stats_add(&doors->stats->queries, 1);
+        queue_push(partition_asked(doors, engine, query)->apply_queue, &query->work);
     }
 }
 

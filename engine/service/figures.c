@@ -134,7 +134,7 @@ static void take_journal(struct engine *engine, struct figures *figures)
     figures->checkpoint_seq = UINT64_MAX; /* until a state says less */
 }
 
-static void raise(uint64_t *figure, uint64_t other)
+static void raise_to(uint64_t *figure, uint64_t other)
 {
     if (other > *figure)
         *figure = other;
@@ -155,11 +155,11 @@ static void add_state(struct partition *partition, const struct state *state, st
     figures->disk_full |= atomic_load(&partition->disk_full);
     if (checkpoint_seq < figures->checkpoint_seq)
         figures->checkpoint_seq = checkpoint_seq;
-    raise(&figures->journal_lag, figures->journal_seq - state_applied_seq(state));
-    raise(&figures->apply_lag_ms, stats_get(&partition->apply_lag_ms));
-    raise(&figures->checkpoint_ms, stats_get(&partition->checkpoint_ms));
+    raise_to(&figures->journal_lag, figures->journal_seq - state_applied_seq(state));
+    raise_to(&figures->apply_lag_ms, stats_get(&partition->apply_lag_ms));
+    raise_to(&figures->checkpoint_ms, stats_get(&partition->checkpoint_ms));
     if (checkpoint_seq != state_applied_seq(state))
-        raise(&figures->checkpoint_age_ms,
+        raise_to(&figures->checkpoint_age_ms,
               (uint64_t)(clock_monotonic_ms() - atomic_load(&partition->unsaved_since_ms)));
 }
 

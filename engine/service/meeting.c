@@ -29,15 +29,12 @@ static struct meeting *create(struct query *query, unsigned count)
 
 void meeting_call(struct engine *engine, struct query *query)
 {
-    if (engine->partition_count == 1) {
-        queue_push(engine_lead(engine)->apply_queue, &query->work);
-        return;
-    }
     unsigned wake = ENGINE_WAKE_NONE;
     struct work *seats[PARTITION_COUNT_MAX];
     struct meeting *meeting = create(query, engine->partition_count);
     for (unsigned i = 0; i < engine->partition_count; i++)
         seats[i] = &meeting->seats[i].work;
+    query->answered_later = true;
     engine_give_each(engine, seats, &wake);
     engine_wake(engine, wake);
 }
@@ -50,6 +47,7 @@ static bool answer(struct meeting *meeting, struct err *err)
         meeting->contexts[i].all = meeting->contexts;
         meeting->contexts[i].count = meeting->count;
     }
+    query->answered_later = false;
     return query_answer(&meeting->contexts[ENGINE_LEAD], query, err);
 }
 
@@ -76,11 +74,9 @@ bool meeting_attend(struct seat *seat, const struct query_context *context, stru
     meeting->contexts[context->partition->number] = *context;
     if (atomic_fetch_sub(&meeting->awaited, 1) == 1) {
         done = answer(meeting, err);
-        bool later = query->answered_later;
         for (unsigned i = 1; i < meeting->count; i++)
             sem_post(&meeting->over);
-        if (!later)
-            queue_push(door, &query->work);
+        queue_push(door, &query->work);
     } else {
         wait_for_the_end(meeting);
     }

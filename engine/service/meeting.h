@@ -1,6 +1,6 @@
 /* meeting.h - a question to the whole fleet: all partitions stand still, at the same event, while one of them answers.
  *
- * The door gives each of them a seat, at the same place between the batches. Whoever comes first waits; the last to
+ * Whoever calls it gives each of them a seat, at the same place between the batches. Who comes first waits; the last to
  * come answers, from all states, and they go on. So such an answer is exact, however many partitions there are. It costs
  * the time of the answer on all of them; a question about one device goes to its partition alone. */
 #ifndef SERVICE_MEETING_H
@@ -16,7 +16,8 @@ struct seat {
     struct meeting *meeting;
 };
 
-/* meeting_call - have `query` answered; with one partition alone, without a meeting. On the door's thread. */
+/* meeting_call - have `query` answered, later, by all. On an applier's thread, which sits in it, too: until it comes to
+ * its own seat, the query stays. */
 void meeting_call(struct engine *engine, struct query *query);
 
 /* meeting_attend - take the seat, on an applier's thread, with what this partition has; the seat is gone afterwards.

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/service/ask.h"
+#include "engine/service/meeting.h"
 #include "engine/service/reply.h"
 
 enum { QUERY_ARENA_BYTES = 4096 };
@@ -76,6 +77,10 @@ static bool answer(struct ask *ask)
     const struct op *op = find_op(ask);
     if (op == NULL || !check_fields(ask, op))
         return false;
+    if (op->needs == OP_NEEDS_ALL && ask->context->count < ask->context->partition->engine->partition_count) {
+        meeting_call(ask->context->partition->engine, ask->query);
+        return true;
+    }
     reply_begin(ask->out, state_applied_seq(ask->context->state));
     if (!op->answer(ask))
         return false;
@@ -112,7 +117,6 @@ bool query_answer(const struct query_context *context, struct query *query, stru
         .err = err,
         .details.arena = &query->arena,
     };
-    stats_add(&context->partition->engine->stats->queries, 1);
     if (answer(&ask))
         return true;
     reply_with(query, err, buf_text(&ask.details));

@@ -1,8 +1,8 @@
 /* query.h - a question and its answer. What can be asked is in query_*.c, an op each.
  *
  * Questions are answered on an applier's thread between two batches, from the state with all changes in
- * memory, so an answer includes every event that was acknowledged before it was asked. Those about a device are
- * answered by its partition, all others at a meeting (meeting.h). */
+ * memory, so an answer includes every event that was acknowledged before it was asked. Those about a device go to its
+ * partition, all others to the lead; an op that is about the fleet is answered at a meeting (meeting.h). */
 #ifndef SERVICE_QUERY_H
 #define SERVICE_QUERY_H
 
@@ -28,15 +28,14 @@ struct query {
 struct query *query_create(void);
 void query_destroy(struct query *query);
 
-/* What an answer is made from. Of a device it is the device's partition that answers; else it is the lead, at a meeting
- * of all. */
+/* What an answer is made from. */
 struct query_context {
     struct partition *partition;
     struct state *state;
     const struct publisher *publisher;
     const struct ruleset *ruleset; /* may be NULL before the first rules */
     struct activation *activation;
-    const struct query_context *all; /* by partition, when all are there; else only this one */
+    const struct query_context *all; /* by partition, at a meeting; else this one alone */
     unsigned count;
 };
 

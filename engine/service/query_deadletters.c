@@ -24,4 +24,4 @@ static bool answer_dead_letters(struct ask *ask)
     return true;
 }
 
-const struct op op_deadletters = {"deadletters", {"limit", "cursor"}, answer_dead_letters};
+const struct op op_deadletters = {"deadletters", {"limit", "cursor"}, answer_dead_letters, OP_NEEDS_ALL};

@@ -57,7 +57,7 @@ static bool answer_device(struct ask *ask)
                 : write_device(device, SCOPE_TELEMETRY, ask->out, ask->err);
 }
 
-const struct op op_device = {"device", {"device", "at"}, answer_device};
+const struct op op_device = {"device", {"device", "at"}, answer_device, OP_NEEDS_ONE};
 
 static bool write_devices(struct ask *ask, const struct text *names, size_t count, size_t *fitting)
 {
@@ -177,7 +177,7 @@ static bool answer_devices(struct ask *ask)
 }
 
 const struct op op_devices = {
-    "devices", {"index", "value", "where", "since", "type", "prefix", "limit", "cursor"}, answer_devices};
+    "devices", {"index", "value", "where", "since", "type", "prefix", "limit", "cursor"}, answer_devices, OP_NEEDS_ALL};
 
 /* --- counts ---------------------------------------------------------------------------------------------- */
 
@@ -228,4 +228,4 @@ static bool answer_count(struct ask *ask)
     return true;
 }
 
-const struct op op_count = {"count", {"index", "value", "at", "limit", "cursor"}, answer_count};
+const struct op op_count = {"count", {"index", "value", "at", "limit", "cursor"}, answer_count, OP_NEEDS_ALL};

@@ -137,7 +137,7 @@ static bool answer_history(struct ask *ask)
     return done;
 }
 
-const struct op op_history = {"history", {"device", "limit", "cursor"}, answer_history};
+const struct op op_history = {"history", {"device", "limit", "cursor"}, answer_history, OP_NEEDS_ONE};
 
 /* --- for a follower ---------------------------------------------------------------------------------------- */
 
@@ -365,7 +365,7 @@ static bool answer_changes(struct ask *ask)
     return done;
 }
 
-const struct op op_changes = {"changes", {"after", "since", "class", "limit"}, answer_changes};
+const struct op op_changes = {"changes", {"after", "since", "class", "limit"}, answer_changes, OP_NEEDS_ALL};
 
 /* --- everything, as it was at one event --------------------------------------------------------------------- */
 
@@ -445,4 +445,4 @@ static bool answer_snapshot(struct ask *ask)
     return true;
 }
 
-const struct op op_snapshot = {"snapshot", {"limit", "cursor"}, answer_snapshot};
+const struct op op_snapshot = {"snapshot", {"limit", "cursor"}, answer_snapshot, OP_NEEDS_ALL};

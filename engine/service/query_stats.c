@@ -224,7 +224,7 @@ static bool answer_stats(struct ask *ask)
     return true;
 }
 
-const struct op op_stats = {"stats", {NULL}, answer_stats};
+const struct op op_stats = {"stats", {NULL}, answer_stats, OP_NEEDS_ALL};
 
 static bool answer_metrics(struct ask *ask)
 {
@@ -251,4 +251,4 @@ static bool answer_metrics(struct ask *ask)
     return true;
 }
 
-const struct op op_metrics = {"metrics", {NULL}, answer_metrics};
+const struct op op_metrics = {"metrics", {NULL}, answer_metrics, OP_NEEDS_ALL};
