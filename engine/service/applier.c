@@ -38,6 +38,7 @@ struct applier {
     atomic_bool given_up;
     struct step step; /* the state, the active rules, the publisher: all owned here */
     struct activation *activation;
+    uint64_t replay_from; /* the first event that the state lacked at the start */
     uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
     int64_t checkpoint_at_ms;    /* monotonic; when the next is due */
     int64_t checkpoint_start_ms; /* of the running one, or the last */
@@ -205,17 +206,31 @@ static bool has_room(const struct applier *applier, struct err *err)
                                   "taken (checkpoint-mib): free some space and start again");
 }
 
+/* Other partitions' events are behind this one, too. */
+static void pass(struct applier *applier, uint64_t seq)
+{
+    if (seq > state_applied_seq(applier->step.state))
+        state_set_applied_seq(applier->step.state, seq);
+}
+
 static bool is_mine(const struct applier *applier, struct text device)
 {
     const struct partition *partition = applier->partition;
     return partition_of(device, partition->engine->partition_count) == partition->number;
 }
 
-/* The position of the next record from `at` on that isn't another partition's device's; behind the last: the count. */
+/* Is the record for this partition to apply? */
+static bool concerns(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
+{
+    const struct journal_record *record = &bundle->records[at];
+    return record->seq >= applier->replay_from &&
+           (record->kind != JOURNAL_EVENT || is_mine(applier, bundle->events[at].device));
+}
+
+/* The position of the next one from `at` on; behind the last: the count. */
 static size_t next_record(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
 {
-    while (at < bundle->count && bundle->records[at].kind == JOURNAL_EVENT &&
-           !is_mine(applier, bundle->events[at].device))
+    while (at < bundle->count && !concerns(applier, bundle, at))
         at++;
     return at;
 }
@@ -235,7 +250,7 @@ static bool replay_bundle(struct applier *applier, const struct replay_bundle *b
         at = next_record(applier, bundle, at + 1);
     }
     if (bundle->count > 0)
-        state_set_applied_seq(state, bundle->records[bundle->count - 1].seq);
+        pass(applier, bundle->records[bundle->count - 1].seq);
     if (bundle->err.code == ERR_NONE)
         return true;
     *err = bundle->err;
@@ -243,22 +258,23 @@ static bool replay_bundle(struct applier *applier, const struct replay_bundle *b
 }
 
 /* Everything the journal has and the state lacks. */
-static bool replay(struct applier *applier, struct err *err)
+static bool replay(struct applier *applier, struct replay *ahead, struct err *err)
 {
-    struct replay *ahead = replay_start(applier->partition->engine->journal, state_applied_seq(applier->step.state) + 1);
     const struct replay_bundle *bundle;
+    unsigned number = applier->partition->number;
     bool done;
+    applier->replay_from = state_applied_seq(applier->step.state) + 1;
+    replay_join(ahead, number, applier->replay_from);
     do {
-        bundle = replay_next(ahead);
+        bundle = replay_next(ahead, number);
         done = replay_bundle(applier, bundle, err);
         pass_results(applier);
         done = done && checkpoint_if_due(applier, err) && has_room(applier, err);
     } while (done && bundle->count > 0);
-    replay_stop(ahead);
     return done;
 }
 
-static bool recover(struct applier *applier, struct err *err)
+static bool recover(struct applier *applier, struct replay *ahead, struct err *err)
 {
     struct journal *journal = applier->partition->engine->journal;
     uint64_t from = state_applied_seq(applier->step.state), last = journal_last_seq(journal);
@@ -271,14 +287,7 @@ static bool recover(struct applier *applier, struct err *err)
     int64_t start_ms = clock_monotonic_ms();
     applier->checkpoint_at_ms = start_ms + applier->partition->engine->settings->checkpoint_ms;
     atomic_store(&applier->partition->unsaved_since_ms, start_ms);
-    if (!activation_load(applier->activation, err))
-        return false;
-    if (last == from)
-        return true;
-    if (!replay(applier, err))
-        return false;
-    log_line(LOG_INFO, "replayed", "events=%" PRIu64 " ms=%" PRId64, last - from, clock_monotonic_ms() - start_ms);
-    return true;
+    return activation_load(applier->activation, err) && (last == from || replay(applier, ahead, err));
 }
 
 /* --- the thread ------------------------------------------------------------------------------------------ */
@@ -320,15 +329,12 @@ static bool apply_events(struct applier *applier, const struct batch *batch, str
     return true;
 }
 
-/* Other partitions' events are behind this one, too. */
-static void pass_batch(struct applier *applier, const struct batch *batch)
+static uint64_t last_seq(const struct batch *batch)
 {
-    struct state *state = applier->step.state;
     size_t at = batch->event_count;
     while (at > 0 && batch->events[at - 1].seq == 0)
         at--;
-    if (at > 0 && batch->events[at - 1].seq > state_applied_seq(state))
-        state_set_applied_seq(state, batch->events[at - 1].seq);
+    return at > 0 ? batch->events[at - 1].seq : 0;
 }
 
 static bool apply_batch(struct applier *applier, const struct batch *batch, struct err *err)
@@ -337,7 +343,7 @@ static bool apply_batch(struct applier *applier, const struct batch *batch, stru
     int64_t start_ns = clock_monotonic_ns();
     if (!apply_events(applier, batch, err))
         return false;
-    pass_batch(applier, batch);
+    pass(applier, last_seq(batch));
     int64_t end_ns = clock_monotonic_ns();
     histogram_add(&partition->apply, end_ns - start_ns, 1);
     atomic_store(&partition->apply_lag_ms, (uint64_t)(end_ns - batch->read_ns) / 1000000);
@@ -593,7 +599,7 @@ static bool open_state(struct applier *applier, struct err *err)
     return state_path(partition, path, err) && state_open(path, &options, &applier->step.state, err);
 }
 
-static bool open_all(struct applier *applier, struct err *err)
+static bool open_all(struct applier *applier, struct replay *ahead, struct err *err)
 {
     struct partition *partition = applier->partition;
     const struct engine *engine = partition->engine;
@@ -603,7 +609,7 @@ static bool open_all(struct applier *applier, struct err *err)
                                                (uint64_t)engine->settings->dead_letters);
     publisher_partition(applier->step.publisher, partition->number, engine->partition_count);
     publisher_home(applier->step.publisher, partition->results_home);
-    if (!recover(applier, err))
+    if (!recover(applier, ahead, err))
         return false;
     struct work *wanted = queue_take(partition->apply_queue, 0); /* the lead's: what is configured, and nothing else yet */
     if (wanted != NULL)
@@ -621,7 +627,9 @@ static void close_all(struct applier *applier)
 static void *run(void *argument)
 {
     struct applier *applier = argument;
-    bool opened = applier->opened = open_all(applier, &applier->open_err);
+    struct replay *ahead = applier->partition->engine->replay;
+    bool opened = applier->opened = open_all(applier, ahead, &applier->open_err);
+    replay_leave(ahead, applier->partition->number);
     sem_post(&applier->ready);
     if (opened)
         serve(applier);

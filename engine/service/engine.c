@@ -11,6 +11,7 @@
 #include "engine/service/backup.h"
 #include "engine/service/committer.h"
 #include "engine/service/publisher.h"
+#include "engine/service/replay.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -72,10 +73,22 @@ static void close_stores(struct engine *engine)
     pthread_mutex_destroy(&engine->order);
 }
 
+static void end_replay(struct engine *engine, bool opened)
+{
+    uint64_t count;
+    int64_t ms;
+    replay_extent(engine->replay, &count, &ms);
+    if (opened && count > 0)
+        log_line(LOG_INFO, "replayed", "events=%" PRIu64 " ms=%" PRId64, count, ms);
+    replay_destroy(engine->replay);
+    engine->replay = NULL;
+}
+
 /* All at the same time, since each may have much to replay. */
 static bool open_partitions(struct engine *engine, struct err *err)
 {
     bool opened = true;
+    engine->replay = replay_create(engine->journal, engine->partition_count);
     for (unsigned i = 0; i < engine->partition_count; i++)
         engine->partitions[i].applier = applier_start(&engine->partitions[i]);
     for (unsigned i = 0; i < engine->partition_count; i++) {
@@ -87,6 +100,7 @@ static bool open_partitions(struct engine *engine, struct err *err)
             *err = why;
         opened = false;
     }
+    end_replay(engine, opened);
     for (unsigned i = 0; !opened && i < engine->partition_count; i++)
         if (engine->partitions[i].applier != NULL)
             applier_give_up(engine->partitions[i].applier);

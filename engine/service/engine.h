@@ -37,6 +37,7 @@ struct engine {
     atomic_uint_fast64_t journal_seq; /* last committed */
     sem_t may_trim; /* 1; whoever trims the journal, or copies it and wants nothing trimmed, takes it */
     pthread_t committer_thread;
+    struct replay *replay; /* at the start */
 
     struct backup *backup;
     struct partition *partitions;

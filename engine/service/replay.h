@@ -1,11 +1,12 @@
-/* replay.h - the journal read back at a start, ahead of the thread that applies it.
+/* replay.h - the journal read back at a start, ahead of the threads that apply it.
  *
  * Reading, checking and parsing a record is a fifth of the work, and depends on nothing that is applied. So a thread
- * of its own does that, a few bundles of records ahead, and the applier's thread only applies; each bundle has its
- * memory, which is used again when the applier is through with it. The order is the journal's, and what is wrong
- * with a record comes up behind good ones before it, as if one thread did both.
+ * of its own does that, once for all partitions, a few bundles of records ahead, and the appliers' threads only apply;
+ * each bundle has its memory, which is used again when all are through with it. The order is the journal's, and what is
+ * wrong with a record comes up behind good ones before it, as if one thread did both.
  *
- * While it runs, its thread is the journal's reader: nobody else may call journal_read. */
+ * A reader is an applier. Each joins, or leaves without having joined, and reading begins when the last of them has, at
+ * the earliest record that one of them needs. */
 #ifndef SERVICE_REPLAY_H
 #define SERVICE_REPLAY_H
 
@@ -14,7 +15,7 @@
 #include "store/journal.h"
 
 struct replay_bundle {
-    struct work work;
+    struct shared shared;
     struct arena arena; /* of all that follows */
     const struct journal_record *records;
     const struct event *events; /* position by position; only a record of kind JOURNAL_EVENT has one */
@@ -24,15 +25,24 @@ struct replay_bundle {
 
 struct replay;
 
-/* replay_start - begin to read at `from_seq`. The journal must outlive it. */
-struct replay *replay_start(struct journal *journal, uint64_t from_seq);
+/* replay_create - for so many readers, up to PARTITION_COUNT_MAX. The journal must outlive it. */
+struct replay *replay_create(struct journal *journal, unsigned reader_count);
 
-/* replay_next - wait for the next records; they are borrowed until the next call. Not to be called again after
+/* replay_join - reader `number` needs what there is from `from_seq` on; it may get earlier records, too. Waits for the
+ * others. */
+void replay_join(struct replay *replay, unsigned number, uint64_t from_seq);
+
+/* replay_next - wait for the next records; they are borrowed until the reader's next call. Not to be called again after
  * the last bundle, which has an error or no records. */
-const struct replay_bundle *replay_next(struct replay *replay);
+const struct replay_bundle *replay_next(struct replay *replay, unsigned number);
 
-/* replay_stop - at the end, or anywhere before: wait until the thread has ended, and free. From here on somebody
- * else may read the journal. */
-void replay_stop(struct replay *replay);
+/* replay_leave - the reader needs no more, or nothing at all; every one does it once. */
+void replay_leave(struct replay *replay, unsigned number);
+
+/* replay_extent - when all have left: how many records there were to apply, and how long that took. */
+void replay_extent(const struct replay *replay, uint64_t *record_count, int64_t *ms);
+
+/* replay_destroy - all have left. */
+void replay_destroy(struct replay *replay);
 
 #endif

@@ -1,5 +1,6 @@
 /* What is read ahead is the journal, record by record, up to the first that can't be had; and it stops anywhere. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,15 +84,17 @@ static void is_record(const struct replay_bundle *bundle, size_t i, uint64_t seq
 /* Reads from `seq` on, to the end or the error, which is left in `err`. The first seq that didn't come. */
 static uint64_t read_from(uint64_t seq)
 {
-    struct replay *replay = replay_start(journal, seq);
+    struct replay *replay = replay_create(journal, 1);
     const struct replay_bundle *bundle;
+    replay_join(replay, 0, seq);
     do {
-        bundle = replay_next(replay);
+        bundle = replay_next(replay, 0);
         for (size_t i = 0; i < bundle->count; i++)
             is_record(bundle, i, seq++);
     } while (bundle->count > 0 && bundle->err.code == ERR_NONE);
     err = bundle->err;
-    replay_stop(replay);
+    replay_leave(replay, 0);
+    replay_destroy(replay);
     return seq;
 }
 
@@ -137,15 +140,104 @@ static void test_stops_anywhere(void **unused)
     fill(4000, TEXT("no event"));
     for (int bundles = 0; bundles <= 8; bundles++)
         for (int again = 0; again < 20; again++) {
-            struct replay *replay = replay_start(journal, 1);
+            struct replay *replay = replay_create(journal, 1);
+            replay_join(replay, 0, 1);
             for (int i = 0; i < bundles; i++)
-                assert_int_equal(replay_next(replay)->records[0].seq, i * 500 + 1);
-            replay_stop(replay);
+                assert_int_equal(replay_next(replay, 0)->records[0].seq, i * 500 + 1);
+            replay_leave(replay, 0);
+            replay_destroy(replay);
         }
     struct journal_record *records; /* and somebody else reads on */
     size_t count;
     assert_true(journal_read(journal, 4001, 10, &arena, &records, &count, &err));
     assert_int_equal(count, 10);
+}
+
+/* A partition's thread: reads from `from_seq` on, so many bundles at the most. cmocka's checks are for the test's own
+ * thread, so what it saw is only noted. */
+struct reading {
+    struct replay *replay;
+    unsigned number;
+    uint64_t from_seq; /* 0: it doesn't join */
+    int bundles_max;
+    uint64_t first_seq, next_seq;
+    bool in_order;
+};
+
+static void *read_along(void *argument)
+{
+    struct reading *reading = argument;
+    const struct replay_bundle *bundle = NULL;
+    if (reading->from_seq > 0)
+        replay_join(reading->replay, reading->number, reading->from_seq);
+    for (int i = 0; i < reading->bundles_max && (bundle == NULL || bundle->count > 0); i++) {
+        bundle = replay_next(reading->replay, reading->number);
+        for (size_t at = 0; at < bundle->count; at++) {
+            uint64_t seq = bundle->records[at].seq;
+            if (reading->first_seq == 0)
+                reading->first_seq = reading->next_seq = seq;
+            reading->in_order &= seq == reading->next_seq++;
+        }
+    }
+    replay_leave(reading->replay, reading->number);
+    return NULL;
+}
+
+static void read_together(struct reading *readings, unsigned count)
+{
+    pthread_t threads[PARTITION_COUNT_MAX];
+    struct replay *replay = replay_create(journal, count);
+    for (unsigned i = 0; i < count; i++) {
+        readings[i].replay = replay;
+        readings[i].number = i;
+        readings[i].in_order = true;
+        assert_int_equal(pthread_create(&threads[i], NULL, read_along, &readings[i]), 0);
+    }
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    replay_destroy(replay);
+}
+
+enum { ALL = 1000, NONE = 0 }; /* bundles */
+
+static void test_all_readers_get_all_from_the_earliest_on(void **unused)
+{
+    (void)unused;
+    struct reading readings[] = {
+        {.from_seq = 4000, .bundles_max = ALL},
+        {.from_seq = 1234, .bundles_max = ALL},
+        {.from_seq = RECORDS, .bundles_max = ALL},
+    };
+    fill(0, TEXT(""));
+    read_together(readings, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(readings[i].first_seq, 1234);
+        assert_int_equal(readings[i].next_seq, RECORDS + 1);
+        assert_true(readings[i].in_order);
+    }
+}
+
+static void test_who_leaves_holds_nobody_up(void **unused)
+{
+    (void)unused;
+    fill(0, TEXT(""));
+    for (int again = 0; again < 50; again++) {
+        struct reading readings[] = {
+            {.from_seq = 1, .bundles_max = ALL}, {.from_seq = 1, .bundles_max = again % 7}, {.bundles_max = NONE}};
+        read_together(readings, 3);
+        assert_int_equal(readings[0].next_seq, RECORDS + 1);
+        assert_true(readings[0].in_order && readings[1].in_order);
+        assert_int_equal(readings[1].next_seq, again % 7 == 0 ? 0 : again % 7 * 500 + 1);
+    }
+}
+
+static void test_nobody_needs_anything(void **unused)
+{
+    (void)unused;
+    struct reading readings[] = {{.bundles_max = NONE}, {.bundles_max = NONE}};
+    fill(0, TEXT(""));
+    read_together(readings, 2);
+    assert_int_equal(readings[0].next_seq, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -157,6 +249,9 @@ int main(void)
         TEST(test_a_record_that_is_no_event_ends_it_behind_those_before),
         TEST(test_a_damaged_record_ends_it),
         TEST(test_stops_anywhere),
+        TEST(test_all_readers_get_all_from_the_earliest_on),
+        TEST(test_who_leaves_holds_nobody_up),
+        TEST(test_nobody_needs_anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
