@@ -167,11 +167,12 @@ struct reading {
 static void *read_along(void *argument)
 {
     struct reading *reading = argument;
-    const struct replay_bundle *bundle = NULL;
+    bool more = true;
     if (reading->from_seq > 0)
         replay_join(reading->replay, reading->number, reading->from_seq);
-    for (int i = 0; i < reading->bundles_max && (bundle == NULL || bundle->count > 0); i++) {
-        bundle = replay_next(reading->replay, reading->number);
+    for (int i = 0; i < reading->bundles_max && more; i++) {
+        const struct replay_bundle *bundle = replay_next(reading->replay, reading->number);
+        more = bundle->count > 0;
         for (size_t at = 0; at < bundle->count; at++) {
             uint64_t seq = bundle->records[at].seq;
             if (reading->first_seq == 0)

@@ -124,12 +124,30 @@ static void test_no_push_of_any_thread_is_lost_or_slept_over(void **state)
     queue_destroy(queue);
 }
 
+static void test_what_is_shared_belongs_to_the_last_who_lets_go(void **state)
+{
+    (void)state;
+    struct shared shared = {.work.kind = WORK_TICK};
+    assert_true(shared_let_go(&shared)); /* it went to one alone */
+    for (int again = 0; again < 2; again++) {
+        shared_hold(&shared, 3);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(shared.shares[i].work.kind, WORK_SHARE);
+            assert_ptr_equal(shared.shares[i].of, &shared);
+        }
+        assert_false(shared_let_go(&shared));
+        assert_false(shared_let_go(&shared));
+        assert_true(shared_let_go(&shared));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_take_gives_all_oldest_first),
         cmocka_unit_test(test_a_timeout_gives_nothing),
         cmocka_unit_test(test_a_push_wakes_an_owner_that_waits_and_no_other),
+        cmocka_unit_test(test_what_is_shared_belongs_to_the_last_who_lets_go),
         cmocka_unit_test(test_no_push_of_any_thread_is_lost_or_slept_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

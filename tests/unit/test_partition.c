@@ -1,0 +1,92 @@
+/* Where a device belongs never changes, and neither does the number of partitions of a folder. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "engine/service/partition.h"
+#include "tests/unit/temp_dir.h"
+
+/* FNV-1a of 32 bits; source: the test vectors of its authors, draft-eastlake-fnv. */
+static void test_devices_are_spread_by_fnv1a(void **unused)
+{
+    static const struct {
+        const char *name;
+        uint32_t hash;
+    } vectors[] = {{"a", 0xe40c292c}, {"foob", 0x3f5076ef}, {"foobar", 0xbf9cf968}};
+    (void)unused;
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
+        for (unsigned count = 1; count <= PARTITION_COUNT_MAX; count++)
+            assert_int_equal(partition_of(text_of(vectors[i].name), count), vectors[i].hash % count);
+}
+
+static void test_the_first_state_is_where_it_was(void **unused)
+{
+    char name[PARTITION_DIR_BYTES];
+    (void)unused;
+    partition_dir(0, name);
+    assert_string_equal(name, "state");
+    partition_dir(15, name);
+    assert_string_equal(name, "state-15");
+}
+
+static void is_refused(const char *dir, unsigned count, const char *made_with)
+{
+    struct err err;
+    assert_false(partition_note_count(dir, count, false, &err));
+    assert_int_equal(err.code, ERR_CONFIG);
+    assert_non_null(strstr(err.text, made_with));
+}
+
+static void test_a_folder_keeps_its_number(void **unused)
+{
+    struct err err;
+    char *dir = temp_dir_make();
+    (void)unused;
+    assert_true(partition_note_count(dir, 3, true, &err));
+    assert_true(partition_note_count(dir, 3, false, &err));
+    is_refused(dir, 1, "made with 3");
+    is_refused(dir, 4, "made with 3");
+    assert_true(partition_note_count(dir, 3, false, &err));
+    temp_dir_remove(dir);
+}
+
+static void test_a_folder_without_a_note_has_one(void **unused)
+{
+    struct err err;
+    char *dir = temp_dir_make();
+    (void)unused;
+    assert_true(partition_note_count(dir, 1, true, &err));
+    is_refused(dir, 2, "made with 1");
+    assert_true(partition_note_count(dir, 1, false, &err));
+    temp_dir_remove(dir);
+}
+
+/* The process or the machine ended while it was written: no event was taken yet. */
+static void test_a_torn_note_is_written_anew(void **unused)
+{
+    struct err err;
+    char *dir = temp_dir_make();
+    FILE *file = fopen(temp_dir_path(dir, PARTITION_COUNT_FILE), "w");
+    (void)unused;
+    assert_non_null(file);
+    fputs("1", file); /* of 12 */
+    fclose(file);
+    assert_true(partition_note_count(dir, 12, true, &err));
+    is_refused(dir, 1, "made with 12");
+    temp_dir_remove(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_devices_are_spread_by_fnv1a),
+        cmocka_unit_test(test_the_first_state_is_where_it_was),
+        cmocka_unit_test(test_a_folder_keeps_its_number),
+        cmocka_unit_test(test_a_folder_without_a_note_has_one),
+        cmocka_unit_test(test_a_torn_note_is_written_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
