@@ -254,8 +254,9 @@ struct fwsync_change {
     const char *device;
     struct fwsync_attribute attribute;
     uint64_t seq;  /* of the event that caused it; several changes may have the same */
-    uint64_t n;    /* its number among all changes: rises by 1 */
+    uint64_t n;    /* its number among all changes of its partition: rises by 1 */
     int64_t ts_ms; /* when the event was received */
+    unsigned partition; /* of the device; 0 where there is one (docs/protocol.md, "Several partitions") */
 };
 
 /* Any result. */
@@ -263,10 +264,11 @@ struct fwsync_result {
     const char *class_name; /* "sync", "attributes", "deadletter", or one of a rule's */
     const char *device;
     uint64_t seq;
-    uint64_t n; /* its number in its class: rises by 1 */
+    uint64_t n; /* its number in its class and partition: rises by 1 */
     int64_t ts_ms;
     const char *json; /* all of it, as the answer to `changes` has it; docs/protocol.md, "Results" */
     size_t json_len;
+    unsigned partition; /* as in fwsync_change */
 };
 
 /* Where following begins, and so what is done when the daemon no longer keeps what is missing. */

@@ -10,6 +10,8 @@ struct text field_json(const struct fields *fields, const char *key);
 /* field_integer - else 0. field_number - one that counts something: above 0; else 0. */
 int64_t field_integer(const struct fields *fields, const char *key);
 uint64_t field_number(const struct fields *fields, const char *key);
+/* field_partition - of which partition it is: 0 where that isn't said; what can't be one is PARTITION_COUNT_MAX or more. */
+uint64_t field_partition(const struct fields *fields);
 /* field_boolean - is it the boolean true? */
 bool field_boolean(const struct fields *fields, const char *key);
 

@@ -1,5 +1,6 @@
 #include "engine/client/teller.h"
 
+#include "engine/base/limits.h"
 #include "engine/client/members.h"
 
 enum { CHUNK_BYTES = 16384 };
@@ -32,7 +33,11 @@ static bool is_followed(const struct teller *teller, struct text device)
 
 static bool take_apart(struct text class_name, struct fields fields, struct told_result *result)
 {
-    *result = (struct told_result){class_name, field_number(&fields, "n"), field_number(&fields, "seq"), fields};
+    uint64_t partition = field_partition(&fields);
+    if (partition >= PARTITION_COUNT_MAX)
+        return false;
+    *result = (struct told_result){class_name, field_number(&fields, "n"), field_number(&fields, "seq"),
+                                   (unsigned)partition, fields};
     return class_name.len > 0 && result->n > 0 && result->seq > 0;
 }
 
@@ -110,12 +115,13 @@ static void tell_change(struct teller *teller, const struct told_result *result)
         .seq = result->seq,
         .n = result->n,
         .ts_ms = field_integer(fields, "ts"),
+        .partition = result->partition,
     };
     note(teller, teller->follow.on_change(teller->follow.context, &change));
 }
 
 /* Members that fwsync has, in the order of a single result. Others come behind them. */
-static const char *const known[] = {"n", "seq", "ts", "device", "deviceType", "type", "data", "metadata"};
+static const char *const known[] = {"n", "seq", "ts", "device", "partition", "deviceType", "type", "data", "metadata"};
 
 static bool is_known(struct text key)
 {
@@ -162,6 +168,7 @@ static void tell_whole(struct teller *teller, const struct told_result *result)
         .ts_ms = field_integer(&result->fields, "ts"),
         .json = json->bytes,
         .json_len = json->len - 1,
+        .partition = result->partition,
     };
     note(teller, teller->follow.on_result(teller->follow.context, &told));
 }

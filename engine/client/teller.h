@@ -25,6 +25,7 @@ struct told_result {
     struct text class_name;
     uint64_t n;
     uint64_t seq;
+    unsigned partition;   /* below PARTITION_COUNT_MAX */
     struct fields fields; /* all members, n and ts too */
 };
 
