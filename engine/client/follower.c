@@ -1,11 +1,11 @@
 /* follower.c - the follower of fwsync.h: exactly the server's state, however much is lost on the way.
  *
- * Results are numbered without gaps in each class, and a heartbeat tells the latest numbers. So a follower always
- * knows whether it has everything (standing.h). It listens until something is missing; then that is asked for, and
- * what comes meanwhile waits (missing.c). Here are the listening, the turns, and the handle's life.
+ * Results are numbered without gaps in each class of a partition, and its heartbeat tells the latest numbers. So a
+ * follower always knows whether it has everything (standing.h). It listens until something is missing; then that is
+ * asked for, and what comes meanwhile waits (missing.c). Here are the listening, the turns, and the handle's life.
  *
- * One class is heard in batches, not in a message for each result. All classes are
- * heard singly, so that their results keep their order. */
+ * One class is heard in batches, not in a message for each result. All classes are heard singly, so that the results of
+ * a partition keep their order. */
 #include "engine/client/follower.h"
 
 #include <assert.h>
@@ -29,11 +29,12 @@ void follower_enter(struct fwsync_follower *follower, enum fwsync_follower_state
         follow->on_state(follow->context, state, why);
 }
 
-void follower_go_live(struct fwsync_follower *follower)
+void follower_listen(struct fwsync_follower *follower)
 {
-    follower->step = STEP_LIVE;
+    follower->step = STEP_LISTEN;
     follower->heard_ms = clock_monotonic_ms();
-    follower_enter(follower, FWSYNC_FOLLOWER_LIVE, "");
+    if (standing_has_begun(&follower->standing))
+        follower_enter(follower, FWSYNC_FOLLOWER_LIVE, "");
 }
 
 /* --- listening -------------------------------------------------------------------------------------- */
@@ -46,11 +47,10 @@ static void hear_beat(struct fwsync_follower *follower, struct text json)
     arena_reset(&teller->scratch);
     if (!json_parse_object(json, &teller->scratch, &teller->arena, &fields, NULL))
         return;
-    switch (standing_hear_beat(&follower->standing, &fields, follower->step == STEP_NOW, &teller->scratch,
-                               &teller->arena)) {
+    switch (standing_hear_beat(&follower->standing, &fields, &teller->scratch, &teller->arena)) {
     case BEAT_EQUAL:
         question_helped(&follower->question);
-        follower_go_live(follower);
+        follower_listen(follower);
         break;
     case BEAT_AHEAD:
         missing_catch_up(follower, "results are missing");
@@ -61,17 +61,9 @@ static void hear_beat(struct fwsync_follower *follower, struct text json)
     case BEAT_STRANGE:
         missing_other_data(follower);
         break;
+    case BEAT_VOID:
+        break;
     }
-}
-
-/* The present result shows a gap; it is heard again when that is closed. */
-static void hold_result(struct fwsync_follower *follower, uint64_t seq)
-{
-    follower->result_held = true;
-    if (seq <= follower->standing.done_seq)
-        missing_other_data(follower);
-    else
-        missing_catch_up(follower, "results are missing");
 }
 
 static void hear_result(struct fwsync_follower *follower)
@@ -81,16 +73,24 @@ static void hear_result(struct fwsync_follower *follower)
         heard_pass(&follower->heard);
         return;
     }
-    enum offer offer = standing_offer(&follower->standing, &result, follower->step == STEP_NOW);
-    if (offer == OFFER_GAP) {
-        hold_result(follower, result.seq);
-        return;
-    }
-    if (offer == OFFER_TAKEN) {
+    switch (standing_offer(&follower->standing, &result, false)) {
+    case OFFER_TAKEN:
         question_helped(&follower->question);
         teller_result(&follower->teller, &result);
+        heard_pass(&follower->heard);
+        break;
+    case OFFER_OLD:
+        heard_pass(&follower->heard);
+        break;
+    case OFFER_GAP: /* it stays the present one, and is heard again when the gap is closed */
+        follower->result_held = true;
+        missing_catch_up(follower, "results are missing");
+        break;
+    case OFFER_STRANGE:
+        follower->result_held = true;
+        missing_other_data(follower);
+        break;
     }
-    heard_pass(&follower->heard);
 }
 
 static void hear(struct fwsync_follower *follower)
@@ -227,8 +227,9 @@ static void begin(struct fwsync_follower *follower, const struct fwsync_follow *
     teller_init(&follower->teller, follow);
     follower->teller.follow.device = follower->device;
     follower->teller.follow.class_name = follower->standing.class_name;
-    follower->standing.done_seq = follow->start == FWSYNC_START_AFTER ? follow->after : 0;
-    follower->step = follow->start == FWSYNC_START_NOW        ? STEP_NOW
+    if (follow->start == FWSYNC_START_AFTER)
+        standing_move(&follower->standing, follow->after);
+    follower->step = follow->start == FWSYNC_START_NOW        ? STEP_LISTEN
                      : follow->start == FWSYNC_START_SNAPSHOT ? STEP_SNAPSHOT
                                                               : STEP_CATCH_UP;
     question_init(&follower->question);
@@ -283,7 +284,7 @@ enum fwsync_follower_state fwsync_follower_state(const struct fwsync_follower *f
 
 uint64_t fwsync_follower_seq(const struct fwsync_follower *follower)
 {
-    return follower->standing.done_seq;
+    return standing_done(&follower->standing);
 }
 
 const char *fwsync_follower_error(const struct fwsync_follower *follower)

@@ -10,10 +10,9 @@
 #include "engine/client/standing.h"
 
 enum step {
-    STEP_NOW,      /* waiting for the heartbeat that says where "now" is */
     STEP_SNAPSHOT, /* asking for it, page by page */
     STEP_CATCH_UP, /* asking for what is missing */
-    STEP_LIVE,     /* hearing results */
+    STEP_LISTEN,   /* hearing results */
 };
 
 struct fwsync_follower {
@@ -39,8 +38,8 @@ struct fwsync_follower {
 /* follower_enter - tell the state, with why, when it is another one. */
 void follower_enter(struct fwsync_follower *follower, enum fwsync_follower_state state, const char *why);
 
-/* follower_go_live - nothing is missing: listen. */
-void follower_go_live(struct fwsync_follower *follower);
+/* follower_listen - nothing is to be asked for: hear results. That is being live once each partition has begun. */
+void follower_listen(struct fwsync_follower *follower);
 
 /* missing_catch_up - ask for the results behind the last that were delivered. missing_give_up - they can't be had:
  * take a snapshot, or tell that they are lost. missing_other_data - likewise, since the daemon's data isn't what it

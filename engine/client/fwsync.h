@@ -276,13 +276,14 @@ enum fwsync_start {
     FWSYNC_START_SNAPSHOT = 0, /* a snapshot, then every change; again a snapshot when some can't be had */
     FWSYNC_START_AFTER = 1,    /* every result of events after `after`; when some can't be had, a snapshot, or
                                   on_lost for a class that has none */
-    FWSYNC_START_NOW = 2       /* results from now on, no snapshot; on_lost when some can't be had */
+    FWSYNC_START_NOW = 2       /* results from now on, no snapshot; on_lost when some can't be had. Now is when
+                                  a heartbeat of each partition was heard */
 };
 
 enum fwsync_follower_state {
     FWSYNC_FOLLOWER_CONNECTING = 0,  /* nothing heard yet, or for some seconds not even a heartbeat */
     FWSYNC_FOLLOWER_CATCHING_UP = 1, /* taking a snapshot, or what was missed */
-    FWSYNC_FOLLOWER_LIVE = 2         /* everything is delivered up to the latest heartbeat or result */
+    FWSYNC_FOLLOWER_LIVE = 2         /* everything is delivered up to each partition's latest heartbeat or result */
 };
 
 /* What to follow and whom to tell. Zero it first. Callbacks that are NULL aren't called; what they get is
@@ -306,7 +307,8 @@ struct fwsync_follow {
     int (*on_device)(void *context, const struct fwsync_device *device);
     int (*on_snapshot_end)(void *context, uint64_t seq);
 
-    /* Results of class "attributes"; when on_change is NULL these go to on_result, as all others. */
+    /* Results of class "attributes"; when on_change is NULL these go to on_result, as all others. Those of one
+     * partition come in the order of their events; of two partitions, the later event may come first. */
     int (*on_change)(void *context, const struct fwsync_change *change);
     int (*on_result)(void *context, const struct fwsync_result *result);
 
@@ -346,9 +348,11 @@ FWSYNC_API int fwsync_follower_fd(const struct fwsync_follower *follower);
 
 FWSYNC_API enum fwsync_follower_state fwsync_follower_state(const struct fwsync_follower *follower);
 
-/* fwsync_follower_seq - the last event all of whose results were delivered; 0: none. Keep it together with
- * what you made of the results to go on later from there with FWSYNC_START_AFTER: of a following event
- * some results may come a second time, with the same n. Not valid while a snapshot is delivered: 0 then. */
+/* fwsync_follower_seq - the last event all of whose results, and those of all before it, were delivered; 0: none.
+ * Keep it together with what you made of the results to go on later from there with FWSYNC_START_AFTER: of
+ * following events some results may come a second time, with the same n (with several partitions, as many as the
+ * others are ahead of the one that is behind most). Not valid while a snapshot is delivered: 0 then. 0 also until
+ * every partition has been heard of, where following began with FWSYNC_START_NOW. */
 FWSYNC_API uint64_t fwsync_follower_seq(const struct fwsync_follower *follower);
 
 /* fwsync_follower_error - as fwsync_last_error. */

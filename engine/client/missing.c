@@ -45,21 +45,17 @@ static void skip_missing(struct fwsync_follower *follower, const char *why)
 {
     struct standing *standing = &follower->standing;
     struct told_result result;
-    bool from_now = !standing->beat_held && !follower->result_held;
     if (standing->beat_held) {
         standing_skip_to_beat(standing, &follower->teller, why);
-    } else if (from_now) {
+    } else if (!follower->result_held) {
         teller_lost(&follower->teller, standing->class_name, 0, why);
-        standing->numbers = (struct numbers){.count = 0};
-        standing_move(standing, 0);
+        standing_forget(standing);
         heard_pass_all(&follower->heard);
     } else if (heard_read(&follower->heard, &follower->teller, &result)) {
         standing_skip_to_result(standing, &result, &follower->teller, why);
     }
     standing->beat_held = follower->result_held = false;
-    follower_go_live(follower);
-    if (from_now)
-        follower->step = STEP_NOW;
+    follower_listen(follower);
 }
 
 void missing_give_up(struct fwsync_follower *follower, const char *why)
@@ -73,11 +69,14 @@ void missing_give_up(struct fwsync_follower *follower, const char *why)
     skip_missing(follower, why);
 }
 
-/* What waits to be read is of the old data. */
+/* What waits to be read is of the old data. So is what is known of other partitions than that which showed it. */
 void missing_other_data(struct fwsync_follower *follower)
 {
+    struct standing *standing = &follower->standing;
     client_reset(follower->reach.client, CLIENT_RESULTS);
     follower->subscribed = false;
+    if (standing->lane_count != 1)
+        standing->beat_held = follower->result_held = false;
     missing_give_up(follower, other_data);
 }
 
@@ -93,7 +92,7 @@ static void write_question(struct fwsync_follower *follower)
     json_member_text(text, "op", snapshot ? TEXT("snapshot") : TEXT("changes"));
     json_member_integer(text, "limit", PAGE_COUNT);
     if (!snapshot)
-        json_member_unsigned(text, "after", follower->standing.done_seq);
+        json_member_unsigned(text, "after", standing_after(&follower->standing));
     if (!snapshot && class_name[0] != '\0')
         json_member_text(text, "class", text_of(class_name));
     if (snapshot && follower->cursor.len > 0)
@@ -145,8 +144,7 @@ static void begin_page(struct fwsync_follower *follower)
     struct question *question = &follower->question;
     uint64_t seq = field_number(&question->fields, "at");
     if (follower->snapshot_seq == 0) {
-        numbers_read(&follower->standing.numbers, field_json(&question->fields, "n"), &question->scratch,
-                     &question->arena);
+        standing_read_snapshot(&follower->standing, &question->fields, &question->scratch, &question->arena);
         follower->snapshot_seq = seq;
         teller_begin(&follower->teller, seq);
     } else if (seq != follower->snapshot_seq) {
@@ -162,9 +160,9 @@ static void end_page(struct fwsync_follower *follower)
     question_next(&follower->question, 0);
     if (cursor.len > 0)
         return;
-    follower->standing.done_seq = follower->snapshot_seq;
+    standing_reach(&follower->standing, follower->snapshot_seq);
     teller_end(&follower->teller, follower->snapshot_seq);
-    follower_go_live(follower);
+    follower_listen(follower);
 }
 
 /* --- catching up ------------------------------------------------------------------------------------ */
@@ -173,14 +171,14 @@ static void end_page(struct fwsync_follower *follower)
 static void end_last_page(struct fwsync_follower *follower)
 {
     struct standing *standing = &follower->standing;
-    if (standing->beat_held && (standing->done_seq < standing->beat_seq || !standing_settle_beat(standing))) {
+    if (standing->beat_held && !standing_settle_beat(standing)) {
         missing_other_data(follower);
         return;
     }
     question_next(&follower->question, clock_monotonic_ms() + QUESTION_AGAIN_MS);
     question_helped(&follower->question);
     standing->beat_held = follower->result_held = false; /* it was among the answers */
-    follower_go_live(follower);
+    follower_listen(follower);
 }
 
 static void end_catch_up(struct fwsync_follower *follower)
@@ -188,16 +186,15 @@ static void end_catch_up(struct fwsync_follower *follower)
     struct standing *standing = &follower->standing;
     const struct fields *fields = &follower->question.fields;
     uint64_t after = field_number(fields, "after"), seq = field_number(fields, "seq");
-    uint64_t before = standing->done_seq;
+    uint64_t before = standing_after(standing);
     bool more = field_boolean(fields, "more");
-    if (seq < before) {
+    if (seq < standing_front(standing)) {
         missing_other_data(follower);
         return;
     }
     if (!more && seq > after)
         after = seq; /* none behind the last result, says the answer */
-    if (after > before)
-        standing->done_seq = after;
+    standing_reach(standing, after);
     if (!more)
         end_last_page(follower);
     else if (after > before)
@@ -219,6 +216,7 @@ static void take_result(struct fwsync_follower *follower, struct text json)
     case OFFER_OLD:
         return;
     case OFFER_GAP:
+    case OFFER_STRANGE:
         missing_give_up(follower, "an answer of the daemon has a gap");
         return;
     }

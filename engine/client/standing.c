@@ -7,85 +7,192 @@ bool standing_follows(const struct standing *standing, struct text class_name)
     return standing->class_name[0] == '\0' || text_is(class_name, standing->class_name);
 }
 
+/* --- where the lanes are ---------------------------------------------------------------------------- */
+
+/* As many as there are; as many as there may be, until that is known. */
+static unsigned lane_count(const struct standing *standing)
+{
+    return standing->lane_count > 0 ? standing->lane_count : PARTITION_COUNT_MAX;
+}
+
+static void move(struct lane *lane, uint64_t seq)
+{
+    lane->done_seq = lane->top_seq = seq;
+    lane->begun = true;
+}
+
+void standing_forget(struct standing *standing)
+{
+    standing->lane_count = 0;
+    for (unsigned i = 0; i < PARTITION_COUNT_MAX; i++)
+        standing->lanes[i] = (struct lane){.begun = false};
+}
+
 void standing_move(struct standing *standing, uint64_t seq)
 {
-    standing->done_seq = standing->top_seq = seq;
+    for (unsigned i = 0; i < PARTITION_COUNT_MAX; i++)
+        move(&standing->lanes[i], seq);
+}
+
+void standing_reach(struct standing *standing, uint64_t seq)
+{
+    for (unsigned i = 0; i < lane_count(standing); i++) {
+        struct lane *lane = &standing->lanes[i];
+        lane->begun = true;
+        if (lane->done_seq < seq)
+            lane->done_seq = seq;
+    }
+}
+
+bool standing_has_begun(const struct standing *standing)
+{
+    for (unsigned i = 0; i < lane_count(standing); i++)
+        if (!standing->lanes[i].begun)
+            return false;
+    return true;
+}
+
+static bool has_place(const struct lane *lane)
+{
+    return lane->begun || lane->top_seq > 0;
+}
+
+uint64_t standing_done(const struct standing *standing)
+{
+    for (unsigned i = 0; i < lane_count(standing); i++)
+        if (!has_place(&standing->lanes[i]))
+            return 0;
+    return standing_after(standing);
+}
+
+uint64_t standing_after(const struct standing *standing)
+{
+    uint64_t seq = UINT64_MAX;
+    for (unsigned i = 0; i < lane_count(standing); i++) {
+        const struct lane *lane = &standing->lanes[i];
+        if (has_place(lane) && lane->done_seq < seq)
+            seq = lane->done_seq;
+    }
+    return seq == UINT64_MAX ? 0 : seq;
+}
+
+uint64_t standing_front(const struct standing *standing)
+{
+    uint64_t seq = 0;
+    for (unsigned i = 0; i < lane_count(standing); i++)
+        if (standing->lanes[i].done_seq > seq)
+            seq = standing->lanes[i].done_seq;
+    return seq;
+}
+
+void standing_read_snapshot(struct standing *standing, const struct fields *fields, struct arena *scratch,
+                            struct arena *arena)
+{
+    struct value *partitions;
+    size_t count;
+    if (!json_parse_array(field_json(fields, "partitions"), scratch, arena, &partitions, &count, NULL) || count == 0) {
+        standing->lane_count = 1;
+        numbers_read(&standing->lanes[0].numbers, field_json(fields, "n"), scratch, arena);
+        return;
+    }
+    standing->lane_count = count < PARTITION_COUNT_MAX ? (unsigned)count : PARTITION_COUNT_MAX;
+    for (unsigned i = 0; i < standing->lane_count; i++) {
+        struct text json = partitions[i].kind == VALUE_JSON ? partitions[i].text : TEXT("");
+        numbers_read(&standing->lanes[i].numbers, json, scratch, arena);
+    }
 }
 
 /* --- a result --------------------------------------------------------------------------------------- */
 
 enum offer standing_offer(struct standing *standing, const struct told_result *result, bool first_fits)
 {
-    struct number *number = numbers_find(&standing->numbers, result->class_name);
-    if (number == NULL || (number->known ? result->n <= number->n : result->seq <= standing->done_seq))
+    if (result->partition >= lane_count(standing))
         return OFFER_OLD;
-    if (number->known ? result->n > number->n + 1 : !first_fits)
-        return OFFER_GAP;
+    struct lane *lane = &standing->lanes[result->partition];
+    struct number *number = numbers_find(&lane->numbers, result->class_name);
+    if (number == NULL || (number->known ? result->n <= number->n : result->seq <= lane->done_seq))
+        return OFFER_OLD;
+    if (number->known ? result->n > number->n + 1 : lane->begun && !first_fits)
+        return result->seq <= lane->done_seq ? OFFER_STRANGE : OFFER_GAP;
+    /* Of a single class, or where a lane begins, all before it is delivered. */
+    bool whole_before = standing->class_name[0] != '\0' || !has_place(lane);
+    if (whole_before && result->seq - 1 > lane->done_seq)
+        lane->done_seq = result->seq - 1;
     number->n = result->n;
     number->known = true;
-    standing->top_seq = result->seq;
-    bool single = standing->class_name[0] != '\0';
-    if ((single || standing->done_seq == 0) && result->seq - 1 > standing->done_seq)
-        standing->done_seq = result->seq - 1; /* of a single class, or from now on, all before it is delivered */
+    lane->top_seq = result->seq;
     return OFFER_TAKEN;
 }
 
 void standing_skip_to_result(struct standing *standing, const struct told_result *result, struct teller *teller,
                              const char *why)
 {
-    struct number *mine = numbers_find(&standing->numbers, result->class_name);
+    struct lane *lane = &standing->lanes[result->partition];
+    struct number *mine = numbers_find(&lane->numbers, result->class_name);
     uint64_t lost = mine->known && result->n > mine->n + 1 ? result->n - mine->n - 1 : 0;
     teller_lost(teller, mine->name, lost, why);
     mine->n = result->n - 1;
     mine->known = true;
-    standing_move(standing, result->seq - 1);
+    move(lane, result->seq - 1);
 }
 
 /* --- a heartbeat ------------------------------------------------------------------------------------ */
 
 /* The number we have for one of the heartbeat's; NULL: it isn't of what is followed. */
-static struct number *mine_for(struct standing *standing, const struct number *beat)
+static struct number *mine_for(const struct standing *standing, const struct number *beat)
 {
     struct text name = text_of(beat->name);
-    return standing_follows(standing, name) ? numbers_find(&standing->numbers, name) : NULL;
+    return standing_follows(standing, name) ? numbers_find(&standing->beat_lane->numbers, name) : NULL;
 }
 
-static enum beat compare_beat(struct standing *standing, bool from_now)
+static enum beat compare_beat(struct standing *standing)
 {
+    const struct lane *lane = standing->beat_lane;
     bool ahead = false, behind = false;
     for (size_t i = 0; i < standing->beat.count; i++) {
         const struct number *beat = &standing->beat.items[i];
         struct number *mine = mine_for(standing, beat);
         if (mine == NULL)
             continue;
-        if (!mine->known && (from_now || standing->beat_seq <= standing->done_seq))
+        if (!mine->known && (!lane->begun || standing->beat_seq <= lane->done_seq))
             *mine = *beat;
         ahead |= !mine->known || beat->n > mine->n;
         behind |= mine->known && beat->n < mine->n;
     }
-    if (behind && standing->beat_seq >= standing->done_seq && standing->beat_seq >= standing->top_seq)
+    if (behind && standing->beat_seq >= lane->done_seq && standing->beat_seq >= lane->top_seq)
         return BEAT_STRANGE;
     if (ahead)
         return BEAT_AHEAD;
-    return behind || standing->beat_seq < standing->done_seq ? BEAT_STALE : BEAT_EQUAL;
+    return behind || standing->beat_seq < lane->done_seq ? BEAT_STALE : BEAT_EQUAL;
 }
 
-enum beat standing_hear_beat(struct standing *standing, const struct fields *fields, bool from_now,
-                             struct arena *scratch, struct arena *arena)
+enum beat standing_hear_beat(struct standing *standing, const struct fields *fields, struct arena *scratch,
+                             struct arena *arena)
 {
+    uint64_t partition = field_partition(fields), count = field_number(fields, "partitions");
+    if (count == 0)
+        count = 1;
+    if (partition >= count || count > PARTITION_COUNT_MAX)
+        return BEAT_VOID;
+    if (standing->lane_count > 0 && standing->lane_count != count)
+        return BEAT_STRANGE;
+    standing->lane_count = (unsigned)count;
+    standing->beat_lane = &standing->lanes[partition];
     standing->beat_seq = field_number(fields, "seq");
     numbers_read(&standing->beat, field_json(fields, "n"), scratch, arena);
-    enum beat beat = compare_beat(standing, from_now);
+    enum beat beat = compare_beat(standing);
     standing->beat_held = beat != BEAT_EQUAL;
     if (beat == BEAT_EQUAL) {
-        standing->numbers.complete = true;
-        standing->done_seq = standing->beat_seq;
+        standing->beat_lane->numbers.complete = standing->beat_lane->begun = true;
+        standing->beat_lane->done_seq = standing->beat_seq;
     }
     return beat;
 }
 
 bool standing_settle_beat(struct standing *standing)
 {
+    if (standing->beat_lane->done_seq < standing->beat_seq)
+        return false;
     for (size_t i = 0; i < standing->beat.count; i++) {
         const struct number *beat = &standing->beat.items[i];
         struct number *mine = mine_for(standing, beat);
@@ -94,7 +201,7 @@ bool standing_settle_beat(struct standing *standing)
         if (mine != NULL && !mine->known)
             *mine = *beat;
     }
-    standing->numbers.complete = true;
+    standing->beat_lane->numbers.complete = true;
     return true;
 }
 
@@ -109,6 +216,6 @@ void standing_skip_to_beat(struct standing *standing, struct teller *teller, con
             teller_lost(teller, beat->name, beat->n > mine->n ? beat->n - mine->n : 0, why);
         *mine = *beat;
     }
-    standing->numbers.complete = true;
-    standing_move(standing, standing->beat_seq);
+    standing->beat_lane->numbers.complete = true;
+    move(standing->beat_lane, standing->beat_seq);
 }

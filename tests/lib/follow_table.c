@@ -11,7 +11,7 @@
 
 #include "engine/client/fwsync.h"
 
-enum { ROW_COUNT_MAX = 20000, NAME_BYTES = 64, VALUE_BYTES = 256 };
+enum { ROW_COUNT_MAX = 20000, NAME_BYTES = 64, VALUE_BYTES = 256, PARTITION_COUNT = 16 };
 
 struct row {
     char device[NAME_BYTES], scope[NAME_BYTES], key[NAME_BYTES], value[VALUE_BYTES];
@@ -20,7 +20,8 @@ struct row {
 struct table {
     struct row rows[ROW_COUNT_MAX];
     size_t count;
-    uint64_t snapshots, changes, last_n;
+    uint64_t snapshots, changes;
+    uint64_t last_n[PARTITION_COUNT];
 };
 
 static struct row *find(struct table *table, const char *device, const struct fwsync_attribute *attribute)
@@ -57,7 +58,7 @@ static int on_begin(void *context, uint64_t seq)
     struct table *table = context;
     (void)seq;
     table->count = 0;
-    table->last_n = 0;
+    memset(table->last_n, 0, sizeof table->last_n);
     table->snapshots++;
     return 0;
 }
@@ -72,11 +73,12 @@ static int on_device(void *context, const struct fwsync_device *device)
 static int on_change(void *context, const struct fwsync_change *change)
 {
     struct table *table = context;
-    if (table->last_n != 0 && change->n != table->last_n + 1) {
-        fprintf(stderr, "change %" PRIu64 " behind %" PRIu64 "\n", change->n, table->last_n);
+    uint64_t *last_n = &table->last_n[change->partition];
+    if (*last_n != 0 && change->n != *last_n + 1) {
+        fprintf(stderr, "change %" PRIu64 " behind %" PRIu64 "\n", change->n, *last_n);
         abort();
     }
-    table->last_n = change->n;
+    *last_n = change->n;
     table->changes++;
     put(table, change->device, &change->attribute);
     return 0;
