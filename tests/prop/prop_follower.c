@@ -94,6 +94,7 @@ struct stand_in {
     unsigned batch_count;                          /* published */
     unsigned loss_percent;
     bool trouble; /* unanswered questions, `gone` */
+    bool honest;  /* never that: it only loses what it publishes */
     bool refuses; /* every question */
     unsigned question_count;
 };
@@ -123,6 +124,8 @@ static void result_json(struct buf *out, const struct stand_in *server, const st
             json_member_integer(out, "value", result->value);
         else
             json_member_boolean(out, "deleted", true);
+    } else {
+        json_member_text(out, "deviceType", TEXT("T"));
     }
     buf_byte(out, '}');
 }
@@ -498,6 +501,7 @@ struct mirror {
     const struct stand_in *server;
     struct table table;
     bool in_snapshot;
+    unsigned snapshots;
     uint64_t last_n[PARTITIONS_MAX][CLASS_COUNT]; /* 0: not known */
     uint64_t told, lost;          /* results of attributes */
     bool lost_unknown;
@@ -531,8 +535,11 @@ static int on_begin(void *context, uint64_t seq)
 {
     struct mirror *mirror = context;
     (void)seq;
-    *mirror = (struct mirror){
-        mirror->follower, mirror->server, .in_snapshot = true, .stop_one_in = mirror->stop_one_in};
+    *mirror = (struct mirror){mirror->follower,
+                              mirror->server,
+                              .in_snapshot = true,
+                              .snapshots = mirror->snapshots + 1,
+                              .stop_one_in = mirror->stop_one_in};
     return maybe_stop(mirror);
 }
 
@@ -574,7 +581,8 @@ static int on_result(void *context, const struct fwsync_result *result)
     struct mirror *mirror = context;
     assert_string_equal(result->class_name, "sync");
     assert_memory_equal(result->json, "{\"class\":\"sync\",\"n\":", 20);
-    assert_int_equal(strstr(result->json, "\"partition\":") != NULL, mirror->server->data.partition_count > 1);
+    assert_int_equal(strstr(result->json, "\",\"partition\":") != NULL, mirror->server->data.partition_count > 1);
+    assert_non_null(strstr(result->json, ",\"deviceType\":\"T\"}")); /* the last one */
     expect_next(mirror, SYNC, result->partition, result->device, result->n);
     return maybe_stop(mirror);
 }
@@ -620,6 +628,15 @@ static void mirror_turn(struct mirror *mirror)
     assert_true(code == FWSYNC_OK || (code == FWSYNC_E_STOPPED && mirror->stop_one_in > 0));
 }
 
+/* As an event loop does it. */
+static void wait_and_turn(struct mirror *mirror, int64_t end_ns)
+{
+    struct pollfd item = {.fd = fwsync_follower_fd(mirror->follower), .events = POLLIN};
+    assert_true(clock_monotonic_ns() < end_ns);
+    poll(&item, 1, 10);
+    assert_int_equal(fwsync_follower_process(mirror->follower, 0), FWSYNC_OK);
+}
+
 /* --- what happens ----------------------------------------------------------------------------------- */
 
 static bool is_level(const struct mirror *mirror, const struct stand_in *server)
@@ -652,7 +669,8 @@ static void something_happens(struct stand_in *server)
         heart_beats(server, random_below(server->data.partition_count));
         break;
     case 1:
-        server->data.kept_after = server->data.seq - random_below((unsigned)server->data.seq);
+        if (!server->honest)
+            server->data.kept_after = server->data.seq - random_below((unsigned)server->data.seq);
         break;
     case 2:
         if (random_below(8) == 0)
@@ -660,7 +678,7 @@ static void something_happens(struct stand_in *server)
         break;
     case 3:
         server->loss_percent = random_below(2) * random_below(60);
-        server->trouble = random_below(2);
+        server->trouble = random_below(2) && !server->honest;
         break;
     default:
         event_happens(server);
@@ -708,6 +726,26 @@ static void test_a_follower_ends_with_the_servers_state(void **state)
             }
         }
         assert_int_equal(server->batch_count > 0, round % 2 == 0); /* one class comes in batches, all don't */
+        fwsync_follower_close(mirror.follower);
+        stand_in_destroy(server);
+    }
+}
+
+/* What is lost on the way is no reason for a snapshot: it is asked for, and nothing is taken for other data. */
+static void test_what_the_daemon_keeps_is_had_without_a_snapshot(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUND_COUNT; round++) {
+        struct stand_in *server = stand_in_create();
+        struct mirror mirror = {.stop_one_in = round % 3 == 0 ? 5 : 0};
+        server->honest = true;
+        mirror_open(&mirror, server, (struct fwsync_follow){.class_name = round % 2 == 0 ? NULL : ""});
+        for (int part = 0; part < 3; part++) {
+            steps(server, &mirror);
+            quiet(server, &mirror);
+            assert_memory_equal(&mirror.table, &server->data.table, sizeof mirror.table);
+        }
+        assert_int_equal(mirror.snapshots, 1);
         fwsync_follower_close(mirror.follower);
         stand_in_destroy(server);
     }
@@ -841,6 +879,36 @@ static void test_other_partitions_are_other_data(void **state)
     stand_in_destroy(server);
 }
 
+/* Back to before one partition's place, and not before the other's. */
+static void test_data_that_is_behind_one_partition_is_other_data(void **state)
+{
+    (void)state;
+    struct stand_in *server = stand_in_create();
+    struct mirror mirror = {.follower = NULL};
+    int64_t end_ns = clock_monotonic_ns() + DEADLINE_MS * INT64_C(1000000);
+    begin_anew(server, 2);
+    server->honest = true;
+    mirror_open(&mirror, server, (struct fwsync_follow){.class_name = NULL});
+    quiet(server, &mirror);
+    for (int i = 0; i < 60; i++) {
+        event_happens(server);
+        if (i == 30)
+            server->earlier = server->data;
+    }
+    uint64_t told = mirror.told + server->data.n[0][ATTRIBUTES];
+    while (mirror.told < told) {
+        serve(server);
+        pass(server, 0, 1);
+        heart_beats(server, 0);
+        wait_and_turn(&mirror, end_ns);
+    }
+    go_back(server);
+    quiet(server, &mirror);
+    assert_memory_equal(&mirror.table, &server->data.table, sizeof mirror.table);
+    fwsync_follower_close(mirror.follower);
+    stand_in_destroy(server);
+}
+
 /* --- when there is nothing to do -------------------------------------------------------------------- */
 
 /* An event with one attribute changed, and its result published singly. */
@@ -849,15 +917,6 @@ static void one_change(struct stand_in *server)
     server->data.seq++;
     add_result(server, ATTRIBUTES, 0);
     all_pass(server);
-}
-
-/* As an event loop does it. */
-static void wait_and_turn(struct mirror *mirror, int64_t end_ns)
-{
-    struct pollfd item = {.fd = fwsync_follower_fd(mirror->follower), .events = POLLIN};
-    assert_true(clock_monotonic_ns() < end_ns);
-    poll(&item, 1, 10);
-    assert_int_equal(fwsync_follower_process(mirror->follower, 0), FWSYNC_OK);
 }
 
 /* A question isn't answered, and the follower goes on without: by what had come meanwhile it isn't woken any more. */
@@ -942,11 +1001,13 @@ int main(void)
     printf("# FWSYNC_SEED=%" PRIu64 "\n", random_state);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_follower_ends_with_the_servers_state),
+        cmocka_unit_test(test_what_the_daemon_keeps_is_had_without_a_snapshot),
         cmocka_unit_test(test_a_follower_goes_on_where_another_one_stopped),
         cmocka_unit_test(test_from_now_on_everything_comes_or_is_told_to_be_lost),
         cmocka_unit_test(test_what_is_heard_is_not_asked_for),
         cmocka_unit_test(test_now_is_when_each_partition_was_heard),
         cmocka_unit_test(test_other_partitions_are_other_data),
+        cmocka_unit_test(test_data_that_is_behind_one_partition_is_other_data),
         cmocka_unit_test(test_what_waited_for_an_answer_is_delivered_without_it),
         cmocka_unit_test(test_what_is_refused_is_asked_more_and_more_seldom),
         cmocka_unit_test(test_what_the_answers_do_not_reach_is_lost),

@@ -128,6 +128,34 @@ static void test_a_result_of_a_single_class_moves_its_partition(void **state)
     assert_int_equal(standing_front(&standing), 139);
 }
 
+static void test_what_says_no_partition_that_can_be_is_no_result(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        bool is_result;
+        unsigned partition;
+    } rows[] = {
+        {"{\"n\":1,\"seq\":1}", true, 0},
+        {"{\"n\":1,\"seq\":1,\"partition\":0}", true, 0},
+        {"{\"n\":1,\"seq\":1,\"partition\":15}", true, 15},
+        {"{\"n\":1,\"seq\":1,\"partition\":16}", false, 0},
+        {"{\"n\":1,\"seq\":1,\"partition\":4294967296}", false, 0},
+        {"{\"n\":1,\"seq\":1,\"partition\":-1}", false, 0},
+        {"{\"n\":1,\"seq\":1,\"partition\":\"1\"}", false, 0},
+    };
+    const struct fwsync_follow follow = {.on_lost = on_lost};
+    struct teller reader;
+    struct told_result result;
+    teller_init(&reader, &follow);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(teller_read(&reader, TEXT("a"), text_of(rows[i].json), &result), rows[i].is_result);
+        if (rows[i].is_result)
+            assert_int_equal(result.partition, rows[i].partition);
+    }
+    teller_fini(&reader);
+}
+
 /* --- how far it is ---------------------------------------------------------------------------------- */
 
 static void test_what_was_not_heard_of_holds_back(void **state)
@@ -181,6 +209,20 @@ static void test_an_answer_is_of_all_partitions(void **state)
     assert_int_equal(offer(2, "c", 2, 111), OFFER_GAP); /* it has begun, and of this class nothing is known */
     standing_reach(&standing, 20);
     assert_int_equal(standing_done(&standing), 105);
+}
+
+/* What is known of a class after that: that it had nothing since. */
+static void test_a_follower_that_goes_on_learns_its_numbers(void **state)
+{
+    (void)state;
+    standing_move(&standing, 100);
+    assert_true(standing_has_begun(&standing));
+    assert_int_equal(standing_done(&standing), 100);
+    assert_int_equal(beat("{\"seq\":100,\"partition\":0,\"partitions\":2,\"n\":{\"a\":5}}"), BEAT_EQUAL);
+    assert_int_equal(beat("{\"seq\":101,\"partition\":1,\"partitions\":2,\"n\":{\"a\":7}}"), BEAT_AHEAD);
+    assert_int_equal(offer(0, "a", 6, 102), OFFER_TAKEN);
+    assert_int_equal(offer(0, "b", 1, 103), OFFER_TAKEN);
+    assert_int_equal(offer(1, "a", 8, 102), OFFER_GAP);
 }
 
 static void test_a_snapshot_has_the_numbers_of_each_partition(void **state)
@@ -288,9 +330,11 @@ int main(void)
         cmocka_unit_test_setup(test_a_result_is_the_next_one_of_its_class_and_partition, begin_all),
         cmocka_unit_test_setup(test_results_of_no_partition_are_passed, begin_all),
         cmocka_unit_test_setup(test_a_result_of_a_single_class_moves_its_partition, begin_all),
+        cmocka_unit_test_setup(test_what_says_no_partition_that_can_be_is_no_result, begin_all),
         cmocka_unit_test_setup(test_what_was_not_heard_of_holds_back, begin_all),
         cmocka_unit_test_setup(test_one_partition_is_said_by_nothing, begin_all),
         cmocka_unit_test_setup(test_an_answer_is_of_all_partitions, begin_all),
+        cmocka_unit_test_setup(test_a_follower_that_goes_on_learns_its_numbers, begin_all),
         cmocka_unit_test_setup(test_a_snapshot_has_the_numbers_of_each_partition, begin_all),
         cmocka_unit_test_setup(test_a_heartbeat_is_of_its_partition, begin_all),
         cmocka_unit_test_setup(test_sixteen_partitions_are_followed, begin_all),
