@@ -55,7 +55,7 @@ static void hear_beat(struct fwsync_follower *follower, struct text json)
     case BEAT_AHEAD:
         missing_catch_up(follower, "results are missing");
         break;
-    case BEAT_STALE: /* or the daemon went back: the answer will tell */
+    case BEAT_STALE: /* on its way for long, or the daemon went back: the answer will tell */
         missing_catch_up(follower, "a heartbeat is late");
         break;
     case BEAT_STRANGE:
@@ -135,6 +135,8 @@ static bool listening_unit(struct fwsync_follower *follower, int64_t now_ms, boo
     *progress = heard_next(&follower->heard, follower->reach.client);
     if (*progress)
         hear(follower);
+    else
+        standing_heard_all(&follower->standing);
     return *progress || check_silence(follower, now_ms, err);
 }
 

@@ -36,12 +36,18 @@ void standing_move(struct standing *standing, uint64_t seq)
 
 void standing_reach(struct standing *standing, uint64_t seq)
 {
+    standing->beats_wait = true;
     for (unsigned i = 0; i < lane_count(standing); i++) {
         struct lane *lane = &standing->lanes[i];
         lane->begun = true;
         if (lane->done_seq < seq)
             lane->done_seq = seq;
     }
+}
+
+void standing_heard_all(struct standing *standing)
+{
+    standing->beats_wait = false;
 }
 
 bool standing_has_begun(const struct standing *standing)
@@ -163,7 +169,9 @@ static enum beat compare_beat(struct standing *standing)
         return BEAT_STRANGE;
     if (ahead)
         return BEAT_AHEAD;
-    return behind || standing->beat_seq < lane->done_seq ? BEAT_STALE : BEAT_EQUAL;
+    if (!behind && standing->beat_seq >= lane->done_seq)
+        return BEAT_EQUAL;
+    return standing->beats_wait ? BEAT_VOID : BEAT_STALE;
 }
 
 enum beat standing_hear_beat(struct standing *standing, const struct fields *fields, struct arena *scratch,
@@ -181,7 +189,7 @@ enum beat standing_hear_beat(struct standing *standing, const struct fields *fie
     standing->beat_seq = field_number(fields, "seq");
     numbers_read(&standing->beat, field_json(fields, "n"), scratch, arena);
     enum beat beat = compare_beat(standing);
-    standing->beat_held = beat != BEAT_EQUAL;
+    standing->beat_held = beat != BEAT_EQUAL && beat != BEAT_VOID;
     if (beat == BEAT_EQUAL) {
         standing->beat_lane->numbers.complete = standing->beat_lane->begun = true;
         standing->beat_lane->done_seq = standing->beat_seq;

@@ -24,6 +24,7 @@ struct standing {
     char class_name[CLASS_NAME_BYTES_MAX + 1]; /* that is followed; "": all */
     unsigned lane_count;                       /* 0: how many there are isn't known yet */
     struct lane lanes[PARTITION_COUNT_MAX];
+    bool beats_wait; /* what came before an answer may still wait to be heard */
 
     bool beat_held; /* the heartbeat showed that something is missing */
     struct lane *beat_lane;
@@ -37,9 +38,10 @@ bool standing_follows(const struct standing *standing, struct text class_name);
 void standing_forget(struct standing *standing);
 
 /* standing_move - all results of events up to `seq` are delivered, and none behind. standing_reach - all up to `seq`
- * are, and in some lanes more. */
+ * are, by an answer, and in some lanes more. standing_heard_all - nothing waits to be heard. */
 void standing_move(struct standing *standing, uint64_t seq);
 void standing_reach(struct standing *standing, uint64_t seq);
+void standing_heard_all(struct standing *standing);
 
 /* standing_read_snapshot - the numbers that the snapshot says are ours. scratch, arena: left with garbage. */
 void standing_read_snapshot(struct standing *standing, const struct fields *fields, struct arena *scratch,
@@ -59,9 +61,9 @@ uint64_t standing_front(const struct standing *standing);
 enum offer { OFFER_TAKEN, OFFER_OLD, OFFER_GAP, OFFER_STRANGE };
 enum offer standing_offer(struct standing *standing, const struct told_result *result, bool first_fits);
 
-/* standing_hear_beat - the heartbeat's numbers against ours. One that waited while the follower caught up may be
- * stale; one of later than all that was delivered, with smaller numbers, or of another number of partitions, tells of
- * other data. These and one that is ahead are held, if they can be compared at all.
+/* standing_hear_beat - the heartbeat's numbers against ours. One of before what was delivered is stale, and says nothing
+ * if it may have waited behind an answer. One of later than all that was delivered, with smaller numbers, or of another
+ * number of partitions, tells of other data. What says more than being equal is held, if it can be compared at all.
  *
  * scratch, arena  left with garbage */
 enum beat { BEAT_EQUAL, BEAT_AHEAD, BEAT_STALE, BEAT_STRANGE, BEAT_VOID };

@@ -28,7 +28,7 @@ static int begin_all(void **state)
 {
     (void)state;
     standing.class_name[0] = '\0';
-    standing.beat_held = false;
+    standing.beat_held = standing.beats_wait = false;
     standing_forget(&standing);
     lost_count = lost_times = 0;
     return 0;
@@ -287,6 +287,23 @@ static void test_a_heartbeat_is_of_its_partition(void **state)
     }
 }
 
+/* While the follower waited for the answer, a heartbeat of each partition came each second: no reason to ask again. */
+static void test_a_heartbeat_that_waited_behind_an_answer_says_nothing(void **state)
+{
+    (void)state;
+    static const char before[] = "{\"seq\":95,\"partition\":1,\"partitions\":2,\"n\":{\"a\":7,\"b\":2}}";
+    begin_two();
+    standing_reach(&standing, 110);
+    assert_int_equal(beat(before), BEAT_VOID);
+    assert_false(standing.beat_held);
+    assert_int_equal(beat("{\"seq\":110,\"partition\":0,\"partitions\":2,\"n\":{\"a\":5}}"), BEAT_EQUAL);
+    assert_int_equal(beat("{\"seq\":111,\"partition\":1,\"partitions\":2,\"n\":{\"a\":8,\"b\":2}}"), BEAT_AHEAD);
+    assert_int_equal(beat("{\"seq\":111,\"partition\":1,\"partitions\":2,\"n\":{\"a\":6,\"b\":2}}"), BEAT_STRANGE);
+    standing_heard_all(&standing);
+    assert_int_equal(beat(before), BEAT_STALE);
+    assert_true(standing.beat_held);
+}
+
 static void test_sixteen_partitions_are_followed(void **state)
 {
     (void)state;
@@ -337,6 +354,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_follower_that_goes_on_learns_its_numbers, begin_all),
         cmocka_unit_test_setup(test_a_snapshot_has_the_numbers_of_each_partition, begin_all),
         cmocka_unit_test_setup(test_a_heartbeat_is_of_its_partition, begin_all),
+        cmocka_unit_test_setup(test_a_heartbeat_that_waited_behind_an_answer_says_nothing, begin_all),
         cmocka_unit_test_setup(test_sixteen_partitions_are_followed, begin_all),
         cmocka_unit_test_setup(test_what_is_lost_is_of_one_partition, begin_all),
     };
