@@ -17,7 +17,7 @@ static unsigned lane_count(const struct standing *standing)
 
 static void move(struct lane *lane, uint64_t seq)
 {
-    lane->done_seq = lane->top_seq = seq;
+    lane->done_seq = lane->top_seq = lane->from_seq = seq;
     lane->begun = true;
 }
 
@@ -39,9 +39,11 @@ void standing_reach(struct standing *standing, uint64_t seq)
     standing->beats_wait = true;
     for (unsigned i = 0; i < lane_count(standing); i++) {
         struct lane *lane = &standing->lanes[i];
-        lane->begun = true;
         if (lane->done_seq < seq)
             lane->done_seq = seq;
+        if (!lane->begun)
+            lane->from_seq = lane->done_seq;
+        lane->begun = true;
     }
 }
 
@@ -151,6 +153,13 @@ static struct number *mine_for(const struct standing *standing, const struct num
     return standing_follows(standing, name) ? numbers_find(&standing->beat_lane->numbers, name) : NULL;
 }
 
+/* Of a class that nothing was heard of since we began: does the heartbeat have its number? */
+static bool knows_unheard(const struct standing *standing)
+{
+    const struct lane *lane = standing->beat_lane;
+    return !lane->begun || (standing->beat_seq >= lane->from_seq && standing->beat_seq <= lane->done_seq);
+}
+
 static enum beat compare_beat(struct standing *standing)
 {
     const struct lane *lane = standing->beat_lane;
@@ -160,9 +169,9 @@ static enum beat compare_beat(struct standing *standing)
         struct number *mine = mine_for(standing, beat);
         if (mine == NULL)
             continue;
-        if (!mine->known && (!lane->begun || standing->beat_seq <= lane->done_seq))
+        if (!mine->known && knows_unheard(standing))
             *mine = *beat;
-        ahead |= !mine->known || beat->n > mine->n;
+        ahead |= mine->known ? beat->n > mine->n : standing->beat_seq > lane->done_seq;
         behind |= mine->known && beat->n < mine->n;
     }
     if (behind && standing->beat_seq >= lane->done_seq && standing->beat_seq >= lane->top_seq)
@@ -206,10 +215,10 @@ bool standing_settle_beat(struct standing *standing)
         struct number *mine = mine_for(standing, beat);
         if (mine != NULL && mine->known && mine->n < beat->n)
             return false;
-        if (mine != NULL && !mine->known)
+        if (mine != NULL && !mine->known && knows_unheard(standing))
             *mine = *beat;
     }
-    standing->beat_lane->numbers.complete = true;
+    standing->beat_lane->numbers.complete |= knows_unheard(standing);
     return true;
 }
 

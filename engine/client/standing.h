@@ -18,6 +18,7 @@ struct lane {
     uint64_t done_seq; /* the last event of which every result was delivered */
     uint64_t top_seq;  /* of the latest result that was delivered */
     bool begun;        /* false: it begins at its next heartbeat; results before that come as they are */
+    uint64_t from_seq; /* where it began: of what was before, nothing is known */
 };
 
 struct standing {

@@ -225,6 +225,21 @@ static void test_a_follower_that_goes_on_learns_its_numbers(void **state)
     assert_int_equal(offer(1, "a", 8, 102), OFFER_GAP);
 }
 
+/* Of 91 to 100 it knows nothing, and there the class may have had results. */
+static void test_a_heartbeat_of_before_the_beginning_tells_no_numbers(void **state)
+{
+    (void)state;
+    standing_move(&standing, 100);
+    assert_int_equal(beat("{\"seq\":90,\"n\":{\"a\":5}}"), BEAT_STALE);
+    standing_reach(&standing, 110);
+    assert_true(standing_settle_beat(&standing));
+    assert_int_equal(offer(0, "a", 7, 111), OFFER_GAP);
+    assert_int_equal(offer_in_answer(0, "a", 7, 111), OFFER_TAKEN);
+    assert_int_equal(offer(0, "b", 1, 112), OFFER_GAP);
+    assert_int_equal(beat("{\"seq\":110,\"n\":{\"a\":6,\"b\":3}}"), BEAT_VOID); /* of after it */
+    assert_int_equal(offer(0, "b", 4, 112), OFFER_TAKEN);
+}
+
 static void test_a_snapshot_has_the_numbers_of_each_partition(void **state)
 {
     (void)state;
@@ -352,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup(test_one_partition_is_said_by_nothing, begin_all),
         cmocka_unit_test_setup(test_an_answer_is_of_all_partitions, begin_all),
         cmocka_unit_test_setup(test_a_follower_that_goes_on_learns_its_numbers, begin_all),
+        cmocka_unit_test_setup(test_a_heartbeat_of_before_the_beginning_tells_no_numbers, begin_all),
         cmocka_unit_test_setup(test_a_snapshot_has_the_numbers_of_each_partition, begin_all),
         cmocka_unit_test_setup(test_a_heartbeat_is_of_its_partition, begin_all),
         cmocka_unit_test_setup(test_a_heartbeat_that_waited_behind_an_answer_says_nothing, begin_all),
