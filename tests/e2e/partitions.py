@@ -140,23 +140,33 @@ class Producer(threading.Thread):
         except Exception as error:  # pylint: disable=broad-except; raised again by finish()
             self.error = error
 
+    def send(self, socket, first):
+        """The request whose first event is `first`; that is its number, too."""
+        events = [dict(self.event(n), source="s", n=n) for n in range(first, first + self.batch)]
+        socket.send_multipart([b"%d" % first, b"", "\n".join(json.dumps(event) for event in events).encode()])
+
     def work(self, socket):
         silent_ms = 0
         while not self.stopping.is_set() or (self.next > self.n + 1 and not self.abandoned.is_set()):
             while not self.stopping.is_set() and self.next <= self.n + self.batch * (self.window - 1) + 1:
-                events = [dict(self.event(n), source="s", n=n) for n in range(self.next, self.next + self.batch)]
-                socket.send_multipart([b"", "\n".join(json.dumps(event) for event in events).encode()])
+                self.send(socket, self.next)
                 self.next += self.batch
             if not socket.poll(20):
                 silent_ms += 20
                 assert silent_ms < DEADLINE_S * 1000 or self.abandoned.is_set(), "no answer"
                 continue
             silent_ms = 0
-            self.take(json.loads(socket.recv_multipart()[1]))
+            first, _, body = socket.recv_multipart()
+            reply = json.loads(body)
+            if reply.get("code") == "busy":
+                self.send(socket, int(first))
+            else:
+                self.take(int(first), reply)
 
-    def take(self, reply):
+    def take(self, first, reply):
         assert reply["ok"] and reply["accepted"] + reply["duplicates"] == self.batch, reply
-        fresh = range(self.n + 1 + reply["duplicates"], self.n + 1 + self.batch)
+        assert first == self.n + 1, "an acknowledgement out of order"
+        fresh = range(first + reply["duplicates"], first + self.batch)
         self.seqs.update(zip(fresh, range(reply.get("first", 0), reply.get("last", -1) + 1)))
         self.n += self.batch
 

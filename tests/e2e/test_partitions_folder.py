@@ -176,6 +176,19 @@ def a_state_that_is_gone_with_its_events_is_refused():
             print("# " + daemon.stderr.strip().splitlines()[-1])
 
 
+@test
+def an_idle_partition_keeps_no_journal():
+    """All events are of one partition's devices; the others need none of them again."""
+    names = names_of(1, 3, 50)
+    with Daemon("--partitions", 3, "--journal-keep-hours", 0, "--journal-keep-mib", 1, "--checkpoint-ms", 10) as daemon:
+        with Producer(daemon, lambda n: report(names[n % 50], v="x" * 500, n=n), batch=100) as producer:
+            wait_until(lambda: producer.error or daemon.query({"op": "stats"})["journal"]["trimmed"] > 0,
+                       what="the journal is trimmed")
+        daemon.kill()
+        daemon.restart()
+        assert daemon.query({"op": "count"})["devices"] == 50
+
+
 # --- copies
 
 def ask_backup(daemon, folder):
