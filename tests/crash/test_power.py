@@ -144,9 +144,10 @@ def is_saved(daemon):
 
 
 def results_so_far(daemon):
-    """(the last event, how many results of each class there were)"""
+    """(the last event, how many results of each class there were, in each partition)"""
     answer = daemon.query({"op": "snapshot", "limit": 1})
-    return answer["at"], answer["n"]
+    parts = answer.get("partitions", [answer.get("n")])
+    return answer["at"], {f"{i}/{name}": n for i, part in enumerate(parts) for name, n in part.items()}
 
 
 def results_after(daemon, after, until):

@@ -76,6 +76,7 @@ def pages(daemon, query, key, **how):
         items += answer[key]
         if "cursor" not in answer:
             return items
+        assert answer["cursor"] != query.get("cursor"), (query, "goes round in a circle")
         query = dict(query, cursor=answer["cursor"])
 
 

@@ -14,7 +14,7 @@ import tempfile
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, SAN, Daemon, fixed_doors, fwsync, main, receive, test, wait_until
+from harness import BUILD, DEADLINE_S, PARTITIONS, SAN, Daemon, fixed_doors, fwsync, main, receive, test, wait_until
 
 MIB = 1 << 20
 PORTS = ["--events", "tcp://127.0.0.1:*", "--query", "tcp://127.0.0.1:*", "--results", "tcp://127.0.0.1:*"]
@@ -27,7 +27,8 @@ def report(device, version, **more):
 
 def ends(*args, data, cwd=None):
     """Runs fwsyncd, which has to end by itself; returns (exit code, stdout, stderr)."""
-    command = [os.path.join(BUILD, "fwsyncd"), "--data", data] + PORTS + [str(arg) for arg in args]
+    command = [os.path.join(BUILD, "fwsyncd"), "--data", data, "--partitions", PARTITIONS] + PORTS
+    command += [str(arg) for arg in args]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=cwd,
                           stdin=subprocess.DEVNULL, timeout=DEADLINE_S)
     return done.returncode, done.stdout, done.stderr
