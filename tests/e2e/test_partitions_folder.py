@@ -67,6 +67,8 @@ def a_folder_keeps_the_number_that_it_was_made_with():
             assert states == ["state"] + [f"state-{i}" for i in range(1, made)]
             assert device_count(made, data) == 30
             assert os.path.exists(os.path.join(data, "partitions")) == (made > 1)
+        for wrong in (0, 17, -1, "x"):
+            refused(data, 2, "partitions", args=("--partitions", wrong))
 
 
 @test
