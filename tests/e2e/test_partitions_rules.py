@@ -171,15 +171,15 @@ def an_answer_names_the_rules_that_were_asked_for():
 @test
 def a_stop_answers_who_waits_for_new_rules():
     """Truly: what is said to be active is so after the start, and what isn't isn't."""
-    names = names_of(2, COUNT, 1000)
-    body = "\n".join(json.dumps(report(name, v=1)) for name in names).encode()
+    bodies = ["\n".join(json.dumps(report(name, v=1)) for name in names_of(partition, COUNT, 1000)).encode()
+              for partition in (0, 2)]  # behind is who decides about rules, or another
     with Daemon("--partitions", COUNT, "--checkpoint-ms", 60000) as daemon:
         for number in range(8):
             before = daemon.query({"op": "rules"})["version"]
             wanted = daemon.query({"op": "rules-check", "files": marking(f"m{number}")})["version"]
             asker, load = (daemon.socket(zmq.DEALER, end) for end in (daemon.query_endpoint, daemon.events))
-            for _ in range(5 * (number % 4)):
-                load.send_multipart([b"", body])
+            for _ in range(5 * (number // 2)):
+                load.send_multipart([b"", bodies[number % 2]])
             asker.send_multipart([b"", json.dumps({"op": "rules-apply", "files": marking(f"m{number}")}).encode()])
             daemon.query({"op": "device", "device": "nobody"})
             daemon.stop()
