@@ -171,20 +171,21 @@ def an_answer_names_the_rules_that_were_asked_for():
 @test
 def a_stop_answers_who_waits_for_new_rules():
     """Truly: what is said to be active is so after the start, and what isn't isn't."""
-    bodies = ["\n".join(json.dumps(report(name, v=1)) for name in names_of(partition, COUNT, 1000)).encode()
-              for partition in (0, 2)]  # behind is who decides about rules, or another
+    look = json.dumps({"op": "device", "device": names_of(1, COUNT, 1)[0]}).encode()
     with Daemon("--partitions", COUNT, "--checkpoint-ms", 60000) as daemon:
         for number in range(8):
             before = daemon.query({"op": "rules"})["version"]
             wanted = daemon.query({"op": "rules-check", "files": marking(f"m{number}")})["version"]
-            asker, load = (daemon.socket(zmq.DEALER, end) for end in (daemon.query_endpoint, daemon.events))
-            for _ in range(5 * (number // 2)):
-                load.send_multipart([b"", bodies[number % 2]])
-            asker.send_multipart([b"", json.dumps({"op": "rules-apply", "files": marking(f"m{number}")}).encode()])
-            daemon.query({"op": "device", "device": "nobody"})
-            daemon.stop()
-            # it may have stopped before it read the question
-            reply = json.loads(receive(asker)[1]) if asker.poll(100) else {"ok": False, "code": "busy"}
+            asker = daemon.socket(zmq.DEALER, daemon.query_endpoint)
+            apply_this = json.dumps({"op": "rules-apply", "files": marking(f"m{number}")}).encode()
+            with Slow(daemon, (0, 2)[number % 2]):  # behind is who decides about rules, or another
+                asker.send_multipart([b"apply", b"", apply_this])
+                asker.send_multipart([b"look", b"", look])
+                answers = dict([receive(asker)[::2]])
+                daemon.stop()
+            while len(answers) < 2:
+                answers.update([receive(asker)[::2]])
+            reply = json.loads(answers[b"apply"])
             assert reply["version"] == wanted if reply["ok"] else reply["code"] == "busy", reply
             daemon.restart()
             after = daemon.query({"op": "rules"})["version"]
