@@ -160,7 +160,8 @@ class Pair:
                     found = self.same_list({"op": "devices", "index": index, "value": value}, "devices",
                                            limit=limit, ordered=False)
                     assert len(found) == self.same({"op": "count", "index": index, "value": value})["count"]
-        for more in ({"type": "ESP32_OTA", "prefix": "valve-"}, {"where": {"server.fwSyncState": "pending"}, "since": middle},
+        for more in ({"type": "ESP32_OTA", "prefix": "valve-"},
+                     {"where": {"server.fwSyncState": "pending"}, "since": middle},
                      {"where": {"server.fwStateIsSynced": False, "client.currentFwVer": "v1"}}):
             for limit in (1, 3, 1000):
                 self.same_list({"op": "devices", **more}, "devices", limit=limit, ordered=False)
@@ -247,7 +248,8 @@ class Pair:
         for name in ("accepted", "duplicates", "rejected", "in", "pending"):
             assert whole["events"][name] == split["events"][name], (name, whole, split)
         events = split["events"]
-        assert events["applied"] + events["deadLettered"] == events["accepted"] and split["state"]["partitions"] == self.count
+        assert events["applied"] + events["deadLettered"] == events["accepted"]
+        assert split["state"]["partitions"] == self.count
         for name in ("devices", "deadLetters", "deadLettersTrimmed"):
             assert whole["state"][name] == split["state"][name], (name, whole, split)
         assert whole["verdicts"] == split["verdicts"] and whole["results"] == split["results"], (whole, split)
@@ -326,7 +328,7 @@ def a_device_is_found_however_its_question_is_written():
 
 @test
 def a_list_that_looks_at_many_devices_leaves_none_out():
-    """A page looks at 5,000 devices of each partition: that with more stops before others' names. Few changed lately."""
+    """A page looks at 5,000 devices of each partition: that with more stops before others' names."""
     names = sorted(names_of(0, 3, 5300, "a") + [f"{letter}{n}" for letter in "_b" for n in range(300)])
     with Daemon("--partitions", 3) as daemon:
         for first in range(0, len(names), 1000):

@@ -8,7 +8,7 @@ import tempfile
 import zmq
 
 from harness import BUILD, DEADLINE_S, SAN, Daemon, Skip, main, receive, test, wait_until
-from partitions import SAVE, Producer, Rules, all_changes, names_of, pages, partition_of, report, tree
+from partitions import SAVE, Producer, Rules, all_changes, names_of, pages, partition_of, report, tree, write
 
 MARK = "unfinished-backup"
 
@@ -315,8 +315,7 @@ nodes:
 
 def told(device):
     """A device that runs v1 is told to run v2."""
-    return [report(device, currentFwVer="v1"),
-            {"device": device, "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE", "data": {"lastTargetFwVer": "v2"}}]
+    return [report(device, currentFwVer="v1"), write(device, lastTargetFwVer="v2")]
 
 
 def stuck(daemon):

@@ -156,7 +156,7 @@ def an_answer_names_the_rules_that_were_asked_for():
     with Rules(marking("first")) as rules, \
             Daemon("--partitions", COUNT, "--rules", rules, "--indexes", "server.fwSyncState") as daemon:
         with Slow(daemon, 2):
-            for number in range(10):
+            for number in range(20):
                 expected = daemon.query({"op": "rules-check", "files": marking(f"m{number}")})["version"]
                 rules.write(marking(f"folder{number}"))
                 asker = daemon.socket(zmq.DEALER, daemon.query_endpoint)
