@@ -80,10 +80,15 @@ void activation_destroy(struct activation *activation)
 
 /* --- becoming active -------------------------------------------------------------------------------------- */
 
+static void copy_version(char out[VERSION_BYTES_MAX + 1], struct text version)
+{
+    memcpy(out, version.bytes, version.len);
+    out[version.len] = '\0';
+}
+
 static void remember(struct activation *activation, struct text version, enum ruleset_by by)
 {
-    memcpy(activation->configured, version.bytes, version.len);
-    activation->configured[version.len] = '\0';
+    copy_version(activation->configured, version);
     activation->configured_by = by;
 }
 
@@ -199,6 +204,7 @@ static void send(struct activation *activation, struct rules_change *change)
 {
     struct engine *engine = activation->partition->engine;
     change->sent = true;
+    copy_version(change->version, ruleset_version(change->ruleset));
     if (engine->partition_count > 1)
         copy_bundle(change);
     queue_push(engine->commit_queue, &change->shared.work);
@@ -268,7 +274,7 @@ static void answer(struct activation *activation, struct rules_change *change, c
         query_reply_error(query, err);
     } else {
         reply_begin(out, change->seq);
-        activation_write(out, ruleset_version(activation->step->ruleset), change->seq, true);
+        activation_write(out, text_of(change->version), change->seq, true);
         buf_byte(out, '}');
     }
     queue_push(activation->partition->engine->door_queue, &query->work);

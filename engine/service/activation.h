@@ -29,6 +29,7 @@ struct rules_change {
     bool everywhere;     /* all partitions have taken it, and it is the lead's again */
     uint64_t seq;        /* 0: never journaled, so never to become active */
     int64_t received_ms;
+    char version[VERSION_BYTES_MAX + 1]; /* its rules', once it was sent */
     bool taken, active;  /* by the lead; what it made of it */
     struct err err;      /* why it isn't active */
 };

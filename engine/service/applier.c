@@ -414,8 +414,12 @@ static void fill_context(struct applier *applier, struct query_context *context)
 static bool answer(struct applier *applier, struct query *query, struct err *err)
 {
     struct query_context context;
+    bool home;
     fill_context(applier, &context);
-    return query_answer(&context, query, err);
+    bool done = query_answer(&context, query, &home, err);
+    if (home)
+        queue_push(applier->partition->engine->door_queue, &query->work);
+    return done;
 }
 
 static bool attend(struct applier *applier, struct seat *seat, struct err *err)
@@ -498,13 +502,8 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
     switch (work->kind) {
     case WORK_BATCH:
         return take_batch(applier, (struct batch *)work, err);
-    case WORK_QUERY: {
-        struct query *query = (struct query *)work;
-        bool done = answer(applier, query, err);
-        if (!query->answered_later)
-            queue_push(applier->partition->engine->door_queue, work);
-        return done;
-    }
+    case WORK_QUERY:
+        return answer(applier, (struct query *)work, err);
     case WORK_MEETING:
         return attend(applier, (struct seat *)work, err);
     case WORK_RULES:

@@ -18,8 +18,8 @@ struct ask {
     struct buf details; /* in the query's arena: members for an answer that is an error */
 };
 
-/* Whose states: of the partition that got the question, or of all of them (ask->context->all). */
-enum op_needs { OP_NEEDS_ONE, OP_NEEDS_ALL };
+/* Whose state: the lead's, that of the partition which `device` belongs to, or all (ask->context->all). */
+enum op_needs { OP_NEEDS_LEAD, OP_NEEDS_DEVICE, OP_NEEDS_ALL };
 
 struct op {
     const char *name;

@@ -340,22 +340,6 @@ static void take_events(struct doors *doors, struct engine *engine, enum overloa
     hand_over(doors, engine, batch);
 }
 
-/* A question about a device is its partition's, any other the lead's. */
-static struct partition *partition_asked(struct doors *doors, const struct engine *engine, struct query *query)
-{
-    static const char member[] = "\"device\"";
-    struct fields fields = {NULL, 0};
-    if (engine->partition_count == 1 || memmem(query->body.bytes, query->body.len, member, sizeof member - 1) == NULL)
-        return engine_lead(engine);
-    arena_reset(&doors->scratch);
-    const struct value *device = json_parse_object(query->body, &doors->scratch, &query->arena, &fields, NULL)
-                                     ? fields_get(&fields, TEXT("device"))
-                                     : NULL;
-    return device != NULL && device->kind == VALUE_STRING
-               ? &engine->partitions[partition_of(device->text, engine->partition_count)]
-               : engine_lead(engine);
-}
-
 static bool too_many_queries(const struct doors *doors)
 {
     return doors->queries_in_flight >= QUERIES_IN_FLIGHT_MAX ||
@@ -387,7 +371,7 @@ static void take_queries(struct doors *doors, struct engine *engine)
         query->bytes_in_flight = query->arena.used_bytes;
         query->read_ns = clock_monotonic_ns();
         stats_add(&doors->stats->queries, 1);
-        queue_push(partition_asked(doors, engine, query)->apply_queue, &query->work);
+        queue_push(engine_lead(engine)->apply_queue, &query->work);
     }
 }
 

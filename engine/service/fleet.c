@@ -224,6 +224,7 @@ void fleet_each_class(const struct query_context *context,
 struct stack {
     struct text *letters;
     size_t count, taken;
+    bool cut; /* it has older ones that weren't read */
 };
 
 static uint64_t behind_newest(const struct state *state)
@@ -272,13 +273,15 @@ static uint64_t letter_seq(struct text letter)
     return seq;
 }
 
-/* The one with the newest letter; NULL: there are none. */
+/* The one with the newest letter; NULL: there is none, or the next may be one that wasn't read. */
 static struct stack *newest(struct stack *stacks, unsigned count)
 {
     struct stack *best = NULL;
     uint64_t best_seq = 0;
     for (unsigned i = 0; i < count; i++) {
         struct stack *stack = &stacks[i];
+        if (stack->taken == stack->count && stack->cut)
+            return NULL;
         uint64_t seq = stack->taken < stack->count ? letter_seq(stack->letters[stack->taken]) : 0;
         if (seq <= best_seq)
             continue;
@@ -311,10 +314,12 @@ bool fleet_letters(struct ask *ask, size_t limit, struct fleet_letters *letters)
     *letters = (struct fleet_letters){.items = arena_alloc(arena, limit * sizeof *letters->items)};
     if (!read_before(ask, letters->before))
         return false;
-    for (unsigned i = 0; i < context->count; i++)
+    for (unsigned i = 0; i < context->count; i++) {
         if (!state_dead_letters(context->all[i].state, letters->before[i], limit, REQUEST_BYTES_MAX, arena,
                                 &stacks[i].letters, &stacks[i].count, &next, ask->err))
             return false;
+        stacks[i].cut = next > 0;
+    }
     take_newest(stacks, context->count, limit, letters);
     for (unsigned i = 0; i < context->count; i++) {
         letters->before[i] -= stacks[i].taken;

@@ -34,21 +34,18 @@ void meeting_call(struct engine *engine, struct query *query)
     struct meeting *meeting = create(query, engine->partition_count);
     for (unsigned i = 0; i < engine->partition_count; i++)
         seats[i] = &meeting->seats[i].work;
-    query->answered_later = true;
     engine_give_each(engine, seats, &wake);
     engine_wake(engine, wake);
 }
 
 /* The lead speaks for all where one is enough. */
-static bool answer(struct meeting *meeting, struct err *err)
+static bool answer(struct meeting *meeting, bool *home, struct err *err)
 {
-    struct query *query = meeting->query;
     for (unsigned i = 0; i < meeting->count; i++) {
         meeting->contexts[i].all = meeting->contexts;
         meeting->contexts[i].count = meeting->count;
     }
-    query->answered_later = false;
-    return query_answer(&meeting->contexts[ENGINE_LEAD], query, err);
+    return query_answer(&meeting->contexts[ENGINE_LEAD], meeting->query, home, err);
 }
 
 static void leave(struct meeting *meeting)
@@ -73,10 +70,12 @@ bool meeting_attend(struct seat *seat, const struct query_context *context, stru
     bool done = true;
     meeting->contexts[context->partition->number] = *context;
     if (atomic_fetch_sub(&meeting->awaited, 1) == 1) {
-        done = answer(meeting, err);
+        bool home;
+        done = answer(meeting, &home, err);
         for (unsigned i = 1; i < meeting->count; i++)
             sem_post(&meeting->over);
-        queue_push(door, &query->work);
+        if (home)
+            queue_push(door, &query->work);
     } else {
         wait_for_the_end(meeting);
     }

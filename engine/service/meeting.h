@@ -16,8 +16,7 @@ struct seat {
     struct meeting *meeting;
 };
 
-/* meeting_call - have `query` answered, later, by all. On an applier's thread, which sits in it, too: until it comes to
- * its own seat, the query stays. */
+/* meeting_call - have `query` answered by all. */
 void meeting_call(struct engine *engine, struct query *query);
 
 /* meeting_attend - take the seat, on an applier's thread, with what this partition has; the seat is gone afterwards.

@@ -19,20 +19,22 @@ void partition_dir(unsigned number, char name[PARTITION_DIR_BYTES])
         snprintf(name, PARTITION_DIR_BYTES, "state-%u", number);
 }
 
-/* What the file says; 0: it isn't there, or its writing was cut short. */
-static unsigned read_count(const char *path)
+enum note { NOTE_ABSENT, NOTE_WRONG, NOTE_READ };
+
+static enum note read_note(const char *path, unsigned *count)
 {
     char line[16] = "";
     FILE *file = fopen(path, "r");
     if (file == NULL)
-        return 0;
+        return errno == ENOENT ? NOTE_ABSENT : NOTE_WRONG;
     if (fgets(line, sizeof line, file) == NULL)
         line[0] = '\0';
     fclose(file);
-    return strchr(line, '\n') == NULL ? 0 : (unsigned)strtoul(line, NULL, 10);
+    *count = (unsigned)strtoul(line, NULL, 10);
+    return strchr(line, '\n') != NULL && *count >= 1 && *count <= PARTITION_COUNT_MAX ? NOTE_READ : NOTE_WRONG;
 }
 
-static int write_count(const char *path, unsigned count)
+static int write_file(const char *path, unsigned count)
 {
     char line[16];
     int len = snprintf(line, sizeof line, "%u\n", count);
@@ -46,22 +48,30 @@ static int write_count(const char *path, unsigned count)
     return error;
 }
 
-bool partition_note_count(const char *folder, unsigned count, bool is_new, struct err *err)
+static bool write_note(const char *folder, const char *path, unsigned count, struct err *err)
 {
-    char path[PATH_BYTES];
-    if (snprintf(path, sizeof path, "%s/" PARTITION_COUNT_FILE, folder) >= PATH_BYTES)
-        return err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
-    unsigned made_with = read_count(path);
-    if (made_with == 0)
-        made_with = is_new ? count : 1;
-    if (made_with != count)
-        return err_set(err, ERR_CONFIG,
-                       "partitions: %s was made with %u and can't change it to %u: set partitions to %u, or export the "
-                       "devices, and import them into a new folder", folder, made_with, count, made_with);
-    if (count == 1)
-        return true;
-    int error = write_count(path, count);
+    int error = write_file(path, count);
     if (error == 0)
         error = disk_sync_folder(folder);
     return error == 0 || disk_error(path, error, "writing it", err);
+}
+
+bool partition_note_count(const char *folder, unsigned count, bool is_new, struct err *err)
+{
+    char path[PATH_BYTES];
+    unsigned made_with = 1;
+    if (snprintf(path, sizeof path, "%s/" PARTITION_COUNT_FILE, folder) >= PATH_BYTES)
+        return err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
+    enum note note = read_note(path, &made_with);
+    if (is_new && note != NOTE_READ)
+        return count == 1 || write_note(folder, path, count, err);
+    if (note == NOTE_WRONG)
+        return err_set(err, ERR_DAMAGED,
+                       "%s: expected the number of partitions that the folder was made with, in a line: one more than "
+                       "there are folders state-1, state-2, ...", path);
+    if (made_with == count)
+        return true;
+    return err_set(err, ERR_CONFIG,
+                   "partitions: %s was made with %u and can't change it to %u: set partitions to %u, or export the "
+                   "devices, and import them into a new folder", folder, made_with, count, made_with);
 }

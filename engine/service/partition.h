@@ -41,7 +41,7 @@ void partition_dir(unsigned number, char name[PARTITION_DIR_BYTES]);
 /* partition_note_count - a data folder has as many partitions as it was made with, since devices stay where they are;
  * a file in it says so where they are several.
  * is_new  it has no event yet
- * Errors  ERR_CONFIG: it was made with another number; ERR_FULL, ERR_IO, ERR_STORE. */
+ * Errors  ERR_CONFIG: it was made with another number; ERR_DAMAGED: the file says none; ERR_FULL, ERR_IO, ERR_STORE. */
 bool partition_note_count(const char *folder, unsigned count, bool is_new, struct err *err);
 
 /* partition_of - the number of the partition that a device belongs to, of `count`. Never change it: data folders are

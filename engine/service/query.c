@@ -67,28 +67,47 @@ static bool check_fields(struct ask *ask, const struct op *op)
     return true;
 }
 
-static bool answer(struct ask *ask)
+static const struct op *read_question(struct ask *ask)
 {
     struct arena *arena = &ask->query->arena;
-    if (ask->query->body.len > REQUEST_BYTES_MAX)
-        return err_set(ask->err, ERR_TOO_LARGE, "a question has at most %d bytes", REQUEST_BYTES_MAX);
+    if (ask->query->body.len > REQUEST_BYTES_MAX) {
+        err_set(ask->err, ERR_TOO_LARGE, "a question has at most %d bytes", REQUEST_BYTES_MAX);
+        return NULL;
+    }
     if (!json_parse_object(ask->query->body, arena, arena, &ask->fields, ask->err))
-        return false;
+        return NULL;
     const struct op *op = find_op(ask);
-    if (op == NULL || !check_fields(ask, op))
-        return false;
-    if (op->needs == OP_NEEDS_ALL && ask->context->count < ask->context->partition->engine->partition_count) {
-        meeting_call(ask->context->partition->engine, ask->query);
+    return op != NULL && check_fields(ask, op) ? op : NULL;
+}
+
+/* Gives the question to whom it is for, if that is somebody else: then it isn't ours any longer. */
+static bool pass_on(struct ask *ask, const struct op *op)
+{
+    const struct query_context *context = ask->context;
+    struct engine *engine = context->partition->engine;
+    const struct value *device = fields_get(&ask->fields, TEXT("device"));
+    if (op->needs == OP_NEEDS_ALL && context->count < engine->partition_count) {
+        meeting_call(engine, ask->query);
         return true;
     }
+    if (op->needs != OP_NEEDS_DEVICE || device == NULL || device->kind != VALUE_STRING)
+        return false;
+    unsigned number = partition_of(device->text, engine->partition_count);
+    if (number == context->partition->number)
+        return false;
+    queue_push(engine->partitions[number].apply_queue, &ask->query->work);
+    return true;
+}
+
+static bool answer(struct ask *ask, const struct op *op)
+{
     reply_begin(ask->out, state_applied_seq(ask->context->state));
     if (!op->answer(ask))
         return false;
-    if (ask->query->answered_later) {
+    if (ask->query->answered_later)
         buf_clear(ask->out);
-        return true;
-    }
-    buf_byte(ask->out, '}');
+    else
+        buf_byte(ask->out, '}');
     return true;
 }
 
@@ -108,7 +127,7 @@ void query_reply_error(struct query *query, const struct err *err)
     reply_with(query, err, TEXT(""));
 }
 
-bool query_answer(const struct query_context *context, struct query *query, struct err *err)
+bool query_answer(const struct query_context *context, struct query *query, bool *home, struct err *err)
 {
     struct ask ask = {
         .context = context,
@@ -117,8 +136,14 @@ bool query_answer(const struct query_context *context, struct query *query, stru
         .err = err,
         .details.arena = &query->arena,
     };
-    if (answer(&ask))
+    const struct op *op = read_question(&ask);
+    *home = op == NULL || !pass_on(&ask, op);
+    if (!*home)
         return true;
+    if (op != NULL && answer(&ask, op)) {
+        *home = !query->answered_later;
+        return true;
+    }
     reply_with(query, err, buf_text(&ask.details));
     return err->code != ERR_STORE;
 }

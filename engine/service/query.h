@@ -1,8 +1,8 @@
 /* query.h - a question and its answer. What can be asked is in query_*.c, an op each.
  *
  * Questions are answered on an applier's thread between two batches, from the state with all changes in
- * memory, so an answer includes every event that was acknowledged before it was asked. Those about a device go to its
- * partition, all others to the lead; an op that is about the fleet is answered at a meeting (meeting.h). */
+ * memory, so an answer includes every event that was acknowledged before it was asked. The lead gets them all; one about
+ * a device goes on to its partition, and one about the fleet is answered at a meeting (meeting.h). */
 #ifndef SERVICE_QUERY_H
 #define SERVICE_QUERY_H
 
@@ -39,9 +39,10 @@ struct query_context {
     unsigned count;
 };
 
-/* query_answer - fill the reply, or have it answered later; whatever is wrong with the question is an answer
- * too. False only when the store failed so that the process has to stop. */
-bool query_answer(const struct query_context *context, struct query *query, struct err *err);
+/* query_answer - fill the reply, or have it answered later or by others; whatever is wrong with the question is an answer
+ * too. *home: it is answered, and to be sent home; else it isn't the caller's any longer.
+ * False only when the store failed so that the process has to stop. */
+bool query_answer(const struct query_context *context, struct query *query, bool *home, struct err *err);
 
 /* query_reply_error - the reply is this error. */
 void query_reply_error(struct query *query, const struct err *err);

@@ -8,7 +8,7 @@ static bool answer_ping(struct ask *ask)
     return true;
 }
 
-const struct op op_ping = {"ping", {NULL}, answer_ping, OP_NEEDS_ONE};
+const struct op op_ping = {"ping", {NULL}, answer_ping, OP_NEEDS_LEAD};
 
 static bool answer_backup(struct ask *ask)
 {
@@ -16,4 +16,4 @@ static bool answer_backup(struct ask *ask)
     return ask_text(ask, "dir", &dir) && backup_ask(ask->context->partition->engine->backup, ask->query, dir, ask->err);
 }
 
-const struct op op_backup = {"backup", {"dir"}, answer_backup, OP_NEEDS_ONE};
+const struct op op_backup = {"backup", {"dir"}, answer_backup, OP_NEEDS_LEAD};

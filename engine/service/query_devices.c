@@ -57,7 +57,7 @@ static bool answer_device(struct ask *ask)
                 : write_device(device, SCOPE_TELEMETRY, ask->out, ask->err);
 }
 
-const struct op op_device = {"device", {"device", "at"}, answer_device, OP_NEEDS_ONE};
+const struct op op_device = {"device", {"device", "at"}, answer_device, OP_NEEDS_DEVICE};
 
 static bool write_devices(struct ask *ask, const struct text *names, size_t count, size_t *fitting)
 {

@@ -369,4 +369,4 @@ static bool answer_explain(struct ask *ask)
     return done;
 }
 
-const struct op op_explain = {"explain", {"device"}, answer_explain, OP_NEEDS_ONE};
+const struct op op_explain = {"explain", {"device"}, answer_explain, OP_NEEDS_DEVICE};

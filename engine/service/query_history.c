@@ -137,7 +137,7 @@ static bool answer_history(struct ask *ask)
     return done;
 }
 
-const struct op op_history = {"history", {"device", "limit", "cursor"}, answer_history, OP_NEEDS_ONE};
+const struct op op_history = {"history", {"device", "limit", "cursor"}, answer_history, OP_NEEDS_DEVICE};
 
 /* --- for a follower ---------------------------------------------------------------------------------------- */
 

@@ -83,7 +83,7 @@ static bool answer_rules(struct ask *ask)
     return write_activations(ask, limit);
 }
 
-const struct op op_rules = {"rules", {"version", "limit"}, answer_rules, OP_NEEDS_ONE};
+const struct op op_rules = {"rules", {"version", "limit"}, answer_rules, OP_NEEDS_LEAD};
 
 /* --- what there could be ---------------------------------------------------------------------------------- */
 
@@ -124,7 +124,7 @@ static bool answer_check(struct ask *ask)
     return true;
 }
 
-const struct op op_rules_check = {"rules-check", {"files"}, answer_check, OP_NEEDS_ONE};
+const struct op op_rules_check = {"rules-check", {"files"}, answer_check, OP_NEEDS_LEAD};
 
 /* Takes over `ruleset`. */
 static bool apply(struct ask *ask, struct ruleset *ruleset)
@@ -148,7 +148,7 @@ static bool answer_apply(struct ask *ask)
     return ruleset != NULL && apply(ask, ruleset);
 }
 
-const struct op op_rules_apply = {"rules-apply", {"files"}, answer_apply, OP_NEEDS_ONE};
+const struct op op_rules_apply = {"rules-apply", {"files"}, answer_apply, OP_NEEDS_LEAD};
 
 /* The version that was active before the active one. */
 static bool find_former(struct ask *ask, struct text *version)
@@ -175,4 +175,4 @@ static bool answer_rollback(struct ask *ask)
     return ruleset != NULL && apply(ask, ruleset);
 }
 
-const struct op op_rules_rollback = {"rules-rollback", {"version"}, answer_rollback, OP_NEEDS_ONE};
+const struct op op_rules_rollback = {"rules-rollback", {"version"}, answer_rollback, OP_NEEDS_LEAD};

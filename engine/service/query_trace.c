@@ -184,4 +184,4 @@ static bool answer_trace(struct ask *ask)
     return done;
 }
 
-const struct op op_trace = {"trace", {"device", "event"}, answer_trace, OP_NEEDS_ONE};
+const struct op op_trace = {"trace", {"device", "event"}, answer_trace, OP_NEEDS_DEVICE};
