@@ -257,6 +257,14 @@ static bool replay_bundle(struct applier *applier, const struct replay_bundle *b
     return false;
 }
 
+static bool lacks_events(const struct applier *applier, struct err *err)
+{
+    char name[PARTITION_DIR_BYTES];
+    partition_dir(applier->partition->number, name);
+    return err_context(err, "%s lacks events that the journal no longer has; restore a backup, of all of the data folder: ",
+                       name);
+}
+
 /* Everything the journal has and the state lacks. */
 static bool replay(struct applier *applier, struct replay *ahead, struct err *err)
 {
@@ -271,6 +279,8 @@ static bool replay(struct applier *applier, struct replay *ahead, struct err *er
         pass_results(applier);
         done = done && checkpoint_if_due(applier, err) && has_room(applier, err);
     } while (done && bundle->count > 0);
+    if (!done && err->code == ERR_GONE)
+        return lacks_events(applier, err);
     return done;
 }
 

@@ -8,7 +8,7 @@
  * daemon doesn't start from a marked one. So a copy is whole or is refused, whatever happened. Why all this:
  * docs/decisions/0009-backup.md.
  *
- * backup_ask is the lead's; backup_progress is for whoever answers for all of them. */
+ * backup_ask and backup_progress are called when all appliers stand still, for a question to all of them. */
 #ifndef SERVICE_BACKUP_H
 #define SERVICE_BACKUP_H
 

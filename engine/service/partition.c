@@ -34,6 +34,14 @@ static enum note read_note(const char *path, unsigned *count)
     return strchr(line, '\n') != NULL && *count >= 1 && *count <= PARTITION_COUNT_MAX ? NOTE_READ : NOTE_WRONG;
 }
 
+/* Is there a second partition's state? */
+static bool has_others(const char *folder)
+{
+    char name[PARTITION_DIR_BYTES], path[PATH_BYTES];
+    partition_dir(1, name);
+    return snprintf(path, sizeof path, "%s/%s", folder, name) < PATH_BYTES && access(path, F_OK) == 0;
+}
+
 static int write_file(const char *path, unsigned count)
 {
     char line[16];
@@ -63,6 +71,8 @@ bool partition_note_count(const char *folder, unsigned count, bool is_new, struc
     if (snprintf(path, sizeof path, "%s/" PARTITION_COUNT_FILE, folder) >= PATH_BYTES)
         return err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
     enum note note = read_note(path, &made_with);
+    if (note == NOTE_ABSENT && has_others(folder))
+        note = NOTE_WRONG;
     if (is_new && note != NOTE_READ)
         return count == 1 || write_note(folder, path, count, err);
     if (note == NOTE_WRONG)

@@ -16,4 +16,4 @@ static bool answer_backup(struct ask *ask)
     return ask_text(ask, "dir", &dir) && backup_ask(ask->context->partition->engine->backup, ask->query, dir, ask->err);
 }
 
-const struct op op_backup = {"backup", {"dir"}, answer_backup, OP_NEEDS_LEAD};
+const struct op op_backup = {"backup", {"dir"}, answer_backup, OP_NEEDS_ALL};

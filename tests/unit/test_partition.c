@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -79,6 +80,21 @@ static void test_a_torn_note_is_written_anew(void **unused)
     temp_dir_remove(dir);
 }
 
+/* With one, it would serve a part of the devices without a word. */
+static void test_a_lost_note_is_missed(void **unused)
+{
+    struct err err;
+    char *dir = temp_dir_make();
+    (void)unused;
+    assert_int_equal(mkdir(temp_dir_path(dir, "state-1"), 0750), 0);
+    for (unsigned count = 1; count <= 2; count++) {
+        assert_false(partition_note_count(dir, count, false, &err));
+        assert_int_equal(err.code, ERR_DAMAGED);
+        assert_non_null(strstr(err.text, "one more than there are folders"));
+    }
+    temp_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,6 +103,7 @@ int main(void)
         cmocka_unit_test(test_a_folder_keeps_its_number),
         cmocka_unit_test(test_a_folder_without_a_note_has_one),
         cmocka_unit_test(test_a_torn_note_is_written_anew),
+        cmocka_unit_test(test_a_lost_note_is_missed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
