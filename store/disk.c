@@ -61,6 +61,18 @@ int disk_write(int fd, const char *bytes, size_t len, uint64_t at)
     return 0;
 }
 
+int disk_write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return errno;
+    int error = disk_write(fd, text, strlen(text), 0);
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
 bool disk_error(const char *path, int error, const char *doing, struct err *err)
 {
     if (disk_means_full(error))

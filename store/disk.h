@@ -35,6 +35,8 @@ int disk_sync(int fd, uint64_t from, uint64_t until);
 int disk_sync_folder(const char *dir);
 /* disk_write - all of it, at that place of the file. 0 or errno. */
 int disk_write(int fd, const char *bytes, size_t len, uint64_t at);
+/* disk_write_file - a new file, or an old one anew, with that text, of mode 0640; its content is on disk. 0 or errno. */
+int disk_write_file(const char *path, const char *text);
 /* disk_error - a sentence for an errno about the file at `path`; `doing` completes "while ". ERR_FULL, ERR_IO or
  * ERR_STORE. Returns false. */
 bool disk_error(const char *path, int error, const char *doing, struct err *err);

@@ -3,7 +3,7 @@
  * Writes change rows in memory (changes.h) and cannot fail; a checkpoint puts all of them on disk, on a
  * thread of its own, while the state goes on (docs/decisions/0006-checkpoints.md). What isn't in a
  * checkpoint is lost in a crash and comes back by replaying the journal from state_applied_seq() + 1.
- * All functions, queries too, are called on one thread, but for those that say otherwise.
+ * All functions, queries too, are called by one thread at a time, but for those that say otherwise.
  *
  * A device's attributes are one record (docs/decisions/0003-device-record.md): state_device_open() takes
  * it into a working copy, device_put() and friends change the copy, state_device_save() writes it back

@@ -203,7 +203,7 @@ static void copy_bundle(struct rules_change *change)
 static void send(struct activation *activation, struct rules_change *change)
 {
     struct engine *engine = activation->partition->engine;
-    change->sent = true;
+    change->stage = RULES_JOURNALED;
     copy_version(change->version, ruleset_version(change->ruleset));
     if (engine->partition_count > 1)
         copy_bundle(change);

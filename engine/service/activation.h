@@ -17,6 +17,12 @@
 #include "engine/service/query.h"
 #include "engine/service/step.h"
 
+enum rules_stage {
+    RULES_WANTED,     /* by the settings: the lead judges */
+    RULES_JOURNALED,  /* or about to be: each partition takes it */
+    RULES_EVERYWHERE, /* all have taken it, and it is the lead's again */
+};
+
 /* A new rule set on its way. */
 struct rules_change {
     struct shared shared;
@@ -25,8 +31,7 @@ struct rules_change {
     size_t bundle_len;
     enum ruleset_by by;
     struct query *asker; /* to be answered when it is active; NULL: nobody waits */
-    bool sent;           /* to the committer; else it is only wanted */
-    bool everywhere;     /* all partitions have taken it, and it is the lead's again */
+    enum rules_stage stage;
     uint64_t seq;        /* 0: never journaled, so never to become active */
     int64_t received_ms;
     char version[VERSION_BYTES_MAX + 1]; /* its rules', once it was sent */

@@ -20,13 +20,17 @@
 #include "engine/service/step.h"
 
 enum {
-    PATH_BYTES = 4096,
     HEARTBEAT_MS = 1000,
     TICK_RETRY_MS = 1000,    /* for one that found the disk full */
     CHECKPOINT_LOOK_MS = 20, /* how often to see whether a running one is over */
     /* The batched results of so many batches of events, at most, go to the door together: fewer and larger messages.
      * Single ones are a message each anyway, and only pile up. */
     PASS_BATCHES = 16,
+};
+
+/* Events since they were last told. */
+struct counted {
+    uint64_t replayed, applied, dead_lettered;
 };
 
 struct applier {
@@ -39,7 +43,8 @@ struct applier {
     struct step step; /* the state, the active rules, the publisher: all owned here */
     struct activation *activation;
     uint64_t replay_from; /* the first event that the state lacked at the start */
-    uint64_t counted_seq; /* up to here events are in stats.applied; below it they are replayed */
+    uint64_t counted_seq; /* up to here events are counted as applied; below it they are replayed */
+    struct counted counted;
     int64_t checkpoint_at_ms;    /* monotonic; when the next is due */
     int64_t checkpoint_start_ms; /* of the running one, or the last */
     int64_t heartbeat_at_ms;
@@ -53,13 +58,25 @@ struct applier {
 
 static void count_event(struct applier *applier, uint64_t seq, unsigned dead_letters)
 {
-    struct stats *stats = applier->partition->engine->stats;
     if (seq <= applier->counted_seq) {
-        stats_add(&stats->replayed, 1);
+        applier->counted.replayed++;
         return;
     }
     applier->counted_seq = seq;
-    stats_add(dead_letters > 0 ? &stats->dead_lettered : &stats->applied, 1);
+    if (dead_letters > 0)
+        applier->counted.dead_lettered++;
+    else
+        applier->counted.applied++;
+}
+
+/* Into the daemon's counters, which all partitions share: not for each event. */
+static void tell_counts(struct applier *applier)
+{
+    struct stats *stats = applier->partition->engine->stats;
+    stats_add(&stats->replayed, applier->counted.replayed);
+    stats_add(&stats->applied, applier->counted.applied);
+    stats_add(&stats->dead_lettered, applier->counted.dead_lettered);
+    applier->counted = (struct counted){0, 0, 0};
 }
 
 static bool apply_one(struct applier *applier, const struct event *event, struct text line,
@@ -74,11 +91,13 @@ static bool apply_one(struct applier *applier, const struct event *event, struct
 
 /* --- checkpoints ----------------------------------------------------------------------------------------- */
 
-/* Of what the settings give the whole fleet. */
-static uint64_t share_of(const struct partition *partition, uint64_t all)
+/* Of what the settings give the whole fleet; not less than what a partition does with at all. */
+static uint64_t quota(const struct partition *partition, int64_t all_mib)
 {
-    uint64_t share = all / partition->engine->partition_count;
-    return share > 0 ? share : 1;
+    enum { LEAST_MIB = 8 };
+    int64_t each_mib = all_mib / partition->engine->partition_count;
+    int64_t least_mib = all_mib < LEAST_MIB ? all_mib : LEAST_MIB;
+    return (uint64_t)(each_mib > least_mib ? each_mib : least_mib) << 20;
 }
 
 static void disk_full(struct applier *applier, bool full, const char *why)
@@ -118,7 +137,7 @@ static bool end_checkpoint(struct applier *applier, struct err *err)
     log_line(LOG_DEBUG, "checkpoint", "seq=%" PRIu64 " ms=%" PRId64, seq, took_ms);
     const struct settings *settings = partition->engine->settings;
     return state_history_trim(applier->step.state, settings->history_keep_hours * 3600 * 1000,
-                              share_of(partition, (uint64_t)settings->history_keep_mib << 20), err);
+                              quota(partition, settings->history_keep_mib), err);
 }
 
 /* Between two checkpoints the same device may report often, and each is a layer (store/layer.h): the larger the
@@ -127,7 +146,7 @@ static size_t changes_bytes_max(const struct applier *applier)
 {
     enum { BYTES_A_DEVICE = 16 };
     const struct partition *partition = applier->partition;
-    size_t setting = (size_t)share_of(partition, (uint64_t)partition->engine->settings->checkpoint_mib << 20);
+    size_t setting = (size_t)quota(partition, partition->engine->settings->checkpoint_mib);
     size_t fleet = BYTES_A_DEVICE * state_device_count(applier->step.state);
     return setting > fleet ? setting : fleet;
 }
@@ -220,7 +239,7 @@ static bool is_mine(const struct applier *applier, struct text device)
 }
 
 /* Is the record for this partition to apply? */
-static bool concerns(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
+static bool is_ours(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
 {
     const struct journal_record *record = &bundle->records[at];
     return record->seq >= applier->replay_from &&
@@ -230,7 +249,7 @@ static bool concerns(const struct applier *applier, const struct replay_bundle *
 /* The position of the next one from `at` on; behind the last: the count. */
 static size_t next_record(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
 {
-    while (at < bundle->count && !concerns(applier, bundle, at))
+    while (at < bundle->count && !is_ours(applier, bundle, at))
         at++;
     return at;
 }
@@ -257,8 +276,11 @@ static bool replay_bundle(struct applier *applier, const struct replay_bundle *b
     return false;
 }
 
+/* That one of them does ends the reading for all: the others leave it to that one to say so. */
 static bool lacks_events(const struct applier *applier, struct err *err)
 {
+    if (applier->replay_from >= journal_first_seq(applier->partition->engine->journal))
+        return true;
     char name[PARTITION_DIR_BYTES];
     partition_dir(applier->partition->number, name);
     return err_context(err, "%s lacks events that the journal no longer has; restore a backup, of all of the data folder: ",
@@ -276,6 +298,7 @@ static bool replay(struct applier *applier, struct replay *ahead, struct err *er
     do {
         bundle = replay_next(ahead, number);
         done = replay_bundle(applier, bundle, err);
+        tell_counts(applier);
         pass_results(applier);
         done = done && checkpoint_if_due(applier, err) && has_room(applier, err);
     } while (done && bundle->count > 0);
@@ -350,12 +373,15 @@ static uint64_t last_seq(const struct batch *batch)
 static bool apply_batch(struct applier *applier, const struct batch *batch, struct err *err)
 {
     struct partition *partition = applier->partition;
+    bool has_events = next_event(applier, batch, 0) != NULL;
     int64_t start_ns = clock_monotonic_ns();
     if (!apply_events(applier, batch, err))
         return false;
     pass(applier, last_seq(batch));
+    tell_counts(applier);
     int64_t end_ns = clock_monotonic_ns();
-    histogram_add(&partition->apply, end_ns - start_ns, 1);
+    if (has_events)
+        histogram_add(&partition->apply, end_ns - start_ns, 1);
     atomic_store(&partition->apply_lag_ms, (uint64_t)(end_ns - batch->read_ns) / 1000000);
     return true;
 }
@@ -377,7 +403,7 @@ static void tick_if_due(struct applier *applier)
     struct partition *partition = applier->partition;
     if (tick_at_ms(applier) > clock_monotonic_ms())
         return;
-    if (atomic_load(&partition->disk_full)) {
+    if (engine_disk_full(partition->engine)) {
         applier->tick_retry_at_ms = clock_monotonic_ms() + TICK_RETRY_MS;
         return;
     }
@@ -451,29 +477,42 @@ static void note_saved(struct applier *applier)
         atomic_store(&applier->partition->unsaved_since_ms, clock_monotonic_ms());
 }
 
+/* A change comes three times at the most: as one that is wanted, to the lead; from the committer, to all; and when all
+ * have taken it, to the lead again. */
 static bool take_rules(struct applier *applier, struct rules_change *change, struct err *err)
 {
     struct partition *lead = engine_lead(applier->partition->engine);
-    if (!change->sent) {
+    switch (change->stage) {
+    case RULES_WANTED:
         activation_hear(applier->activation, change);
         return true;
-    }
-    if (!change->everywhere) {
+    case RULES_JOURNALED:
         if (!activation_take(applier->activation, change, err))
             return false;
         if (!shared_let_go(&change->shared))
             return true;
+        change->stage = RULES_EVERYWHERE;
+        if (applier->partition != lead) {
+            queue_push(lead->apply_queue, &change->shared.work);
+            return true;
+        }
+        break;
+    case RULES_EVERYWHERE:
+        break;
     }
-    if (applier->partition == lead) {
-        activation_finish(applier->activation, change);
-        return true;
-    }
-    change->everywhere = true;
-    queue_push(lead->apply_queue, &change->shared.work);
+    activation_finish(applier->activation, change);
     return true;
 }
 
-/* The door takes nothing after the last partition's stop. */
+/* When the committer has stopped. The lead tells the others, so that what it passes on to them comes before. */
+static void begin_stop(struct applier *applier, struct shared *work)
+{
+    unsigned wake = ENGINE_WAKE_NONE;
+    engine_pass_on(applier->partition->engine, work, &wake);
+    engine_wake(applier->partition->engine, wake);
+}
+
+/* The last one to stop tells the door. When the last checkpoint fails nobody does: it hears of the failure. */
 static bool stop(struct applier *applier, struct shared *work, struct err *err)
 {
     applier->stopped = true;
@@ -485,12 +524,8 @@ static bool stop(struct applier *applier, struct shared *work, struct err *err)
     bool done = last_checkpoint(applier, err);
     backup_stop(applier->partition->engine->backup);
     activation_stop(applier->activation);
-    if (!shared_let_go(work))
-        return done;
-    if (done)
+    if (done && shared_let_go(work))
         queue_push(applier->partition->engine->door_queue, &work->work);
-    else
-        free(work); /* the door hears of the failure in its place */
     return done;
 }
 
@@ -506,8 +541,9 @@ static bool take_batch(struct applier *applier, struct batch *batch, struct err 
 
 static bool process(struct applier *applier, struct work *work, struct err *err)
 {
+    bool is_share = work->kind == WORK_SHARE;
     note_saved(applier);
-    if (work->kind == WORK_SHARE)
+    if (is_share)
         work = &((struct share *)work)->of->work;
     switch (work->kind) {
     case WORK_BATCH:
@@ -526,7 +562,10 @@ static bool process(struct applier *applier, struct work *work, struct err *err)
         return done;
     }
     case WORK_STOP:
-        return stop(applier, (struct shared *)work, err);
+        if (is_share || applier->partition->engine->partition_count == 1 || atomic_load(&applier->given_up))
+            return stop(applier, (struct shared *)work, err);
+        begin_stop(applier, (struct shared *)work);
+        return true;
     case WORK_ACKS:
     case WORK_RESULTS:
     case WORK_BUNDLE:
@@ -563,49 +602,53 @@ static int next_wait_ms(const struct applier *applier)
     return wait < 0 ? 0 : (int)wait;
 }
 
-static void serve(struct applier *applier)
+/* Behind its stop there may be a change of rules that the others have taken: for whoever closes the queue. */
+static void leave_rest(struct partition *partition, struct work *rest)
+{
+    for (struct work *next; rest != NULL; rest = next) {
+        next = rest->next;
+        queue_push(partition->apply_queue, rest);
+    }
+}
+
+/* Returns false after a failure, which was passed on. */
+static bool serve(struct applier *applier)
 {
     struct partition *partition = applier->partition;
     struct err err;
     bool going = true;
     while (going && !applier->stopped) {
         struct work *work = queue_take(partition->apply_queue, next_wait_ms(applier)), *next;
-        for (; going && work != NULL; work = next) {
+        for (; going && !applier->stopped && work != NULL; work = next) {
             next = work->next;
             going = process(applier, work, &err) &&
                     (applier->stopped || (checkpoint_if_due(applier, &err) && heartbeat_if_due(applier, &err)));
         }
-        pass_results(applier);
-        if (!going || applier->stopped)
+        if (!going || applier->stopped) {
+            leave_rest(partition, work);
             break; /* WORK_STOP is the last that the door gets */
+        }
+        pass_results(applier);
         going = checkpoint_if_due(applier, &err) && heartbeat_if_due(applier, &err);
         tick_if_due(applier);
     }
     if (!going)
         engine_fail(partition->engine, &err);
-}
-
-static bool state_path(const struct partition *partition, char path[PATH_BYTES], struct err *err)
-{
-    char name[PARTITION_DIR_BYTES];
-    const char *folder = partition->engine->settings->data;
-    partition_dir(partition->number, name);
-    int len = snprintf(path, PATH_BYTES, "%s/%s", folder, name);
-    return (len > 0 && len < PATH_BYTES) ||
-           err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
+    return going;
 }
 
 static bool open_state(struct applier *applier, struct err *err)
 {
     const struct partition *partition = applier->partition;
     const struct settings *settings = partition->engine->settings;
-    char path[PATH_BYTES];
+    char name[PARTITION_DIR_BYTES], path[DATA_PATH_BYTES];
     struct state_options options = {
         .map_bytes = (uint64_t)settings->state_map_gib << 30,
         .indexes = settings->indexes,
         .index_count = settings->index_count,
     };
-    return state_path(partition, path, err) && state_open(path, &options, &applier->step.state, err);
+    partition_dir(partition->number, name);
+    return data_path(settings->data, name, path, err) && state_open(path, &options, &applier->step.state, err);
 }
 
 static bool open_all(struct applier *applier, struct replay *ahead, struct err *err)
@@ -640,10 +683,9 @@ static void *run(void *argument)
     bool opened = applier->opened = open_all(applier, ahead, &applier->open_err);
     replay_leave(ahead, applier->partition->number);
     sem_post(&applier->ready);
-    if (opened)
-        serve(applier);
-    close_all(applier);
-    return NULL;
+    if (!opened || serve(applier))
+        close_all(applier);
+    return NULL; /* after a failure the process ends, and others may still use what is here */
 }
 
 struct applier *applier_start(struct partition *partition)

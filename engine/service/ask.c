@@ -78,30 +78,31 @@ bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second)
            ask_wrong_cursor(ask);
 }
 
-bool ask_fleet_cursor(struct ask *ask, unsigned *part, uint64_t *first, uint64_t *second)
+bool ask_fleet_cursor(struct ask *ask, struct fleet_cursor *cursor)
 {
-    struct text cursor;
+    struct text text;
     int end = 0;
-    *part = 0;
+    *cursor = (struct fleet_cursor){.part = 0};
     if (ask->context->count == 1)
-        return ask_cursor(ask, first, second);
-    *first = *second = 0;
-    if (!ask_text(ask, "cursor", &cursor))
+        return ask_cursor(ask, &cursor->first, &cursor->second);
+    if (!ask_text(ask, "cursor", &text))
         return false;
-    return cursor.len == 0 ||
-           (sscanf(cursor.bytes, "%u/%" SCNu64 ":%" SCNu64 "%n", part, first, second, &end) == 3 &&
-            (size_t)end == cursor.len && *part < ask->context->count) ||
+    return text.len == 0 ||
+           (sscanf(text.bytes, "%u/%" SCNu64 "/%" SCNu64 ":%" SCNu64 "%n", &cursor->part, &cursor->seq, &cursor->first,
+                   &cursor->second, &end) == 4 &&
+            (size_t)end == text.len && cursor->part < ask->context->count) ||
            ask_wrong_cursor(ask);
 }
 
-void ask_write_fleet_cursor(struct ask *ask, unsigned part, uint64_t first, uint64_t second)
+void ask_write_fleet_cursor(struct ask *ask, const struct fleet_cursor *cursor)
 {
     if (ask->context->count == 1) {
-        ask_write_cursor(ask, first, second);
+        ask_write_cursor(ask, cursor->first, cursor->second);
         return;
     }
     json_key(ask->out, "cursor");
-    buf_printf(ask->out, "\"%u/%" PRIu64 ":%" PRIu64 "\"", part, first, second);
+    buf_printf(ask->out, "\"%u/%" PRIu64 "/%" PRIu64 ":%" PRIu64 "\"", cursor->part, cursor->seq, cursor->first,
+               cursor->second);
 }
 
 void ask_write_cursor(struct ask *ask, uint64_t first, uint64_t second)

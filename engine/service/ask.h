@@ -18,8 +18,8 @@ struct ask {
     struct buf details; /* in the query's arena: members for an answer that is an error */
 };
 
-/* Whose state: the lead's, that of the partition which `device` belongs to, or all (ask->context->all). */
-enum op_needs { OP_NEEDS_LEAD, OP_NEEDS_DEVICE, OP_NEEDS_ALL };
+/* Whose states: all (ask->context->all), that of the partition which `device` belongs to, or the lead's. */
+enum op_needs { OP_NEEDS_ALL, OP_NEEDS_DEVICE, OP_NEEDS_LEAD };
 
 struct op {
     const char *name;
@@ -50,9 +50,14 @@ bool ask_seq(struct ask *ask, const char *name, uint64_t *seq, bool *given);
 /* ask_cursor - `cursor`: two numbers with a colon between, as ask_write_cursor wrote them, or both 0 when it
  * isn't there. */
 bool ask_cursor(struct ask *ask, uint64_t *first, uint64_t *second);
-/* ask_fleet_cursor - likewise, in a list that goes through the partitions in turn: *part is where it is now. */
-bool ask_fleet_cursor(struct ask *ask, unsigned *part, uint64_t *first, uint64_t *second);
-void ask_write_fleet_cursor(struct ask *ask, unsigned part, uint64_t first, uint64_t second);
+/* ask_fleet_cursor - likewise, in a list that goes through the partitions in turn; seq 0 and part 0: it begins. */
+struct fleet_cursor {
+    unsigned part;          /* the partition that it is at */
+    uint64_t seq;           /* the event that the list began at; with one partition it isn't told */
+    uint64_t first, second; /* in that partition */
+};
+bool ask_fleet_cursor(struct ask *ask, struct fleet_cursor *cursor);
+void ask_write_fleet_cursor(struct ask *ask, const struct fleet_cursor *cursor);
 /* ask_wrong_cursor - the error for numbers that can't be from ask_write_cursor; always false. */
 bool ask_wrong_cursor(struct ask *ask);
 void ask_write_cursor(struct ask *ask, uint64_t first, uint64_t second);

@@ -16,7 +16,7 @@
 #include "engine/base/thread.h"
 #include "store/disk.h"
 
-enum { DIR_BYTES_MAX = 3000, PATH_BYTES = 4096, FOLDER_MODE = 0750, FILE_MODE = 0640 };
+enum { DIR_BYTES_MAX = 3000, PATH_BYTES = 4096, FOLDER_MODE = 0750 };
 
 static const char mark_name[] = "unfinished-backup";
 static const char mark_text[] = "fwsyncd is copying its data here, or had to give up: this is no backup.\n";
@@ -37,7 +37,8 @@ struct backup {
     pthread_mutex_t mutex;
     pthread_cond_t ended;
 
-    /* under the mutex; `asked` is written for a question, too */
+    /* Under the mutex, but for two moments when nobody else looks: `asked` is set while all appliers stand still, and the
+     * thread lets go before it says that it isn't running. */
     _Atomic(struct query *) asked; /* to be begun; NULL: nothing */
     struct state_snapshot *snapshots[PARTITION_COUNT_MAX];
     unsigned held_count;   /* of them */
@@ -124,23 +125,11 @@ static bool make_folder(const struct backup *backup, struct err *err)
                        : "it isn't empty: name a new or an empty folder");
 }
 
-static int write_file(const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
-    if (fd < 0)
-        return errno;
-    int error = disk_write(fd, mark_text, sizeof mark_text - 1, 0);
-    if (error == 0 && fsync(fd) != 0)
-        error = errno;
-    close(fd);
-    return error;
-}
-
 static bool write_mark(const struct backup *backup, struct err *err)
 {
     char path[PATH_BYTES];
     below(backup, mark_name, path);
-    int error = write_file(path);
+    int error = disk_write_file(path, mark_text);
     return error == 0 ? sync_folder(backup, ".", err) : folder_error(backup, error, "writing to it", err);
 }
 

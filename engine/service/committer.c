@@ -256,7 +256,10 @@ static void pass_on(struct committer *committer)
             ((struct batch *)work)->acks = NULL;
             count_answers(engine->stats, acks);
         }
-        engine_pass_on(engine, (struct shared *)work, &wake);
+        if (work->kind == WORK_STOP)
+            queue_push(engine_lead(engine)->apply_queue, work);
+        else
+            engine_pass_on(engine, (struct shared *)work, &wake);
         if (acks != NULL)
             queue_push(engine->door_queue, &acks->work);
     }

@@ -185,29 +185,43 @@ static bool undo_rows(struct tally *tally, uint64_t *position, uint64_t end)
     return done;
 }
 
-/* Each page is about one partition; `end` 0 is the first about it. */
+/* Where the page goes on; `second`, the end of the history as it was when the partition's turn came, is 0 before that. All
+ * turns take the counts back to the event at which the first began, or to before it. */
+static bool begin_turn(struct tally *tally, struct fleet_cursor *cursor, int64_t at_ms)
+{
+    struct ask *ask = tally->ask;
+    uint64_t seq = cursor->part == 0 ? UINT64_MAX : cursor->seq;
+    if (cursor->second > 0)
+        return check_cursor(ask, tally->state, cursor->first, cursor->second);
+    cursor->second = state_history_end(tally->state);
+    if (cursor->part == 0)
+        cursor->seq = state_applied_seq(tally->state);
+    return state_history_seek(tally->state, (struct moment){seq, at_ms}, &cursor->first, ask->err) && add_now(tally);
+}
+
+static void write_next(struct ask *ask, const struct fleet_cursor *cursor)
+{
+    struct fleet_cursor other = {.part = cursor->part + 1, .seq = cursor->seq};
+    if (cursor->first < cursor->second)
+        ask_write_fleet_cursor(ask, cursor);
+    else if (other.part < ask->context->count)
+        ask_write_fleet_cursor(ask, &other);
+}
+
+/* Each page is about one partition. */
 bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms)
 {
     struct tally tally = {.ask = ask, .index = index};
-    uint64_t position, end;
-    unsigned part;
-    if (!ask_fleet_cursor(ask, &part, &position, &end))
+    struct fleet_cursor cursor;
+    if (!ask_fleet_cursor(ask, &cursor))
         return false;
-    struct state *state = tally.state = ask->context->all[part].state;
+    tally.state = ask->context->all[cursor.part].state;
     reserve(&tally, LIST_COUNT_MAX);
     if (index->given && !index->type)
-        tally.key = state_index_key(state, index->index);
+        tally.key = state_index_key(tally.state, index->index);
     if (index->value != NULL)
         tally.wanted = json_of(ask, index->value);
-    if (end == 0) {
-        end = state_history_end(state);
-        if (!state_history_seek(state, (struct moment){UINT64_MAX, at_ms}, &position, ask->err) ||
-            !add_now(&tally))
-            return false;
-    } else if (!check_cursor(ask, state, position, end)) {
-        return false;
-    }
-    if (!undo_rows(&tally, &position, end))
+    if (!begin_turn(&tally, &cursor, at_ms) || !undo_rows(&tally, &cursor.first, cursor.second))
         return false;
     json_member_integer(ask->out, "at", at_ms);
     json_member_integer(ask->out, "devices", tally.devices);
@@ -215,9 +229,6 @@ bool count_at(struct ask *ask, const struct asked_index *index, int64_t at_ms)
         json_member_text(ask->out, "index", index->name);
         write_values(&tally);
     }
-    if (position < end)
-        ask_write_fleet_cursor(ask, part, position, end);
-    else if (part + 1 < ask->context->count)
-        ask_write_fleet_cursor(ask, part + 1, 0, 0);
+    write_next(ask, &cursor);
     return true;
 }

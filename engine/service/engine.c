@@ -1,7 +1,6 @@
 #include "engine/service/engine.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/base/log.h"
@@ -13,16 +12,7 @@
 #include "engine/service/publisher.h"
 #include "engine/service/replay.h"
 
-enum { PATH_BYTES = 4096 };
-
 /* --- opening and closing --------------------------------------------------------------------------------------- */
-
-static bool journal_path(char path[PATH_BYTES], const char *folder, struct err *err)
-{
-    int len = snprintf(path, PATH_BYTES, "%s/journal", folder);
-    return (len > 0 && len < PATH_BYTES) ||
-           err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
-}
 
 static void make_partitions(struct engine *engine)
 {
@@ -39,14 +29,14 @@ static void make_partitions(struct engine *engine)
         };
 }
 
-/* What nobody took: changes of rules, and ticks. */
+/* What nobody took: changes of rules, ticks, a stop, a failure. */
 static void drop_rest(struct queue *queue)
 {
     for (struct work *work = queue_take(queue, 0), *next; work != NULL; work = next) {
         next = work->next;
         if (work->kind == WORK_RULES)
             rules_change_destroy((struct rules_change *)work);
-        else if (work->kind == WORK_TICK)
+        else
             free(work);
     }
 }
@@ -109,7 +99,7 @@ static bool open_partitions(struct engine *engine, struct err *err)
 
 bool engine_open(struct engine *engine, struct ruleset *ruleset, struct err *err)
 {
-    char path[PATH_BYTES];
+    char path[DATA_PATH_BYTES];
     engine->commit_queue = queue_create();
     sem_init(&engine->may_trim, 0, 1);
     pthread_mutex_init(&engine->order, NULL);
@@ -117,13 +107,13 @@ bool engine_open(struct engine *engine, struct ruleset *ruleset, struct err *err
     engine->backup = backup_create(engine);
     engine_change_rules(engine, ruleset);
     uint64_t segment_bytes = journal_segment_bytes((uint64_t)engine->settings->journal_keep_mib << 20);
-    if (!journal_path(path, engine->settings->data, err) ||
+    if (!data_path(engine->settings->data, "journal", path, err) ||
         !journal_open(path, segment_bytes, &engine->journal, err) ||
         !partition_note_count(engine->settings->data, engine->partition_count, journal_last_seq(engine->journal) == 0,
                               err) ||
         !open_partitions(engine, err)) {
-        drop_rest(engine->door_queue); /* what the lead had settled */
         close_stores(engine);
+        drop_rest(engine->door_queue); /* what the partitions had to say */
         return false;
     }
     if (journal_torn_bytes(engine->journal) > 0)

@@ -1,7 +1,8 @@
 /* engine.h - all that is behind the doors: one journal, the thread that writes it, and the partitions that fold it
  * into states.
  *
- * Batches travel committer -> every partition -> door. Nothing else is shared, except the counters below. */
+ * Batches travel committer -> every partition -> door. What else is shared is here: the journal's reading, which has a
+ * lock, the right to trim it, the backup, and counters. */
 #ifndef SERVICE_ENGINE_H
 #define SERVICE_ENGINE_H
 

@@ -24,7 +24,7 @@ struct figures {
     uint64_t anonymous_bytes, file_bytes;
 };
 
-/* figures_take - as they are now, between two batches. On the applier's thread. */
+/* figures_take - as they are now, between two batches of all partitions. */
 void figures_take(const struct query_context *context, struct figures *figures);
 
 /* figures_json - members of the open object, most of them in objects by topic. */

@@ -268,7 +268,7 @@ void fleet_letters_cursor(struct ask *ask, const struct fleet_letters *letters)
 /* publisher.c writes it first. */
 static uint64_t letter_seq(struct text letter)
 {
-    uint64_t seq = 0;
+    uint64_t seq = 1; /* of one that is older than that */
     sscanf(letter.bytes, "{\"seq\":%" SCNu64, &seq);
     return seq;
 }

@@ -1,5 +1,6 @@
 #include "engine/service/meeting.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct meeting {
@@ -42,6 +43,7 @@ void meeting_call(struct engine *engine, struct query *query)
 static bool answer(struct meeting *meeting, bool *home, struct err *err)
 {
     for (unsigned i = 0; i < meeting->count; i++) {
+        assert(state_applied_seq(meeting->contexts[i].state) == state_applied_seq(meeting->contexts[0].state));
         meeting->contexts[i].all = meeting->contexts;
         meeting->contexts[i].count = meeting->count;
     }

@@ -1,14 +1,19 @@
 #include "engine/service/partition.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "store/disk.h"
 
-enum { PATH_BYTES = 4096, FILE_MODE = 0640 };
+bool data_path(const char *folder, const char *name, char path[DATA_PATH_BYTES], struct err *err)
+{
+    int len = snprintf(path, DATA_PATH_BYTES, "%s/%s", folder, name);
+    return (len > 0 && len < DATA_PATH_BYTES) ||
+           err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
+}
 
 /* The first one's is as it was before there were others. */
 void partition_dir(unsigned number, char name[PARTITION_DIR_BYTES])
@@ -21,12 +26,11 @@ void partition_dir(unsigned number, char name[PARTITION_DIR_BYTES])
 
 enum note { NOTE_ABSENT, NOTE_WRONG, NOTE_READ };
 
-static enum note read_note(const char *path, unsigned *count)
+static enum note read_note(FILE *file, unsigned *count)
 {
     char line[16] = "";
-    FILE *file = fopen(path, "r");
     if (file == NULL)
-        return errno == ENOENT ? NOTE_ABSENT : NOTE_WRONG;
+        return NOTE_ABSENT;
     if (fgets(line, sizeof line, file) == NULL)
         line[0] = '\0';
     fclose(file);
@@ -37,28 +41,17 @@ static enum note read_note(const char *path, unsigned *count)
 /* Is there a second partition's state? */
 static bool has_others(const char *folder)
 {
-    char name[PARTITION_DIR_BYTES], path[PATH_BYTES];
+    char name[PARTITION_DIR_BYTES], path[DATA_PATH_BYTES];
+    struct err ignored;
     partition_dir(1, name);
-    return snprintf(path, sizeof path, "%s/%s", folder, name) < PATH_BYTES && access(path, F_OK) == 0;
-}
-
-static int write_file(const char *path, unsigned count)
-{
-    char line[16];
-    int len = snprintf(line, sizeof line, "%u\n", count);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
-    if (fd < 0)
-        return errno;
-    int error = disk_write(fd, line, (size_t)len, 0);
-    if (error == 0 && fsync(fd) != 0)
-        error = errno;
-    close(fd);
-    return error;
+    return data_path(folder, name, path, &ignored) && access(path, F_OK) == 0;
 }
 
 static bool write_note(const char *folder, const char *path, unsigned count, struct err *err)
 {
-    int error = write_file(path, count);
+    char line[16];
+    snprintf(line, sizeof line, "%u\n", count);
+    int error = disk_write_file(path, line);
     if (error == 0)
         error = disk_sync_folder(folder);
     return error == 0 || disk_error(path, error, "writing it", err);
@@ -66,11 +59,14 @@ static bool write_note(const char *folder, const char *path, unsigned count, str
 
 bool partition_note_count(const char *folder, unsigned count, bool is_new, struct err *err)
 {
-    char path[PATH_BYTES];
+    char path[DATA_PATH_BYTES];
     unsigned made_with = 1;
-    if (snprintf(path, sizeof path, "%s/" PARTITION_COUNT_FILE, folder) >= PATH_BYTES)
-        return err_set(err, ERR_CONFIG, "data: the path is too long: %s", folder);
-    enum note note = read_note(path, &made_with);
+    if (!data_path(folder, PARTITION_COUNT_FILE, path, err))
+        return false;
+    FILE *file = fopen(path, "re");
+    if (file == NULL && errno != ENOENT)
+        return disk_error(path, errno, "opening it", err);
+    enum note note = read_note(file, &made_with);
     if (note == NOTE_ABSENT && has_others(folder))
         note = NOTE_WRONG;
     if (is_new && note != NOTE_READ)

@@ -32,6 +32,10 @@ struct partition {
     struct histogram apply;               /* a batch */
 };
 
+/* data_path - of what has that name in the data folder. ERR_CONFIG: it would be too long. */
+enum { DATA_PATH_BYTES = 4096 };
+bool data_path(const char *folder, const char *name, char path[DATA_PATH_BYTES], struct err *err);
+
 /* partition_dir - the folder of a partition's state, below the data folder. */
 enum { PARTITION_DIR_BYTES = 24 };
 void partition_dir(unsigned number, char name[PARTITION_DIR_BYTES]);
@@ -45,10 +49,16 @@ void partition_dir(unsigned number, char name[PARTITION_DIR_BYTES]);
 bool partition_note_count(const char *folder, unsigned count, bool is_new, struct err *err);
 
 /* partition_of - the number of the partition that a device belongs to, of `count`. Never change it: data folders are
- * made by it. */
+ * made by it. The last bits of an FNV-1a are little more than the parity of the name's, and names often have a check
+ * digit: so it is mixed once more, by the finalizer of MurmurHash3. */
 static inline unsigned partition_of(struct text device, unsigned count)
 {
-    return count == 1 ? 0 : text_fnv1a32(device) % count;
+    if (count == 1)
+        return 0;
+    uint32_t hash = text_fnv1a32(device);
+    hash = (hash ^ hash >> 16) * 0x85ebca6bu;
+    hash = (hash ^ hash >> 13) * 0xc2b2ae35u;
+    return (hash ^ hash >> 16) % count;
 }
 
 #endif

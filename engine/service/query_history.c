@@ -413,35 +413,38 @@ static void write_numbers(struct ask *ask)
     buf_byte(ask->out, ']');
 }
 
-/* The cursor: the event, and the number of the next device. Later devices have higher numbers. */
+/* The cursor: the event, and the number of the partition's next device. Later devices have higher numbers. */
 static bool answer_snapshot(struct ask *ask)
 {
-    unsigned part;
-    uint64_t at, number;
+    struct fleet_cursor cursor;
     size_t limit, bytes_max = ask->out->len + PAGE_BYTES_MAX;
-    if (!ask_limit(ask, &limit) || !ask_fleet_cursor(ask, &part, &at, &number))
+    if (!ask_limit(ask, &limit) || !ask_fleet_cursor(ask, &cursor))
         return false;
-    struct state *state = ask->context->all[part].state;
+    struct state *state = ask->context->all[cursor.part].state;
+    uint64_t *at = &cursor.first, *number = &cursor.second;
     uint64_t end = state_device_count(state), reads = state_history_reads(state);
-    if (part == 0 && number == 0) {
-        at = state_applied_seq(state);
+    if (cursor.part == 0 && *number == 0) {
+        *at = state_applied_seq(state);
         write_numbers(ask);
     }
-    if (at > state_applied_seq(state) || number > end)
+    if (*at > state_applied_seq(state) || *number > end)
         return ask_wrong_cursor(ask);
-    json_member_unsigned(ask->out, "at", at);
+    json_member_unsigned(ask->out, "at", *at);
     json_member_unsigned(ask->out, "of", fleet_device_count(ask->context));
     json_open(ask->out, "devices", '[');
-    for (; limit > 0 && number < end && ask->out->len < bytes_max &&
+    for (; limit > 0 && *number < end && ask->out->len < bytes_max &&
            state_history_reads(state) - reads < WORK_MAX;
-         limit--, number++)
-        if (!write_one_of_all(ask, state, (uint32_t)number, at))
+         limit--, ++*number)
+        if (!write_one_of_all(ask, state, (uint32_t)*number, *at))
             return false;
     buf_byte(ask->out, ']');
-    if (number < end)
-        ask_write_fleet_cursor(ask, part, at, number);
-    else if (part + 1 < ask->context->count)
-        ask_write_fleet_cursor(ask, part + 1, at, 0);
+    if (*number == end && cursor.part + 1 < ask->context->count) {
+        cursor.part++;
+        *number = 0;
+        ask_write_fleet_cursor(ask, &cursor);
+    } else if (*number < end) {
+        ask_write_fleet_cursor(ask, &cursor);
+    }
     return true;
 }
 

@@ -7,7 +7,7 @@
  * another event has brought another value since, rules that depend on it can't be run again. Events of one device,
  * one after the other, go on from each other.
  *
- * On the applier's thread; it uses the state's working copy of a device. */
+ * On the applier's thread, or on another's at a meeting; it uses the state's working copy of a device. */
 #ifndef SERVICE_RERUN_H
 #define SERVICE_RERUN_H
 

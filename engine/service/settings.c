@@ -59,7 +59,7 @@ static const struct setting table[] = {
     {"history-keep-mib", FORM_INTEGER, AT(history_keep_mib), "1024", 1, 67108864,
      "MiB of history; the oldest changes go first"},
     {"state-map-gib", FORM_INTEGER, AT(state_map_gib), "64", 1, 65536,
-     "GiB of address space for the state: the most its file can grow to"},
+     "GiB of address space for each partition's state: the most its file can grow to"},
     {"dead-letters", FORM_INTEGER, AT(dead_letters), "100000", 1, 100000000,
      "dead letters that each partition keeps; then its oldest go, and are counted"},
     {"results-queue", FORM_INTEGER, AT(results_queue), "10000", 1000, 10000000,

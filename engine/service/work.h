@@ -1,8 +1,8 @@
 /* work.h - what the threads hand each other.
  *
  * A thing that travels starts with a `struct work`. A queue takes things from any thread and gives all of
- * them, in order, to the one thread that owns it; whoever takes a thing owns it from then on, so nothing
- * else is shared. A push wakes the owner only when the last look found nothing: under load there are no
+ * them, in order, to the one thread that owns it; whoever takes a thing owns it from then on. What several
+ * threads get at once (struct shared) they only read. A push wakes the owner only when the last look found nothing: under load there are no
  * wake-ups.
  *
  * A queue's owner sleeps either in queue_take() or in its own poll loop, watching queue_fd(). */
@@ -18,14 +18,14 @@
 enum work_kind {
     WORK_BATCH,   /* struct batch: door -> committer -> applier -> door */
     WORK_ACKS,    /* struct acks: committer -> door */
-    WORK_QUERY,   /* struct query: door -> applier, answered -> door */
+    WORK_QUERY,   /* struct query: door -> the lead's applier, or from there another's; answered -> door */
     WORK_RULES,   /* struct rules_change: applier -> committer -> applier; the settings': from the door and back */
     WORK_TICK,    /* struct tick: applier -> committer -> applier */
     WORK_RESULTS, /* struct results: applier -> door */
     WORK_BUNDLE,  /* struct replay_bundle: at a start, the replay's thread -> applier, and back */
-    WORK_STOP,    /* nothing more: door -> committer -> applier -> door */
-    WORK_SHARE,   /* struct share: committer -> an applier, of work that all of them get */
-    WORK_MEETING, /* struct seat: door -> each applier, for a question to all of them */
+    WORK_STOP,    /* nothing more: door -> committer -> the lead's applier -> all of them -> door */
+    WORK_SHARE,   /* struct share: to an applier, of work that all of them get */
+    WORK_MEETING, /* struct seat: the lead's applier -> each, for a question to all of them */
     WORK_FAILED,  /* struct failure: any thread -> door */
 };
 

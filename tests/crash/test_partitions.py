@@ -147,6 +147,29 @@ def a_stop_under_load_keeps_everything_and_leaves_nothing_to_replay():
 
 
 @test
+def a_stop_comes_behind_all_that_was_asked():
+    """The lead passes questions on to the others: what it passes on must not come behind their stop."""
+    questions = [json.dumps(question).encode() for question in [
+        {"op": "count"}, {"op": "device", "device": names_of(1, COUNT, 1)[0]}, {"op": "stats"},
+        {"op": "explain", "device": names_of(3, COUNT, 1)[0]}]]
+    with Rules(SAVE) as rules, Daemon("--partitions", COUNT, "--rules", rules, "--indexes", "client.v") as daemon:
+        for round_number in range(12):
+            producer = Producer(daemon, event, batch=5, first=1 if round_number == 0 else producer.n + 1)
+            producer.start()
+            wait_until(lambda: producer.is_at(producer.next // 2 + 20), what="events flow")
+            asker = daemon.context.socket(zmq.DEALER)
+            asker.linger = 0
+            asker.connect(daemon.query_endpoint)
+            for number in range(400):
+                asker.send_multipart([b"", questions[number % len(questions)]])
+            asker.poll()  # they are being answered
+            daemon.stop()
+            producer.finish(abandon=True)
+            daemon.restart()
+        check(daemon, producer.n)
+
+
+@test
 def a_partition_that_fell_behind_catches_up():
     """One partition's checkpoints are of other events than the others': it alone is given events, then killed."""
     with Rules(SAVE) as rules, Daemon("--partitions", COUNT, "--rules", rules, "--indexes", "client.v",

@@ -20,11 +20,13 @@ nodes:
 
 
 def partition_of(device, count):
-    """FNV-1a with 32 bits of the name, modulo the number of partitions."""
+    """FNV-1a with 32 bits of the name, the finalizer of MurmurHash3, and modulo the number of partitions."""
     number = 2166136261
     for byte in device.encode():
         number = (number ^ byte) * 16777619 % (1 << 32)
-    return number % count
+    for shift, factor in ((16, 0x85ebca6b), (13, 0xc2b2ae35)):
+        number = (number ^ number >> shift) * factor % (1 << 32)
+    return (number ^ number >> 16) % count
 
 
 def names_of(partition, count, how_many, prefix="p"):

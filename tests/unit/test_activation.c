@@ -79,7 +79,7 @@ static struct ruleset *rules_named(const char *name)
 /* As the applier does. */
 static void take(struct rules_change *change)
 {
-    if (!change->sent) {
+    if (change->stage == RULES_WANTED) {
         activation_hear(activation, change);
         return;
     }

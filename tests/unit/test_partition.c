@@ -10,17 +10,49 @@
 #include "engine/service/partition.h"
 #include "tests/unit/temp_dir.h"
 
-/* FNV-1a of 32 bits; source: the test vectors of its authors, draft-eastlake-fnv. */
-static void test_devices_are_spread_by_fnv1a(void **unused)
+enum { NAMES = 20000 };
+
+/* Each of `count` partitions has its share of these names, within a tenth. */
+static void is_spread(void (*name_of)(unsigned number, char name[32]), unsigned count)
 {
-    static const struct {
-        const char *name;
-        uint32_t hash;
-    } vectors[] = {{"a", 0xe40c292c}, {"foob", 0x3f5076ef}, {"foobar", 0xbf9cf968}};
+    unsigned counts[PARTITION_COUNT_MAX] = {0};
+    for (unsigned i = 0; i < NAMES; i++) {
+        char name[32];
+        name_of(i, name);
+        counts[partition_of(text_of(name), count)]++;
+    }
+    for (unsigned i = 0; i < count; i++)
+        assert_in_range(counts[i], NAMES / count * 9 / 10, NAMES / count * 11 / 10 + 1);
+}
+
+static void in_sequence(unsigned number, char name[32])
+{
+    snprintf(name, 32, "ESP32_%06u", number);
+}
+
+static void twice(unsigned number, char name[32])
+{
+    snprintf(name, 32, "sn-%u-%u", number, number);
+}
+
+/* With a check digit as articles of trade have it (GTIN-13): the digits' weighted sum is a multiple of ten. */
+static void checked(unsigned number, char name[32])
+{
+    unsigned sum = 0;
+    snprintf(name, 32, "4012345%05u", number);
+    for (unsigned i = 0; i < 12; i++)
+        sum += (unsigned)(name[i] - '0') * (i % 2 == 0 ? 1 : 3);
+    snprintf(name + 12, 20, "%u", (10 - sum % 10) % 10);
+}
+
+static void test_devices_are_spread_evenly(void **unused)
+{
     (void)unused;
-    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
-        for (unsigned count = 1; count <= PARTITION_COUNT_MAX; count++)
-            assert_int_equal(partition_of(text_of(vectors[i].name), count), vectors[i].hash % count);
+    for (unsigned count = 1; count <= PARTITION_COUNT_MAX; count++) {
+        is_spread(in_sequence, count);
+        is_spread(twice, count);
+        is_spread(checked, count);
+    }
 }
 
 static void test_the_first_state_is_where_it_was(void **unused)
@@ -98,7 +130,7 @@ static void test_a_lost_note_is_missed(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices_are_spread_by_fnv1a),
+        cmocka_unit_test(test_devices_are_spread_evenly),
         cmocka_unit_test(test_the_first_state_is_where_it_was),
         cmocka_unit_test(test_a_folder_keeps_its_number),
         cmocka_unit_test(test_a_folder_without_a_note_has_one),
