@@ -26,6 +26,10 @@ SAN = os.environ.get("FWSYNC_SAN", "")
 MEMORY_BYTES = 2 << 30  # more than the files of tests take
 TIMEOUT_S = int(os.environ.get("FWSYNC_TIMEOUT", "120")) * (3 if SAN else 1)
 
+# These are run a second time, with several partitions. Others have one in mind, or are about nothing that is split.
+PARTITIONS = 3
+WITH_PARTITIONS = {f"tests/e2e/test_{name}.py" for name in ("explain", "lib", "replay", "rules_change", "trace")}
+
 LINE = re.compile(r"^(ok|not ok)\b(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)$")
 
@@ -38,6 +42,9 @@ def programs(parts):
             found.append((path, [os.path.join(BUILD, path[:-2])]))
         for path in sorted(glob.glob(f"tests/{folder}/test_*.py")):
             found.append((path, [sys.executable, path]))
+            if path in WITH_PARTITIONS:
+                found.append((f"{path} with {PARTITIONS} partitions",
+                              ["env", f"FWSYNC_PARTITIONS={PARTITIONS}", sys.executable, path]))
     return [(name, command) for name, command in found
             if not parts or any(part in name for part in parts)]
 

@@ -92,16 +92,19 @@ const char *const daemon_threads[THREAD_COUNT] = {"applier", "door", "committer"
 /* As the kernel calls them; the main thread is the door. */
 static const char *const comms[THREAD_REST] = {"applier", "fwsyncd", "committer", "ZMQbg/IO/0"};
 
+/* One that ends meanwhile is among the rest. */
 static void add_thread(const struct daemon *daemon, const char *id, struct cpu *cpu)
 {
-    char name[300], comm[32] = "";
+    char path[300], comm[32] = "";
     double ns = 0;
     for (int i = 0; i < 2; i++) {
-        snprintf(name, sizeof name, "task/%s/%s", id, i == 0 ? "comm" : "schedstat");
-        FILE *file = open_proc(daemon, name);
-        if (i == 0 ? fscanf(file, "%31[^\n]", comm) != 1 : fscanf(file, "%lf", &ns) != 1)
-            fail("/proc: nothing in %s", name);
-        fclose(file);
+        snprintf(path, sizeof path, "/proc/%d/task/%s/%s", (int)daemon->pid, id, i == 0 ? "comm" : "schedstat");
+        FILE *file = fopen(path, "re");
+        bool is_read = file != NULL && (i == 0 ? fscanf(file, "%31[^\n]", comm) == 1 : fscanf(file, "%lf", &ns) == 1);
+        if (file != NULL)
+            fclose(file);
+        if (!is_read)
+            return;
     }
     for (size_t thread = 0; thread < THREAD_REST; thread++)
         if (strcmp(comm, comms[thread]) == 0)
