@@ -370,7 +370,6 @@ static void take_queries(struct doors *doors, struct engine *engine)
         doors->query_bytes_in_flight += query->arena.used_bytes;
         query->bytes_in_flight = query->arena.used_bytes;
         query->read_ns = clock_monotonic_ns();
-        stats_add(&doors->stats->queries, 1);
         queue_push(engine_lead(engine)->apply_queue, &query->work);
     }
 }

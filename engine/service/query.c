@@ -140,6 +140,7 @@ bool query_answer(const struct query_context *context, struct query *query, bool
     *home = op == NULL || !pass_on(&ask, op);
     if (!*home)
         return true;
+    stats_add(&context->partition->engine->stats->queries, 1);
     if (op != NULL && answer(&ask, op)) {
         *home = !query->answered_later;
         return true;
