@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/base/clock.h"
@@ -239,7 +238,7 @@ static bool is_mine(const struct applier *applier, struct text device)
 }
 
 /* Is the record for this partition to apply? */
-static bool is_ours(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
+static bool is_to_apply(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
 {
     const struct journal_record *record = &bundle->records[at];
     return record->seq >= applier->replay_from &&
@@ -249,7 +248,7 @@ static bool is_ours(const struct applier *applier, const struct replay_bundle *b
 /* The position of the next one from `at` on; behind the last: the count. */
 static size_t next_record(const struct applier *applier, const struct replay_bundle *bundle, size_t at)
 {
-    while (at < bundle->count && !is_ours(applier, bundle, at))
+    while (at < bundle->count && !is_to_apply(applier, bundle, at))
         at++;
     return at;
 }

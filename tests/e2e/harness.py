@@ -50,6 +50,20 @@ def wait_until(happened, deadline_s=DEADLINE_S, what=None):
         time.sleep(0.005)
 
 
+class Folder:
+    """A place for data and copies, removed at the end."""
+
+    def __enter__(self):
+        self.path = tempfile.mkdtemp(prefix="fwsync-test-")
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def __call__(self, name):
+        return os.path.join(self.path, name)
+
+
 class Daemon:
     """A running fwsyncd.
 

@@ -5,12 +5,11 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, SAN, Daemon, Skip, main, receive, test, wait_until
+from harness import BUILD, DEADLINE_S, SAN, Daemon, Folder, Skip, main, receive, test, wait_until
 
 MARK = "unfinished-backup"
 
@@ -22,20 +21,6 @@ def report(device, version, **more):
 def target(device, version):
     return {"device": device, "type": "ATTRIBUTES_UPDATED", "scope": "SERVER_SCOPE",
             "data": {"lastTargetFwVer": version}}
-
-
-class Folder:
-    """A place for backups, removed at the end."""
-
-    def __enter__(self):
-        self.path = tempfile.mkdtemp(prefix="fwsync-test-")
-        return self
-
-    def __exit__(self, *_):
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def __call__(self, name):
-        return os.path.join(self.path, name)
 
 
 class Producer(threading.Thread):

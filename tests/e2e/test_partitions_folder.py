@@ -3,28 +3,13 @@ something is wrong with it."""
 import json
 import os
 import shutil
-import tempfile
 
 import zmq
 
-from harness import BUILD, DEADLINE_S, SAN, Daemon, Skip, main, receive, test, wait_until
+from harness import BUILD, DEADLINE_S, SAN, Daemon, Folder, Skip, main, receive, test, wait_until
 from partitions import SAVE, Producer, Rules, all_changes, names_of, pages, partition_of, report, tree, write
 
 MARK = "unfinished-backup"
-
-
-class Folder:
-    """A place for data and copies, removed at the end."""
-
-    def __enter__(self):
-        self.path = tempfile.mkdtemp(prefix="fwsync-test-")
-        return self
-
-    def __exit__(self, *_):
-        shutil.rmtree(self.path, ignore_errors=True)
-
-    def __call__(self, name):
-        return os.path.join(self.path, name)
 
 
 def refused(data, code, *words, args=()):
